@@ -1,0 +1,1 @@
+"""Captioned photographs: one reader per format, all giving the same records."""

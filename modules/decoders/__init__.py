@@ -1,0 +1,1 @@
+"""RNN decoders: annotation vectors in, a sequence out."""

@@ -1,0 +1,1 @@
+"""CNN encoders: pixels in, annotation vectors out."""

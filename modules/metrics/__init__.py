@@ -1,0 +1,1 @@
+"""Scores of sequences, without Java and without a model."""

@@ -1,0 +1,1 @@
+"""The front doors: one file per application, its docstring is its manual."""

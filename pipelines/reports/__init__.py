@@ -1,0 +1,1 @@
+"""Predictions and references in, one self-contained `report.html` out."""
