@@ -1,0 +1,147 @@
+"""Which items make a batch: near-equal lengths, the same for any number of processes, resumable.
+
+Batches are a function of seed and epoch alone. With several processes each takes its share of every batch,
+so that a step sees the same items however many there are; nothing is padded, repeated or dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Sampler
+
+# how many batches are sorted by length together: enough for little padding, few enough to stay random
+WINDOW = 50
+
+
+class BucketSampler(Sampler[list[int]]):
+    """Yields lists of item numbers for training, of near-equal length.
+
+    Args:
+        lengths: Length of each item.
+        batch_size: Items in a batch of all processes together.
+        groups: Items of one group stay in one batch (the captions of an image); by default each stands alone.
+        seed: Of the order.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        *,
+        groups: Sequence[int] | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.epoch, self.skip = 0, 0
+        if groups is None:
+            self.groups = [np.array([item]) for item in range(len(self.lengths))]
+        else:
+            order = np.argsort(groups, kind="stable")
+            self.groups = np.split(order, np.flatnonzero(np.diff(np.asarray(groups)[order])) + 1)
+        self.longest = np.array([self.lengths[group].max() for group in self.groups])
+        self._epoch_batches: tuple[int, list[np.ndarray]] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of this epoch; Lightning calls it."""
+        self.epoch = epoch
+
+    def batches(self) -> list[np.ndarray]:
+        """Returns the batches of this epoch, over all processes."""
+        if self._epoch_batches is None or self._epoch_batches[0] != self.epoch:
+            self._epoch_batches = (self.epoch, self._draw())
+        return self._epoch_batches[1]
+
+    def _draw(self) -> list[np.ndarray]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.groups))
+        # how many groups fill a batch, on average
+        size = max(1, round(self.batch_size * len(self.groups) / len(self.lengths)))
+        batches = []
+        for start in range(0, len(order), size * WINDOW):
+            window = order[start : start + size * WINDOW]
+            # noise below one word shuffles items of equal length
+            window = window[np.argsort(self.longest[window] + random.random(len(window)))]
+            batches += [window[i : i + size] for i in range(0, len(window), size)]
+        joined = [np.concatenate([self.groups[group] for group in batch]) for batch in batches]
+        # every process needs an item of every batch: one too small for that joins another
+        small = [batch for batch in joined if len(batch) < self.world_size]
+        joined = [batch for batch in joined if len(batch) >= self.world_size]
+        for batch in small:
+            joined[-1] = np.concatenate([joined[-1], batch])
+        return [joined[i] for i in random.permutation(len(joined))]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        skip, self.skip = self.skip, 0
+        for batch in self.batches()[skip:]:
+            yield batch[self.rank :: self.world_size].tolist()
+
+    def __len__(self) -> int:
+        return len(self.batches())
+
+
+class ShareSampler(Sampler[list[int]]):
+    """Yields lists of item numbers for evaluation, each item once on one process.
+
+    Args:
+        items: Number of items.
+        batch_size: Items in a batch of one process.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, items: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self.mine = list(range(rank, items, world_size))
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, len(self.mine), self.batch_size):
+            yield self.mine[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        return -(-len(self.mine) // self.batch_size)
+
+
+def decoding_workers() -> int:
+    """Returns how many processes decode images beside this one: one fewer than there are cores, at most 8."""
+    return min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+class BatchLoader(DataLoader[Any]):
+    """A DataLoader whose sampler yields whole batches and whose place in an epoch goes into checkpoints.
+
+    Args:
+        dataset: Takes a list of item numbers and returns a batch.
+        sampler: Yields lists of item numbers.
+        done: Returns how many batches of this epoch were trained on, which with workers is not how many
+            were fetched.
+        workers: Worker processes.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        sampler: Sampler[list[int]],
+        *,
+        done: Callable[[], int] | None = None,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(
+            dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+        )
+        self.done = done
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self.done() if self.done else 0}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if isinstance(self.sampler, BucketSampler):
+            self.sampler.skip = state["batches"]

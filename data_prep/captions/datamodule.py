@@ -1,0 +1,271 @@
+"""Captioned images as batches: from a folder in any known format to `CaptionBatch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
+from data_prep.captions import read_captions
+from data_prep.captions.records import CaptionRecord
+from data_prep.features import FeatureCache, cache_root
+from data_prep.images import read_image
+from data_prep.transforms import EvalTransform, TrainTransform
+from modules.captioner import CaptionBatch, Captioner
+from modules.errors import InputError
+from modules.tokenizer import tokenize
+from modules.vocabulary import Vocabulary
+
+
+@rank_zero_only
+def say(line: str) -> None:
+    """Prints a line, once however many processes there are."""
+    print(line, flush=True)
+
+
+FormatName = Literal["auto", "flickr8k", "folder", "coco", "karpathy", "scenes"]
+
+
+class CaptionDataset:
+    """Batches of one split: takes caption numbers for training, image numbers for evaluation.
+
+    Args:
+        records: Images with their captions.
+        vocabulary: Words and their numbers.
+        inputs: Annotations or pixels of images, by their numbers.
+        max_words: Longer captions are cut off here in training.
+    """
+
+    def __init__(
+        self, records: Sequence[CaptionRecord], vocabulary: Vocabulary, inputs: Inputs, max_words: int
+    ) -> None:
+        self.records, self.inputs = list(records), inputs
+        self.captions: list[list[int]] = []  # every caption's token ids
+        self.image_of: list[int] = []  # and its image's number
+        self.captions_of: list[list[int]] = []  # every image's captions' numbers
+        for number, record in enumerate(self.records):
+            self.captions_of.append([])
+            for text in record.captions:
+                self.captions_of[-1].append(len(self.captions))
+                ids = vocabulary.encode(tokenize(text))[:max_words]
+                self.captions.append([Vocabulary.BOS, *ids, Vocabulary.EOS])
+                self.image_of.append(number)
+
+    def batch(self, captions: Sequence[int]) -> CaptionBatch:
+        """Returns these captions and their images, each image once."""
+        images, image_index = np.unique([self.image_of[caption] for caption in captions], return_inverse=True)
+        longest = max(len(self.captions[caption]) for caption in captions)
+        tokens = torch.full((len(captions), longest), Vocabulary.PAD)
+        for row, caption in enumerate(captions):
+            tokens[row, : len(self.captions[caption])] = torch.tensor(self.captions[caption])
+        return CaptionBatch(
+            self.inputs(images.tolist()),
+            torch.from_numpy(image_index),
+            tokens,
+            [self.records[image].image for image in images],
+            [list(self.records[image].captions) for image in images],
+        )
+
+
+class TrainingCaptions(CaptionDataset):
+    """Takes caption numbers."""
+
+    def __getitem__(self, captions: list[int]) -> CaptionBatch:
+        return self.batch(captions)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+class EvaluationCaptions(CaptionDataset):
+    """Takes image numbers and returns them with all their captions."""
+
+    def __getitem__(self, images: list[int]) -> CaptionBatch:
+        return self.batch([caption for image in images for caption in self.captions_of[image]])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class Pixels:
+    """Decoded images, as (N, 3, S, S) uint8."""
+
+    def __init__(self, paths: Sequence[Path], transform: EvalTransform | TrainTransform) -> None:
+        self.paths, self.transform = list(paths), transform
+
+    def __call__(self, images: Sequence[int]) -> Tensor:
+        read = (read_image(self.paths[image], self.transform.minimum_size) for image in images)
+        return torch.stack([self.transform(image) for image in read])
+
+
+class Annotations:
+    """Cached annotations of a frozen encoder, as (N, L, D) float32."""
+
+    def __init__(self, cache: FeatureCache, rows: np.ndarray) -> None:
+        self.cache, self.rows = cache, rows
+
+    def __call__(self, images: Sequence[int]) -> Tensor:
+        return torch.from_numpy(self.cache.read(self.rows[list(images)])).float()
+
+
+Inputs = Pixels | Annotations
+
+
+class CaptionDataModule(pl.LightningDataModule):
+    """Captioned images of one folder, in any format that `data_prep/captions` reads.
+
+    A frozen encoder's annotations are computed once and cached; with a fine-tuned one images are decoded
+    every epoch. The vocabulary comes from the training split alone.
+
+    Args:
+        root: Folder of the data set; by default the drawn scenes, which are made where they are missing.
+        format: How it is laid out; auto recognises it by its files.
+        batch_size: Captions in a training step, over all processes together.
+        eval_batch_size: Images in an evaluation step of one process.
+        min_count: Rarer words of the training captions become <unk>.
+        max_vocabulary: Most words, the most frequent first; by default no limit.
+        max_words: Training captions are cut off after this many words.
+        num_workers: Worker processes that decode images; by default none where features are cached, else
+            one fewer than there are cores, at most 8.
+        cache: Folder of the feature cache; by default that of the user.
+        seed: Of the order of training batches.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        format: FormatName = "auto",
+        batch_size: int = 64,
+        eval_batch_size: int = 32,
+        min_count: int = 1,
+        max_vocabulary: int | None = None,
+        max_words: int = 30,
+        num_workers: int | None = None,
+        cache: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in [
+            ("batch_size", batch_size),
+            ("eval_batch_size", eval_batch_size),
+            ("max_words", max_words),
+        ]:
+            if value < 1:
+                raise InputError(f"data.{name} is {value}; it has to be at least 1")
+        self.root, self.format = root, format
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words
+        self.num_workers, self.cache_root, self.seed = num_workers, cache, seed
+        self.vocabulary: Vocabulary | None = None
+        self.splits: dict[str, list[CaptionRecord]] = {}
+        self.inputs: dict[str, Inputs] = {}
+
+    @property
+    def test_split(self) -> str:
+        """The split that is scored at the end: test, or val where the data have no test split."""
+        return "test" if self.splits["test"] else "val"
+
+    def read(self) -> None:
+        """Reads the captions and builds the vocabulary; needs no model."""
+        if self.splits:
+            return
+        root = self.root if self.root is not None else cache_root().parent / "scenes"
+        format = "scenes" if self.root is None and self.format == "auto" else self.format
+        table = read_captions(root, format)
+        self.splits = {name: list(table.split(name)) for name in ("train", "val", "test")}
+        if self.splits["train"] and not self.splits["val"]:
+            # without a validation split nothing could choose a checkpoint
+            train = self.splits["train"]
+            self.splits["val"], self.splits["train"] = train[::20], [r for i, r in enumerate(train) if i % 20]
+            say(f"{root}: no validation split, every 20th training image validates")
+        if self.vocabulary is None and self.splits["train"]:
+            captions = [tokenize(text) for record in self.splits["train"] for text in record.captions]
+            self.vocabulary = Vocabulary.build(captions, self.min_count, self.max_vocabulary)
+
+    def setup(self, stage: str) -> None:
+        """Reads the captions, gives the model its words, and computes the annotations that are missing."""
+        self.read()
+        assert self.trainer is not None
+        model = self.trainer.lightning_module
+        assert isinstance(model, Captioner)
+        if stage == "fit":
+            if not self.splits["train"]:
+                raise InputError(f"{self.root}: no training images; fit needs a training split")
+            assert self.vocabulary is not None
+            model.use_vocabulary(self.vocabulary)
+        self.vocabulary = model.vocabulary
+        for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (self.test_split,)):
+            if split not in self.inputs:
+                if not self.splits[split]:
+                    raise InputError(f"{self.root}: the data have no {split} split")
+                self.inputs[split] = self._inputs(model, split)
+
+    def _inputs(self, model: Captioner, split: str) -> Inputs:
+        paths = [record.path for record in self.splits[split]]
+        transform = EvalTransform(model.encoder.image_size, model.resize)
+        if not model.encoder.is_frozen:
+            train = TrainTransform(model.encoder.image_size, model.resize)
+            return Pixels(paths, train if split == "train" else transform)
+        assert self.trainer is not None
+        device = self.trainer.strategy.root_device
+        cache = FeatureCache.open(model.encoder, transform, device, self.cache_root)
+        report = cache.fill(paths, model.encoder, transform, device)
+        say(f"{split}: {report.summary()}")
+        if report.unreadable:
+            bad = dict(report.unreadable)
+            name, reason = report.unreadable[0]
+            say(f"warning: {split}: {len(bad)} unreadable image(s) left out, the first {name}: {reason}")
+            self.splits[split] = [record for record in self.splits[split] if record.path not in bad]
+            paths = [record.path for record in self.splits[split]]
+            if not paths:
+                raise InputError(f"{self.root}: no image of the {split} split can be read ({name}: {reason})")
+        return Annotations(cache, cache.rows(paths))
+
+    def _workers(self, split: str) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        return 0 if isinstance(self.inputs[split], Annotations) else decoding_workers()
+
+    def train_dataloader(self) -> BatchLoader:
+        assert self.trainer is not None and self.vocabulary is not None
+        inputs = self.inputs["train"]
+        dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words)
+        # what has to be encoded is encoded once for all captions of an image
+        by_image = isinstance(inputs, Pixels)
+        sampler = BucketSampler(
+            [len(caption) for caption in dataset.captions],
+            self.batch_size,
+            groups=dataset.image_of if by_image else None,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        workers = self._workers("train")
+        return BatchLoader(
+            dataset, sampler, done=lambda: progress.current.completed % len(sampler), workers=workers
+        )
+
+    def _evaluation(self, split: str) -> BatchLoader:
+        assert self.trainer is not None and self.vocabulary is not None
+        dataset = EvaluationCaptions(self.splits[split], self.vocabulary, self.inputs[split], 10**6)
+        sampler = ShareSampler(
+            len(dataset),
+            self.eval_batch_size,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        return BatchLoader(dataset, sampler, workers=self._workers(split))
+
+    def val_dataloader(self) -> BatchLoader:
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._evaluation(self.test_split)

@@ -1,0 +1,274 @@
+"""The captions of any system and the references to score them against, matched image by image.
+
+Predictions: the jsonl or csv of `predict` (`image`, `caption` and, for an unreadable file, `error`), or COCO
+results (`[{"image_id": 42, "caption": "a dog runs"}, ...]`). References: a Flickr token file, csv or jsonl,
+COCO captions JSON, Karpathy's `dataset_*.json`.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from data_prep.captions import coco, flickr8k, folder, karpathy
+from data_prep.captions.files import caption_text, encodable, read_json, read_jsonl, read_text
+from modules.errors import InputError
+from modules.metrics.captions import first_five
+
+# COCO's own file names end in the image id: COCO_val2014_000000000042.jpg, 000000000042.jpg
+_COCO_NAME = re.compile(r"(?:COCO_\w+_)?(\d{12})\.\w+")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One caption an image as the file names them; `failed` are the images with an error instead."""
+
+    source: Path
+    captions: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class References:
+    """Image -> its reference captions; `ids` leads from COCO's image ids to the images they number."""
+
+    source: Path
+    captions: dict[str, list[str]]
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Returns the captions of a predictions file (jsonl, csv or COCO results), and which images failed.
+
+    InputError with file and line: a row without image or caption, an image captioned twice, broken text.
+    """
+    predictions = Predictions(path)
+    lines: dict[str, str] = {}  # image -> where it was captioned
+    repeated: dict[str, str] = {}
+    for where, row in _prediction_rows(path):
+        image = _image(row, where)
+        if image in lines:
+            repeated[image] = where
+        lines.setdefault(image, where)
+        error = row.get("error")
+        if isinstance(error, str) and error.strip():
+            predictions.failed.append(image)
+        else:
+            predictions.captions[image] = _caption(row, where)
+    if repeated:
+        image, where = next(iter(repeated.items()))
+        raise InputError(
+            f"{where}: {first_five([image])} was already captioned in {lines[image]}; there are several"
+            f" rows for {len(repeated)} of the images: {first_five(repeated)}; keep one row an image"
+        )
+    if not lines:
+        raise InputError(f"{path}: holds no captions")
+    return predictions
+
+
+def read_references(path: Path) -> References:
+    """Returns the captions of a Flickr token file, csv, jsonl, COCO captions JSON or dataset_*.json.
+
+    The content decides, not the file's name. InputError with file and line where a line does not fit.
+    """
+    text = read_text(path)
+    if not text.strip():
+        raise InputError(f"{path}: is empty")
+    ids: dict[str, str] = {}
+    if not text.lstrip().startswith(("{", "[")):
+        captions = flickr8k.read_tokens(path) if _is_token_file(text) else folder.read_captions_file(path)
+    elif _is_jsonl(path, text):
+        captions = _jsonl_references(path)
+    elif '"annotations"' in text:
+        annotations = coco.read_annotations(path)
+        captions = {}
+        for image_id, sentences in annotations.captions.items():
+            captions.setdefault(annotations.files[image_id], []).extend(sentences)
+            ids[str(image_id)] = annotations.files[image_id]
+    else:
+        captions = {image.image: list(image.captions) for image in karpathy.read_dataset(path)}
+    for image in captions:
+        number = coco_image_id(image)
+        if number is not None:
+            ids.setdefault(str(number), image)
+    return References(path, captions, ids)
+
+
+def match(
+    predictions: Predictions, references: References, subset: Path | None = None
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Returns one caption and the references of every image to score, both by the references' names.
+
+    A predicted image is found by its exact name, else by its file name where that is unique, else by COCO's
+    image id. InputError names what is missing, predicted twice or unknown to the references.
+
+    Args:
+        predictions: a system's captions.
+        references: the captions to score against.
+        subset: text file with one image name a line: score these images alone, whatever else is predicted.
+    """
+    resolve = _resolver(references)
+    wanted = references.captions if subset is None else _read_subset(subset, references, resolve)
+    found: dict[str, list[str]] = {}
+    unknown: list[str] = []
+    for image in predictions.captions:
+        target = resolve(image)
+        if target is None:
+            unknown.append(image)
+        elif target in wanted:
+            found.setdefault(target, []).append(image)
+    if unknown and subset is None:
+        raise InputError(
+            f"{predictions.source}: {references.source} lacks {len(unknown)} of the"
+            f" {len(predictions.captions)} captioned images: {first_five(unknown)}; remove them, or"
+            " list the images to score with --subset LIST (one image name a line)"
+        )
+    twice = {target: images for target, images in found.items() if len(images) > 1}
+    if twice:
+        pairs = (f"{target} ({' and '.join(images)})" for target, images in twice.items())
+        raise InputError(
+            f"{predictions.source}: several captions for {len(twice)} of the images of"
+            f" {references.source}: {first_five(pairs)}; keep one of them"
+        )
+    missing = [image for image in wanted if image not in found]
+    if missing:
+        failed = {resolve(image) for image in predictions.failed}.intersection(missing)
+        because = f" ({len(failed)} with an error instead)" if failed else ""
+        raise InputError(
+            f"{predictions.source}: no caption for {len(missing)} of {len(wanted)} images{because}:"
+            f" {first_five(missing)}; to score a part, give --subset LIST, a text file with one image name"
+            " a line (such as Flickr_8k.devImages.txt)"
+        )
+    hypotheses = {target: predictions.captions[images[0]] for target, images in found.items()}
+    return {i: hypotheses[i] for i in wanted}, {i: references.captions[i] for i in wanted}
+
+
+def coco_image_id(image: str) -> int | None:
+    """Returns the image id in an official COCO file name; None for any other name, whatever digits end it."""
+    match = _COCO_NAME.fullmatch(PurePosixPath(image).name)
+    return int(match[1]) if match else None
+
+
+def _prediction_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yields ("file:line", row) of a predictions file."""
+    text = read_text(path)
+    start = text.lstrip()[:1]
+    if not start:
+        raise InputError(f"{path}: is empty")
+    if start == "[":
+        entries = read_json(path)
+        assert isinstance(entries, list)  # it begins with a bracket and is JSON
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise InputError(f'{path}: [{number}] is no {{"image_id": ..., "caption": ...}}')
+            yield f"{path}: [{number}]", entry
+    elif start == "{":
+        for line, row in read_jsonl(path):
+            yield f"{path}:{line}", row
+    else:
+        yield from _csv_rows(path, text)
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, object]]]:
+    # strict: an unclosed quote is an error, not a caption that swallows the rest of the file
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    line = 1
+    try:
+        for fields in reader:
+            where, line = f"{path}:{line}", reader.line_num + 1
+            if not any(value.strip() for value in fields):
+                continue
+            if not header:
+                header = [column.strip().lower() for column in fields]
+                if header.count("image") != 1 or header.count("caption") != 1:
+                    found = ", ".join(fields)[:80]
+                    raise InputError(
+                        f"{where}: needs one column 'image' and one 'caption', the columns are: {found!r}"
+                    )
+            elif len(fields) != len(header):
+                raise InputError(
+                    f"{where}: {len(fields)} fields under {len(header)} columns;"
+                    " a caption that holds a comma stands in double quotes"
+                )
+            else:
+                yield where, dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}:{line}: is no csv ({error}); is a double quote left open?") from None
+
+
+def _image(row: dict[str, object], where: str) -> str:
+    """The image a row is about, as a posix path or the text of a COCO image id."""
+    value = row.get("image", row.get("image_id"))
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InputError(f'{where}: has no "image" (a file name) and no "image_id"')
+    name = encodable(str(value), where).strip().replace("\\", "/")
+    if not name:
+        raise InputError(f"{where}: the image has no name")
+    return str(PurePosixPath(name))
+
+
+def _caption(row: dict[str, object], where: str) -> str:
+    """The caption of a row on one line; a system may have nothing to say."""
+    if "caption" not in row:
+        raise InputError(f'{where}: has neither "caption" nor "error"; its keys are {first_five(row)}')
+    if not isinstance(row["caption"], str):
+        raise InputError(f"{where}: the caption is {type(row['caption']).__name__}, not text")
+    return " ".join(encodable(row["caption"], where).split())
+
+
+def _is_token_file(text: str) -> bool:
+    """A Flickr token file, told from csv by any of its lines: a bad first line is then named as such."""
+    return text.startswith("image_name|") or re.search(r"^[^\t\n]+#\d+\t", text, re.MULTILINE) is not None
+
+
+def _is_jsonl(path: Path, text: str) -> bool:
+    """One object a line, told from one JSON document by its suffix, or by "image" in the first line."""
+    first = text.lstrip().split("\n", 1)[0]
+    return path.suffix.lower() in (".jsonl", ".ndjson") or re.search(r'"image"\s*:', first) is not None
+
+
+def _jsonl_references(path: Path) -> dict[str, list[str]]:
+    captions: dict[str, list[str]] = {}
+    for line, row in read_jsonl(path):
+        where = f"{path}:{line}"
+        sentences = row.get("captions", [row.get("caption")])
+        if not isinstance(sentences, list) or not sentences:
+            raise InputError(f'{where}: "captions" is no list of captions')
+        texts = [caption_text(sentence, where) for sentence in sentences]
+        captions.setdefault(_image(row, where), []).extend(texts)
+    return captions
+
+
+def _resolver(references: References) -> Callable[[str], str | None]:
+    """Returns the function from a predicted image's name to the references' name of it, None if unknown."""
+    file_names = Counter(PurePosixPath(image).name for image in references.captions)
+    unique = {
+        PurePosixPath(image).name: image
+        for image in references.captions
+        if file_names[PurePosixPath(image).name] == 1
+    }
+
+    def resolve(image: str) -> str | None:
+        if image in references.captions:
+            return image
+        number = coco_image_id(image)
+        by_id = references.ids.get(image if number is None else str(number))
+        return unique.get(PurePosixPath(image).name, by_id)
+
+    return resolve
+
+
+def _read_subset(path: Path, references: References, resolve: Callable[[str], str | None]) -> Collection[str]:
+    """The listed images by the references' names, each once and in their order."""
+    listed = {name: resolve(name) for name in flickr8k.read_split_list(path)}
+    unknown = [name for name, image in listed.items() if image is None]
+    if unknown:
+        raise InputError(
+            f"{path}: {references.source} lacks {len(unknown)} of the {len(listed)} listed images:"
+            f" {first_five(unknown)}; list images that have references"
+        )
+    return dict.fromkeys(image for image in listed.values() if image is not None)

@@ -1,0 +1,200 @@
+"""The one table every caption reader makes: images, their captions, their split.
+
+On disk it is `captions.jsonl`, one image a line, printable and diffable:
+`{"image": "dogs/1.jpg", "captions": ["a dog runs", "a brown dog"], "split": "train"}`.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from data_prep.captions.files import (
+    SPLITS,
+    caption_text,
+    image_name,
+    read_jsonl,
+    resolve_images,
+    split_name,
+)
+from modules.errors import InputError
+from modules.tokenizer import tokenize
+from modules.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """One image and what people said of it.
+
+    `image` is the posix path relative to the images folder and the image's name everywhere else (predictions,
+    references, reports); `path` is the file to open.
+    """
+
+    image: str
+    path: Path
+    captions: tuple[str, ...]
+    split: str
+
+
+@dataclass
+class CaptionTable:
+    """The records of a data set, in reading order; `root` is the folder their image names start from."""
+
+    root: Path
+    records: list[CaptionRecord]
+
+    def split(self, name: str) -> list[CaptionRecord]:
+        """Returns the records of one split; an empty list where the data has no such split."""
+        if name not in SPLITS:
+            raise InputError(f"split {name!r}: there are {', '.join(SPLITS)}")
+        return [record for record in self.records if record.split == name]
+
+
+def write_table(table: CaptionTable, path: Path) -> None:
+    """Writes the table as captions.jsonl, whole or not at all."""
+    rows = (
+        json.dumps({"image": r.image, "captions": list(r.captions), "split": r.split}, ensure_ascii=False)
+        for r in table.records
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(row + "\n" for row in rows)
+        # mkstemp makes files private; a table is as readable as any new file
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise
+
+
+def read_table(path: Path, images: Path) -> CaptionTable:
+    """Returns the table that `write_table` wrote.
+
+    Args:
+        path: the captions.jsonl; every line must have image, captions and split.
+        images: the folder the image names start from.
+    """
+    mentions: dict[str, str] = {}
+    rows: list[tuple[str, tuple[str, ...], str]] = []
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        name, captions, split = (row.get(key) for key in ("image", "captions", "split"))
+        if not isinstance(name, str) or not isinstance(captions, list) or not isinstance(split, str):
+            raise InputError(f'{where}: needs "image", a list "captions" and "split"')
+        image = image_name(name, where)
+        if image in mentions:
+            raise InputError(f"{where}: image {image} was already in {mentions[image]}")
+        if not captions:
+            raise InputError(f"{where}: image {image} has no captions")
+        mentions[image] = where
+        rows.append((image, tuple(caption_text(c, where) for c in captions), split_name(split, where)))
+    if not rows:
+        raise InputError(f"{path}: holds no captions")
+    paths = resolve_images(images, mentions)
+    return CaptionTable(images, [CaptionRecord(i, paths[i], captions, s) for i, captions, s in rows])
+
+
+def assign_splits(images: Iterable[str]) -> dict[str, str]:
+    """Returns a split for every image of a data set that has none: 80 % train, 10 % val, 10 % test.
+
+    The split follows from a hash of the image's name, so adding images never moves another. The exception are
+    folders so small that a split would be empty: with no train image the one of the lowest hash trains; with
+    no val image the train image of the highest hash validates (or, with one train image only, the lowest test
+    image). Such an image goes back once others fill its split. InputError for fewer than two images.
+    """
+    position = {
+        image: int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
+        for image in images
+    }
+    if len(position) < 2:
+        raise InputError(f"{len(position)} captioned image: training and validation need at least two")
+    split = {
+        image: "train" if place < 0.8 else "val" if place < 0.9 else "test"
+        for image, place in position.items()
+    }
+    ordered = sorted(position, key=lambda image: (position[image], image))
+    if "train" not in split.values():
+        split[ordered[0]] = "train"
+    if "val" not in split.values():
+        train = [image for image in ordered if split[image] == "train"]
+        split[train[-1] if len(train) > 1 else ordered[1]] = "val"
+    return split
+
+
+def describe(table: CaptionTable) -> Table:
+    """Returns images, captions, words, vocabulary and its coverage for every split, as a table to print.
+
+    The vocabulary is every different word, then every word seen five times; coverage is the share of a
+    split's words that these two vocabularies of the training split know.
+    """
+    tokens: dict[str, list[list[str]]] = {}
+    for split in SPLITS:
+        captions = [caption for record in table.split(split) for caption in record.captions]
+        # the bar is for the half million captions of COCO; Flickr8k's take two seconds
+        words = track(captions, f"words of {split}", transient=True, disable=len(captions) < 20_000)
+        tokens[split] = [tokenize(caption) for caption in words]
+    train = [Vocabulary.build(tokens["train"], min_count=count) for count in (1, 5)]
+
+    result = Table(
+        title=escape(str(table.root)), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left"
+    )
+    result.add_column("split")
+    for column in ("images", "captions", "words", "vocabulary", "seen 5x", "covered", "by 5x"):
+        result.add_column(column, justify="right")
+    for split in SPLITS:
+        if not tokens[split]:
+            continue
+        own = [len(Vocabulary.build(tokens[split], min_count=count).words) - 4 for count in (1, 5)]
+        counts = [len(table.split(split)), len(tokens[split]), sum(map(len, tokens[split])), *own]
+        covered = [f"{100 * vocabulary.coverage(tokens[split]):.2f} %" for vocabulary in train]
+        result.add_row(
+            split, *(f"{count:,}" for count in counts), *(covered if tokens["train"] else ["-", "-"])
+        )
+    return result
+
+
+def run_reader(read: Callable[[Path], CaptionTable], argv: Sequence[str] | None) -> int:
+    """Returns the exit status of `python -m data_prep.captions.NAME DIR [--output captions.jsonl]`.
+
+    Prints what `read` made of DIR; a wrong DIR is one line on stderr and status 2.
+    """
+    from jsonargparse import auto_cli
+
+    def prepare(dir: Path, output: Path | None = None) -> None:
+        """Read a captions data set and print what is in it.
+
+        Args:
+            dir: folder of the data set.
+            output: also write the table to this file, one JSON object an image (captions.jsonl).
+        """
+        table = read(dir)
+        Console().print(describe(table))
+        if output is not None:
+            write_table(table, output)
+            print(f"wrote {len(table.records):,} images to {output}")
+
+    try:
+        auto_cli(prepare, args=None if argv is None else list(argv))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

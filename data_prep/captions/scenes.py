@@ -1,0 +1,272 @@
+"""Drawn scenes with captions: a data set made in seconds, for `fit` without data, tests and demonstrations.
+
+Fourteen kinds of things in eight colours, three sizes and four textures, alone, in twos and threes, beside,
+above, under, in front of and between one another, in eight settings; five captions each. Of 2,400 images 2,000
+train, 150 validate and 250 test.
+
+Every test picture shows a combination never seen in training: a kind with a colour, a kind in a setting or a
+kind in a relation (the rule is in `scene_layout`). Every word of its captions, though, occurs in training
+captions. Captions say left and right: do not mirror the pictures in training.
+
+    DIR/images/00000.jpg ...   224 x 224, what the default encoder reads, so that nothing is resampled
+    DIR/captions.jsonl         {"image", "captions", "split", "scene": what the picture shows, what is unseen}
+    DIR/scenes.json            the settings and a hash of the generator; written last
+
+`python -m data_prep.captions.scenes DIR [--images N] [--seed S] [--sheet sheet.png]`
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import track
+
+from data_prep.captions.records import CaptionTable, describe, read_table, write_table
+from data_prep.captions.scene_drawing import contact_sheet, draw_picture
+from data_prep.captions.scene_language import write_captions
+from data_prep.captions.scene_layout import Scene, draw_scene, unseen
+from data_prep.images import read_image
+from modules.errors import InputError
+
+IMAGES, SEED, SIZE = 2400, 0, 224
+MARKER, TABLE, PICTURES = "scenes.json", "captions.jsonl", "images"
+_SMALLEST = 50  # fewer training captions do not hold the words that others need
+_TRIES = 1000
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
+
+
+def recognises(root: Path) -> bool:
+    """Whether the folder holds drawn scenes."""
+    return (root / MARKER).is_file()
+
+
+def read(root: Path) -> CaptionTable:
+    """Returns the table of the drawn scenes in a folder, which are drawn first where there are none.
+
+    What a former version of the generator drew, or what is incomplete, is drawn anew with its own settings.
+    """
+    settings = _recorded(root)
+    generate(root, *(settings.get(name, default) for name, default in _defaults().items()))
+    return read_table(root / TABLE, root / PICTURES)
+
+
+def read_scenes(root: Path) -> list[dict[str, Any]]:
+    """Returns the rows of captions.jsonl: "scene" holds setting, relation, groups, unseen combinations."""
+    return [json.loads(line) for line in (root / TABLE).read_text(encoding="utf-8").splitlines()]
+
+
+def generate(root: Path, images: int = IMAGES, seed: int = SEED, size: int = SIZE, workers: int = 2) -> None:
+    """Draws the data set into a folder, unless it is there already; equal settings give equal files.
+
+    The set is made in a folder beside `root` and moved in when it is complete, under a lock: a killed run
+    leaves nothing that is later trusted, and of two processes at once one draws and the other waits. A set of
+    other settings is replaced; a folder that holds anything else is an InputError.
+
+    Args:
+        root: folder of the data set.
+        images: how many pictures, all splits together.
+        seed: any whole number.
+        size: side of the pictures in pixels.
+        workers: threads that draw.
+    """
+    if images < _SMALLEST:
+        raise InputError(
+            f"{images} images are too few to hold all words in training; draw at least {_SMALLEST}"
+        )
+    if not 32 <= size <= 1024:
+        raise InputError(f"a picture of {size} pixels is not possible; choose a size from 32 to 1024")
+    settings = {"images": images, "seed": seed, "size": size, "generator": _generator()}
+    if _is_complete(root, settings):
+        return
+    root = root.absolute()
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.parent / f".{root.name}.lock"):
+            if _is_complete(root, settings):
+                return
+            if root.exists() and not recognises(root) and (not root.is_dir() or any(root.iterdir())):
+                raise InputError(
+                    f"{root}: holds something else than drawn scenes; give a new or an empty folder"
+                )
+            for remains in root.parent.glob(f".{root.name}.*.partial"):
+                shutil.rmtree(remains)  # of a killed run: nobody else is here while we hold the lock
+            partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".partial"))
+            try:
+                _make(partial, settings, max(1, workers))
+                _move_in(partial, root)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"{root}: cannot be written ({error.strerror or error}); give another folder"
+        ) from None
+
+
+def _defaults() -> dict[str, int]:
+    return {"images": IMAGES, "seed": SEED, "size": SIZE}
+
+
+def _generator() -> str:
+    """A hash of the code that draws: when it changes, sets that it drew before are drawn anew."""
+    sources = sorted(Path(__file__).parent.glob("scene*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+def _recorded(root: Path) -> dict[str, Any]:
+    """The settings a set was drawn with; empty where there is none or where they cannot be read."""
+    try:
+        settings = json.loads((root / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
+    if _recorded(root) != settings or not (root / TABLE).is_file() or not (root / PICTURES).is_dir():
+        return False
+    return sum(1 for _ in (root / PICTURES).glob("*.jpg")) == settings["images"]
+
+
+def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
+    """Writes pictures, captions and settings into an empty folder."""
+    images, seed, size = settings["images"], settings["seed"], settings["size"]
+    rows = _describe_all(images, seed)
+    (folder / PICTURES).mkdir()
+
+    def draw(number: int) -> None:
+        picture = draw_picture(rows[number][1], size, np.random.default_rng([abs(seed), seed < 0, number]))
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
+        (folder / PICTURES / _file_name(number)).write_bytes(data.tobytes())
+
+    with ThreadPoolExecutor(workers) as pool:
+        drawn = pool.map(draw, range(images))
+        for _ in track(drawn, "drawing scenes", total=images, transient=True, disable=images < 500):
+            pass
+    with (folder / TABLE).open("w", encoding="utf-8", newline="\n") as table:
+        for number, (split, scene, captions) in enumerate(rows):
+            shown = {**scene.as_dict(), "unseen": unseen(scene, split)}
+            row = {"image": _file_name(number), "captions": captions, "split": split, "scene": shown}
+            table.write(json.dumps(row) + "\n")
+    (folder / MARKER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    folder.chmod((folder / PICTURES).stat().st_mode)  # mkdtemp's is private
+
+
+def _file_name(number: int) -> str:
+    return f"{number:05d}.jpg"
+
+
+def _describe_all(images: int, seed: int) -> list[tuple[str, Scene, list[str]]]:
+    """Split, scene and captions of every picture; val and test only use words of the training captions."""
+    counts = {"val": max(1, images // 16), "test": max(1, images * 5 // 48)}
+    counts = {"train": images - sum(counts.values()), **counts}
+    rows: list[tuple[str, Scene, list[str]]] = []
+    known: set[str] | None = None
+    for split, count in counts.items():
+        for place in range(count):
+            rng = random.Random(f"{seed} {split} {place}")
+            for _ in range(_TRIES):
+                scene = draw_scene(split, place, rng)
+                captions = write_captions(scene, rng, known)
+                if captions:
+                    rows.append((split, scene, captions))
+                    break
+            else:
+                raise InputError(f"{images} images do not hold all words in training; draw more")
+        if split == "train":
+            known = {word for _, _, captions in rows for caption in captions for word in caption.split()}
+    return rows
+
+
+def _move_in(partial: Path, root: Path) -> None:
+    """Puts a complete set in place of a former one, its marker last; anything else in the folder stays."""
+    if not recognises(root):
+        if root.exists():
+            root.rmdir()
+        partial.rename(root)
+        return
+    withdrawn = partial / "withdrawn.json"
+    withdrawn.write_text("{}\n", encoding="utf-8")
+    withdrawn.replace(
+        root / MARKER
+    )  # from here to the last line the folder is known as ours, and as incomplete
+    if (root / PICTURES).is_dir():
+        shutil.rmtree(root / PICTURES)
+    for name in (PICTURES, TABLE, MARKER):
+        (partial / name).replace(root / name)
+
+
+def write_sheet(root: Path, path: Path, pictures: int = 24) -> None:
+    """Writes a contact sheet of the first test pictures with three of their captions as a PNG."""
+    records = read(root).split("test")[:pictures]
+    shown = [read_image(record.path) for record in records]
+    sheet = contact_sheet(shown, [record.captions[:3] for record in records], columns=6)
+    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_bytes(data.tobytes())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of `python -m data_prep.captions.scenes DIR [options]`."""
+    from jsonargparse import auto_cli
+
+    def prepare(
+        dir: Path,
+        images: int = IMAGES,
+        seed: int = SEED,
+        size: int = SIZE,
+        sheet: Path | None = None,
+        output: Path | None = None,
+    ) -> None:
+        """Draw a captions data set, unless it is there already, and print what is in it.
+
+        Args:
+            dir: folder of the data set; a set of other settings in it is replaced.
+            images: how many pictures, all splits together.
+            seed: any whole number.
+            size: side of the pictures in pixels.
+            sheet: also write a contact sheet of test pictures with their captions to this PNG.
+            output: also write the table to this file, one JSON object an image (captions.jsonl).
+        """
+        generate(dir, images, seed, size)
+        table = read(dir)
+        console = Console()
+        console.print(describe(table))
+        for split in ("val", "test"):
+            rows = [row["scene"]["unseen"] for row in read_scenes(dir) if row["split"] == split]
+            combinations = {tuple(combination) for row in rows for combination in row}
+            console.print(
+                f"{split}: {len(combinations)} combinations unseen in training, "
+                f"in {sum(map(bool, rows))} of {len(rows)} images"
+            )
+        if sheet is not None:
+            write_sheet(dir, sheet)
+            print(f"wrote {sheet}")
+        if output is not None:
+            write_table(table, output)
+            print(f"wrote {len(table.records):,} images to {output}")
+
+    try:
+        auto_cli(prepare, args=None if argv is None else list(argv))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Any image file people have, as one array: (Hh, Ww, 3), uint8, RGB, upright.
+
+Training and prediction both decode here, so that a photograph means the same numbers in both. Pillow does the
+decoding: it handles every case below, fails cleanly on damaged files and writes nothing to stderr, where
+OpenCV's JPEG decoder, otherwise equal to the bit, leaves libjpeg's remarks on the terminal.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from modules.errors import InputError
+
+# HEIC cannot be decoded, but a telephone's photographs should give error rows rather than vanish
+# fmt: off
+IMAGE_SUFFIXES = frozenset([
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+    ".webp", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm", ".ico",
+    ".tga",
+])
+# fmt: on
+
+# remarks on broken metadata and large sizes: what matters is raised, the rest is noise on the terminal
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# EXIF orientation -> what makes the picture upright (EXIF 2.32, tag 274)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+
+class UnreadableImage(ValueError):
+    """A file is no image that can be shown; `reason` says why in one line, `str()` has the name too."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = " ".join(reason.split())
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def read_image(path: Path | str, minimum_size: int | None = None) -> np.ndarray:
+    """Returns the image file as (Hh, Ww, 3) uint8 RGB, upright, composited on white, first frame.
+
+    UnreadableImage for anything that cannot be decoded whole, a truncated file included.
+
+    Args:
+        path: any file.
+        minimum_size: for JPEG, decode at the smallest of 1/1, 1/2, 1/4, 1/8 of the size whose short side
+            still has this many pixels; several times faster on large photographs.
+    """
+    path = Path(path)
+    try:
+        # opening a named pipe would wait for ever
+        if path.exists() and not path.is_file():
+            raise UnreadableImage(str(path), "is a folder" if path.is_dir() else "is no regular file")
+        with path.open("rb") as stream:
+            return _decode(stream, str(path), minimum_size)
+    except OSError as error:
+        raise UnreadableImage(str(path), error.strerror or str(error)) from None
+
+
+def decode_image(data: bytes, name: str, minimum_size: int | None = None) -> np.ndarray:
+    """Returns what `read_image` does, from the bytes of a file; `name` stands in the message of a failure."""
+    return _decode(io.BytesIO(data), name, minimum_size)
+
+
+def _decode(stream: BinaryIO, name: str, minimum_size: int | None) -> np.ndarray:
+    try:
+        with Image.open(stream) as image:
+            if image.format == "EPS":
+                # Pillow would start Ghostscript on it: no program is run on a picture's say
+                raise UnreadableImage(name, "is PostScript, not a picture")
+            if minimum_size is not None:
+                image.draft(None, (minimum_size, minimum_size))
+            image.load()
+            return _upright_rgb(image)
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(name, _what_it_is(stream)) from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(name, f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+    except MemoryError:
+        raise UnreadableImage(name, "needs more memory than there is") from None
+    except Exception as error:
+        # damaged files make decoders raise whatever comes up: OSError, SyntaxError, struct.error, ...
+        raise UnreadableImage(name, f"is damaged ({str(error) or type(error).__name__})") from None
+
+
+def _upright_rgb(image: Image.Image) -> np.ndarray:
+    turn = _UPRIGHT.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        grey = _eight_bit(np.asarray(upright))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        straight = upright.convert("LA") if upright.mode == "La" else upright
+        alpha = straight.convert("RGBA")
+        white = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
+        upright = Image.alpha_composite(white, alpha)
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    # asked after loading: Pillow turns TIFF itself and then drops the tag
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return 1  # broken EXIF says nothing; the picture itself is whole
+
+
+def _eight_bit(values: np.ndarray) -> np.ndarray:
+    """Returns grey values of any depth as uint8.
+
+    16-bit integers span 0..65535 by their type. Where the type does not tell the range (32 bits, floats), it
+    is the smallest of 0..1 (floats), 0..255, 0..65535 that holds the largest value, or else ends there.
+    """
+    if values.dtype.itemsize == 2:
+        top = 65535.0
+    else:
+        ranges = [1.0, 255.0, 65535.0] if values.dtype.kind == "f" else [255.0, 65535.0]
+        values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+        largest = float(values.max())
+        top = next((limit for limit in ranges if largest <= limit), largest)
+    return np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8)
+
+
+def _what_it_is(stream: BinaryIO) -> str:
+    stream.seek(0)
+    head = stream.read(12)
+    if not head:
+        return "the file is empty"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1"):
+        return "is HEIC, which cannot be decoded here; convert it to JPEG"
+    return "is no image in a known format"
+
+
+def list_files(folder: Path | str) -> list[Path]:
+    """Returns every visible file in the folder and its sub-folders, sorted, whatever it holds.
+
+    Hidden files and folders are passed over; links are followed, but never into a folder they lie in.
+    InputError for a missing folder, a file in its place, an empty folder, or one that may not be read.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise InputError(f"{root}: no such folder")
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file, a folder of images is needed")
+    files = list(_walk(root, frozenset()))
+    if not files:
+        raise InputError(f"{root}: the folder is empty; it should hold images")
+    return files
+
+
+def find_images(folder: Path | str) -> list[Path]:
+    """Returns the files of `list_files` that are images by their suffix; InputError where there is none.
+
+    Names decide, not content: a damaged .jpg is found (and fails when read), a .txt is not.
+    """
+    files = list_files(folder)
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise InputError(f"{folder}: no image among its {len(files):,} files (.jpg, .png, .webp, ...)")
+    return images
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """Yields the visible regular files below the folder in the order of their names."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); nothing was listed") from None
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in visible:
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, above | {here})
+        elif entry.is_file():
+            yield folder / entry.name

@@ -1,0 +1,374 @@
+"""The captioning system as a LightningModule: encoder, decoder, losses, and free-running evaluation.
+
+It knows tensors and words, not files: batches come from a DataModule, and a checkpoint holds everything
+that captioning another image needs (weights, words, encoder and its preprocessing).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
+from modules.decoding import DecodingOptions, decode
+from modules.encoders.image import ImageEncoder
+from modules.errors import InputError
+from modules.losses import cross_entropy_sum, doubly_stochastic_sum
+from modules.metrics.captions import CaptionScorer
+from modules.tokenizer import detokenize
+from modules.vocabulary import Vocabulary
+
+
+@dataclass
+class EncoderOptions:
+    """The CNN that reads the image.
+
+    Args:
+        name: efficientnet_lite0, 1 or 2 (real ImageNet weights, no download), any timm name, or
+            torchvision/NAME.
+        stage: Whose output are the annotations: last, the number of a timm stage, or a torchvision node.
+        image_size: Height and width in pixels; by default the backbone's own.
+        weights: imagenet, none, or the path of a state dict.
+        finetune_from: First block that is trained; by default the encoder stays frozen.
+        resize: How an image becomes square: squash, crop its middle, or pad.
+    """
+
+    name: str = "efficientnet_lite0"
+    stage: int | str = "last"
+    image_size: int | None = None
+    weights: str = "imagenet"
+    finetune_from: int | str | None = None
+    resize: Literal["squash", "crop", "pad"] = "squash"
+
+
+@dataclass
+class TrainingOptions:
+    """How the weights are found.
+
+    Args:
+        learning_rate: Largest learning rate of the decoder (AdamW).
+        encoder_learning_rate: Largest learning rate of the fine-tuned blocks of the encoder.
+        weight_decay: Decoupled weight decay of matrices; vectors have none.
+        warmup_steps: Steps in which the learning rate grows from 0.
+        schedule: cosine falls to 1 % at the last step, constant stays.
+        label_smoothing: Share of the target probability spread over all words.
+        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
+        seed: Of dropout; with the step number it decides every random number, in a resumed run too.
+    """
+
+    learning_rate: float = 4e-4
+    encoder_learning_rate: float = 1e-5
+    weight_decay: float = 0.0
+    warmup_steps: int = 200
+    schedule: Literal["cosine", "constant"] = "cosine"
+    label_smoothing: float = 0.1
+    doubly_stochastic: float = 1.0
+    seed: int = 0
+
+
+class CaptionBatch(NamedTuple):
+    """N images and R captions of them.
+
+    Attributes:
+        inputs: Annotations (N, L, D) of a frozen encoder, or pixels (N, 3, S, S) as uint8.
+        image_index: Which image each caption belongs to (R,).
+        tokens: `<bos> words <eos>`, padded (R, T + 1).
+        names: Names of the N images.
+        references: Their captions as written.
+    """
+
+    inputs: Tensor
+    image_index: Tensor
+    tokens: Tensor
+    names: list[str]
+    references: list[list[str]]
+
+
+class Caption(NamedTuple):
+    """A decoded caption: its text, the words behind it, its score, and the attention (T, L) of each word."""
+
+    text: str
+    words: list[str]
+    score: float
+    alpha: Tensor | None
+
+
+@dataclass
+class Evaluation:
+    """What one pass over a split gathers, on one process and then from all of them.
+
+    Attributes:
+        rows: One dictionary an image: image, caption, score, references, and words and alpha where kept.
+        loss: Sum of the plain teacher-forced cross entropy.
+        words: Number of words it sums over.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    loss: float = 0.0
+    words: int = 0
+
+
+class Captioner(pl.LightningModule):
+    """A CNN reads the image, an RNN with attention writes the caption.
+
+    Args:
+        encoder: The CNN.
+        decoder: The RNN.
+        training: Losses, learning rates and their schedule.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderOptions | dict[str, Any] = EncoderOptions(),  # noqa: B008
+        decoder: DecoderOptions | dict[str, Any] = DecoderOptions(),  # noqa: B008
+        training: TrainingOptions | dict[str, Any] = TrainingOptions(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        # a checkpoint keeps plain dictionaries, so that it loads with weights_only
+        encoder = EncoderOptions(**encoder) if isinstance(encoder, dict) else encoder
+        self.decoder_options = DecoderOptions(**decoder) if isinstance(decoder, dict) else decoder
+        self.training_options = TrainingOptions(**training) if isinstance(training, dict) else training
+        self.save_hyperparameters(
+            {
+                "encoder": asdict(encoder),
+                "decoder": asdict(self.decoder_options),
+                "training": asdict(self.training_options),
+            }
+        )
+        cnn = asdict(encoder)
+        self.resize = cnn.pop("resize")
+        self.encoder = ImageEncoder(**cnn)
+        # the decoder needs the vocabulary, which comes from the data or from a checkpoint
+        self.decoder: CaptionDecoder | None = None
+        self.vocabulary: Vocabulary | None = None
+        self.decoding = DecodingOptions()
+        self.keep_attention = False  # of predictions
+        self.evaluation = Evaluation()
+
+    # ---- construction and checkpoints
+
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Builds the decoder for these words; does nothing if it has them already."""
+        if self.vocabulary is not None:
+            if self.vocabulary.words != vocabulary.words:
+                raise InputError(
+                    f"the checkpoint's vocabulary ({len(self.vocabulary)} words) is not that of the training "
+                    f"captions ({len(vocabulary)} words): resume with the data the run began with"
+                )
+            return
+        self.vocabulary = vocabulary
+        decoder = DECODERS[self.decoder_options.kind]
+        self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert self.vocabulary is not None
+        checkpoint["task"] = "caption"
+        checkpoint["words"] = self.vocabulary.words
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.use_vocabulary(Vocabulary(checkpoint["words"]))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Captioner:
+        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
+
+        Raises:
+            InputError: the file is absent, no checkpoint, damaged, or of another task.
+        """
+        checkpoint = read_checkpoint(path, "caption")
+        options = dict(checkpoint["hyper_parameters"])
+        # the weights are in the checkpoint: neither package nor download is needed
+        options["encoder"] = {**options["encoder"], "weights": "none"}
+        model = cls(**options)
+        model.use_vocabulary(Vocabulary(checkpoint["words"]))
+        model.load_state_dict(checkpoint["state_dict"])
+        return model.eval()
+
+    # ---- training
+
+    def annotate(self, inputs: Tensor) -> Float[Tensor, "N L D"]:
+        """Returns annotations of pixels (N, 3, S, S), or the given ones in this precision."""
+        if inputs.dtype != torch.uint8:
+            return inputs.float()
+        return self.encoder.encode(inputs) if self.encoder.is_frozen else self.encoder(inputs)
+
+    def losses(self, batch: CaptionBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns teacher-forced sums: cross entropy smoothed and plain, attention term, and words."""
+        assert self.decoder is not None
+        given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
+        logits, alpha = self.decoder(self.annotate(batch.inputs), given, batch.image_index)
+        smoothing = self.training_options.label_smoothing
+        plain = cross_entropy_sum(logits.detach() if self.training else logits, targets)
+        smoothed = cross_entropy_sum(logits, targets, smoothing)
+        attention = doubly_stochastic_sum(alpha, targets) if alpha is not None else smoothed.new_zeros(())
+        return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
+
+    def on_train_batch_start(self, batch: CaptionBatch, batch_idx: int) -> None:
+        # every step's dropout depends on its number alone, not on what ran before it in this process
+        torch.manual_seed(
+            (self.training_options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
+        )
+
+    def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
+        smoothed, plain, attention, words = self.losses(batch)
+        # -log p of a caption plus lambda times the attention term (Xu et al. 2015, eq. 14), over the mean words
+        # of a caption: both are divided by the words of all processes; DDP averages gradients, hence the factor
+        total_words = self.reduce_sum(words.float()) / self.trainer.world_size
+        loss = (smoothed + self.training_options.doubly_stochastic * attention) / total_words
+        self.log("train/loss", plain / words, prog_bar=True, batch_size=len(batch.tokens))
+        return loss
+
+    def reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over all processes."""
+        return (
+            self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
+            if self.trainer.world_size > 1
+            else tensor
+        )
+
+    def configure_optimizers(self) -> Any:
+        options = self.training_options
+        assert self.decoder is not None
+        groups = []
+        for parameters, rate in [
+            (self.decoder.parameters(), options.learning_rate),
+            (self.encoder.finetuned_parameters(), options.encoder_learning_rate),
+        ]:
+            everything = list(parameters)
+            for matrices in (True, False):
+                chosen = [p for p in everything if (p.dim() > 1) == matrices]
+                if chosen:
+                    decay = options.weight_decay if matrices else 0.0
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        steps = self.trainer.estimated_stepping_batches
+
+        def factor(step: int) -> float:
+            warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
+            if options.schedule == "constant":
+                return warm
+            return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ---- free-running evaluation
+
+    def caption(
+        self,
+        annotations: Float[Tensor, "N L D"],
+        names: Sequence[str],
+        options: DecodingOptions | None = None,
+        keep_alpha: bool = False,
+    ) -> list[Caption]:
+        """Returns the caption of each image; sampling draws from random numbers of the image's name."""
+        assert self.decoder is not None and self.vocabulary is not None
+        state = self.decoder.init_state(annotations)
+        hypotheses = decode(
+            self.decoder.step,
+            state,
+            options or self.decoding,
+            images=len(annotations),
+            keep_alpha=keep_alpha,
+            seeds=[zlib.crc32(name.encode()) for name in names],
+        )
+        captions = []
+        for hypothesis in hypotheses:
+            words = self.vocabulary.decode(hypothesis.tokens)
+            captions.append(Caption(detokenize(words), words, hypothesis.score, hypothesis.alpha))
+        return captions
+
+    def _evaluate(self, batch: CaptionBatch, options: DecodingOptions, keep_alpha: bool) -> None:
+        batch = batch._replace(inputs=self.annotate(batch.inputs))
+        _, loss, _, words = self.losses(batch)
+        self.evaluation.loss += loss.item()
+        self.evaluation.words += int(words)
+        captions = self.caption(batch.inputs, batch.names, options, keep_alpha)
+        for name, caption, references in zip(batch.names, captions, batch.references, strict=True):
+            row = {"image": name, "caption": caption.text, "score": caption.score, "references": references}
+            if caption.alpha is not None:
+                row |= {"words": caption.words, "alpha": caption.alpha.half()}
+            self.evaluation.rows.append(row)
+
+    def _conclude(self, stage: str) -> None:
+        """Gathers all processes' rows, scores them once and logs under `stage/`."""
+        parts = [self.evaluation]
+        if self.trainer.world_size > 1:
+            parts = [Evaluation()] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, self.evaluation)
+        # one row an image, whatever sampler dealt them out, in an order that no process decides
+        rows = {row["image"]: row for part in parts for row in part.rows}
+        self.evaluation = Evaluation(
+            [rows[name] for name in sorted(rows)],
+            sum(part.loss for part in parts),
+            sum(part.words for part in parts),
+        )
+        scorer = CaptionScorer({name: row["references"] for name, row in rows.items()})
+        scores = scorer.score({name: row["caption"] for name, row in rows.items()}).as_dict()
+        mean_loss = self.evaluation.loss / max(1, self.evaluation.words)
+        scores |= {"loss": mean_loss, "perplexity": math.exp(min(mean_loss, 50.0))}
+        for name, value in scores.items():
+            shown = stage == "val" and name in ("bleu4", "cider_d")
+            # every process computed the same value: there is nothing to reduce
+            self.log(f"{stage}/{name}", float(value), prog_bar=shown, rank_zero_only=False, sync_dist=False)
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluation = Evaluation()
+
+    def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
+        # greedy decoding is enough to compare epochs of a fit; validate decodes as it is asked to
+        options = replace(self.decoding, method="greedy") if self.trainer.state.fn == "fit" else self.decoding
+        self._evaluate(batch, options, keep_alpha=self.trainer.state.fn != "fit")
+
+    def on_validation_epoch_end(self) -> None:
+        self._conclude("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.evaluation = Evaluation()
+
+    def test_step(self, batch: CaptionBatch, batch_idx: int) -> None:
+        self._evaluate(batch, self.decoding, keep_alpha=True)
+
+    def on_test_epoch_end(self) -> None:
+        self._conclude("test")
+
+    def predict_step(self, batch: tuple[Tensor, list[str]], batch_idx: int) -> list[Caption]:
+        """Returns captions of pixels (N, 3, S, S) and their names."""
+        images, names = batch
+        return self.caption(self.annotate(images), names, keep_alpha=self.keep_attention)
+
+
+def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
+    """Returns a checkpoint's dictionary, read without running code from it.
+
+    Raises:
+        InputError: the file is absent, no checkpoint, damaged, or of another task.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
+        raise InputError(f"{path}: {what}; name a file such as RUN/checkpoints/best.ckpt")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and key errors of every kind
+        raise InputError(
+            f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"
+        ) from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "task" not in checkpoint:
+        raise InputError(
+            f"{path}: a PyTorch file, but no checkpoint of this project (no task is named in it)"
+        )
+    if checkpoint["task"] != task:
+        raise InputError(
+            f"{path}: a checkpoint of the task {checkpoint['task']!r}; this command needs one of {task!r}"
+        )
+    return checkpoint

@@ -1,0 +1,200 @@
+"""Any image backbone as an encoder: a photograph becomes a grid of annotation vectors."""
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from modules.encoders.backbones import load_backbone, resolve_backbone
+from modules.encoders.inference import FastPath, fast_dtype
+from modules.encoders.stages import (
+    StageReader,
+    block_names,
+    cut_classifier,
+    drop_unused_modules,
+    probe,
+    to_annotations,
+)
+from modules.errors import InputError
+
+
+class ImageEncoder(nn.Module):
+    """Annotations a = {a_1, ..., a_L}, each of width D, of a batch of images (Xu et al. 2015, section 3.1.1).
+
+    Images are RGB bytes 0..255; the normalisation the weights expect happens inside. Frozen, the backbone is
+    always in eval mode (batch-norm statistics included) and takes no gradients. The classifier's head and
+    every layer behind the chosen stage are dropped.
+
+    Args:
+        name: backbone: `efficientnet_lite0|1|2` (ImageNet weights installed), any timm name or any
+            torchvision classification name; `timm/NAME` or `torchvision/NAME` says which is meant.
+        stage: "last" for the final feature map; a number for that feature stage of a timm backbone, counted
+            from 0; the name of a node, such as layer3, for a torchvision backbone.
+        image_size: side of the square input in pixels; the backbone's own where it is not given.
+        weights: "imagenet", "none" (a random start, or weights that a checkpoint is about to bring), or the
+            path of a state dict of the classifier.
+        finetune_from: fine-tune from this top-level block on, given by name (blocks.5, layer4) or number
+            (-1 is the last); the blocks before it stay frozen. Not given: the whole backbone is frozen.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str = "efficientnet_lite0",
+        stage: int | str = "last",
+        image_size: int | None = None,
+        weights: str = "imagenet",
+        finetune_from: int | str | None = None,
+    ):
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "name": name,
+            "stage": stage,
+            "image_size": image_size,
+            "weights": weights,
+            "finetune_from": finetune_from,
+        }
+        classifier, preprocessing = load_backbone(name, weights)
+        self.image_size = image_size or preprocessing.image_size
+        if image_size and hasattr(classifier, "set_input_size"):
+            classifier.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+
+        source, _ = resolve_backbone(name)
+        self.trunk = cut_classifier(classifier, name, source, stage, self.image_size)
+        self.read = StageReader(stage)
+        self._used_parameters, annotations, self.grid = self._trace()
+        self.locations, self.annotation_size = annotations.shape[1], annotations.shape[2]
+        self._frozen_blocks = self._freeze_up_to(finetune_from)
+        self._fast: tuple[tuple, FastPath] | None = None
+        self.train(self.training)
+
+    @torch.enable_grad()
+    def _trace(self) -> tuple[set[str], Tensor, tuple[int, int]]:
+        """Runs one image, drops what it does not reach; gives the parameters used, annotations and grid."""
+        called: set[nn.Module] = set()
+        hooks = [
+            module.register_forward_pre_hook(lambda module, _: called.add(module))
+            for module in self.trunk.modules()
+        ]
+        self.trunk.requires_grad_(True)
+        features = probe(
+            lambda pixels: self.read.features(self.trunk, pixels), self.options["name"], self.image_size
+        )
+        for hook in hooks:
+            hook.remove()
+        annotations, grid = to_annotations(features)
+        return drop_unused_modules(self.trunk, annotations, called), annotations.detach(), grid
+
+    def _freeze_up_to(self, finetune_from: int | str | None) -> list[str]:
+        """Switches gradients on from a block on and names the modules before it, which stay frozen."""
+        self.trunk.requires_grad_(False)
+        if finetune_from is None:
+            return []
+        blocks = block_names(self.trunk)
+        first = finetune_from
+        if isinstance(first, int) and -len(blocks) <= first < len(blocks):
+            first = blocks[first]
+        names = [name for name, _ in self.trunk.named_modules()]
+        parameters = [name for name, _ in self.trunk.named_parameters()]
+        starts = [i for i, name in enumerate(parameters) if name.startswith(f"{first}.")]
+        if first not in names or not starts:
+            raise InputError(
+                f"finetune_from {finetune_from!r}: {self.options['name']!r} has the blocks 0 to "
+                f"{len(blocks) - 1}: {', '.join(blocks)}"
+            )
+        # the first block brings what stands before all blocks, such as position embeddings, with it
+        start = 0 if first == blocks[0] else starts[0]
+        for name in parameters[start:]:
+            self.trunk.get_parameter(name).requires_grad_(name in self._used_parameters)
+        return names[: names.index(str(first))]
+
+    def forward(self, images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B L D"]:
+        """Annotations (B, L, D), row by row of the grid; with gradients only where blocks are fine-tuned."""
+        pixels = (images.to(self.mean.dtype) - self.mean) / self.std
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+            return self.read(self.trunk, pixels)
+
+    def encode(self, images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B L D"]:
+        """Annotations (B, L, D) in float32 without gradients, fast: the path for caches and inference.
+
+        Batch norms folded, channels last, bfloat16 where the processor has it. Works in micro-batches of one
+        fixed size, so an image's annotations do not depend on its batch. Images may lie on another device.
+        """
+        # a weight that changes in place gets a new version, one that is replaced or moved a new address
+        weights = [*self.trunk.parameters(), *self.trunk.buffers()]
+        version = tuple((weight.data_ptr(), weight._version, weight.device) for weight in weights)
+        if self._fast is None or self._fast[0] != version:
+            self._fast = version, FastPath(self.trunk, self.read, self.mean, self.std, self.image_size)
+        return self._fast[1](images)
+
+    @property
+    def is_frozen(self) -> bool:
+        """True if no parameter is fine-tuned."""
+        return self.options["finetune_from"] is None
+
+    def finetuned_parameters(self) -> list[nn.Parameter]:
+        """The parameters that take gradients, each of which gets one; none for a frozen encoder."""
+        return [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
+
+    def train(self, mode: bool = True) -> "ImageEncoder":
+        """Switches the fine-tuned blocks; the frozen ones stay in eval mode."""
+        super().train(mode)
+        if self.is_frozen:
+            self.trunk.eval()
+        else:
+            for name in self._frozen_blocks:
+                self.trunk.get_submodule(name).training = False
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_fast": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # a traced torchvision network forgets its mode when it is copied
+        self.train(self.training)
+
+    def fingerprint(self, device: torch.device | str | None = None) -> str:
+        """A sha256 of all that decides the annotations `encode` gives: the key of a cache of them.
+
+        It covers the backbone, stage, image size, normalisation, every weight and the number type.
+
+        Args:
+            device: where the encoding will happen; where the weights are now if not given.
+        """
+        dtype = fast_dtype(torch.device(device) if device is not None else self.mean.device)
+        digest = hashlib.sha256()
+        facts = [
+            self.options["name"],
+            self.options["stage"],
+            self.image_size,
+            self.mean.flatten().tolist(),
+            self.std.flatten().tolist(),
+            str(dtype),
+        ]
+        digest.update(json.dumps(facts).encode())
+        for name, weight in self.trunk.state_dict().items():
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line: backbone, stage, sizes, what is frozen."""
+        height, width = self.grid
+        tuned = sum(parameter.numel() for parameter in self.finetuned_parameters())
+        state = "frozen"
+        if not self.is_frozen:
+            state = f"{tuned / 1e6:.1f} M of them fine-tuned from {self.options['finetune_from']} on"
+        total = sum(parameter.numel() for parameter in self.trunk.parameters())
+        return (
+            f"{self.options['name']} (weights {self.options['weights']}), stage {self.options['stage']}, "
+            f"{self.image_size} px -> {height}x{width} annotations of {self.annotation_size}; "
+            f"{total / 1e6:.1f} M parameters, {state}"
+        )

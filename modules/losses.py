@@ -1,0 +1,33 @@
+"""Training losses, as sums: the caller divides by the number of terms of the whole batch, on all processes."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from modules.vocabulary import Vocabulary
+
+
+def cross_entropy_sum(
+    logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"], label_smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Returns -log p of every target word, summed; padding counts nothing (Szegedy et al. 2016 for smoothing)."""
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(),
+        targets.flatten(),
+        ignore_index=Vocabulary.PAD,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+
+
+def doubly_stochastic_sum(
+    alpha: Float[Tensor, "B T L"], targets: Int[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """Returns `sum_i (1 - sum_t alpha_ti)^2` of every caption, summed (Xu et al. 2015, eq. 14).
+
+    Attention at padding is left out. It is the paper's sum over locations, not their mean.
+    """
+    attended = (alpha * (targets != Vocabulary.PAD).unsqueeze(2)).sum(1)  # (B, L)
+    return (1 - attended).square().sum()

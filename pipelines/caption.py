@@ -1,0 +1,94 @@
+"""Photographs to sentences: train, evaluate, caption a folder, score, report.
+
+    python pipelines/caption.py fit                                   drawn scenes, no data needed, minutes
+    python pipelines/caption.py fit --config configs/caption/flickr8k.yaml --data.root DIR
+    python pipelines/caption.py fit --config configs/caption/folder.yaml --data.root DIR
+    python pipelines/caption.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
+    python pipelines/caption.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
+    python pipelines/caption.py predict --images DIR --ckpt_path CKPT --output out.jsonl [--attention DIR]
+    python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
+    python pipelines/caption.py report --run RUN
+
+COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
+are given. Wrong input is one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modules.errors import InputError
+from pipelines.cli import CONFIGS, Parser, run, with_bare_flags, with_config
+
+
+def train_or_evaluate(argv: Sequence[str]) -> None:
+    from pipelines.captioning import CaptionCLI
+
+    CaptionCLI(with_config(argv, CONFIGS / "caption" / "scenes.yaml"))
+
+
+def predict(argv: Sequence[str]) -> None:
+    from pytorch_lightning import Trainer
+
+    from pipelines.predicting import PredictionOptions, caption_folder, trainer_arguments
+
+    parser = Parser(
+        prog="caption.py predict", description="Caption every image of a folder and its sub-folders."
+    )
+    parser.add_class_arguments(PredictionOptions)
+    trainer_arguments(parser)
+    config = parser.instantiate_classes(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
+    trainer = Trainer(**config.pop("trainer"))
+    caption_folder(PredictionOptions(**vars(config)), trainer)
+
+
+def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
+    parser = Parser(prog=f"caption.py {argv[0]}")
+    parser.add_function_arguments(body, None)
+    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json"))))
+
+
+def score(argv: Sequence[str]) -> None:
+    from pipelines.reports.scores import score as body
+
+    simple(argv, body)
+
+
+def report(argv: Sequence[str]) -> None:
+    from pipelines.reports.caption import report as body
+
+    simple(argv, body)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "fit": train_or_evaluate,
+    "validate": train_or_evaluate,
+    "test": train_or_evaluate,
+    "predict": predict,
+    "score": score,
+    "report": report,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    return run(lambda: dispatch(argv))
+
+
+def dispatch(argv: Sequence[str]) -> None:
+    if argv[0] not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(argv[0], COMMANDS, n=1, cutoff=0.0)
+        raise InputError(f"no command {argv[0]!r}; the nearest is {near[0]!r} of {', '.join(COMMANDS)}")
+    COMMANDS[argv[0]](argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""What the front doors share: one parser, one run folder, one way to fail."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from modules.captioner import read_checkpoint
+from modules.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose complaint is one line that names the nearest option there is."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise InputError(explain(message, option_names(parser)))
+
+
+def option_names(parser: LightningArgumentParser) -> list[str]:
+    """Returns every option of a parser and of its subcommands, without dashes."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
+        for child in (getattr(action, "_name_parser_map", None) or {}).values():
+            names += option_names(child)
+    return sorted(set(names))
+
+
+def explain(message: str, options: Sequence[str]) -> str:
+    """Returns jsonargparse's message as one line, with the nearest option where one was misspelt."""
+    line = " ".join(message.split())
+    unknown = re.search(r"(?:Unrecognized arguments: --|Unrecognized arguments: |[Kk]ey )'?([\w.]+)'?", line)
+    if unknown and ("nrecognized" in line or "not expected" in line or "not accepted" in line):
+        name = unknown[1]
+        near = get_close_matches(name, options, n=1, cutoff=0.5)
+        ending = [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+        best = near or ending[:1]
+        return f"no option {name!r}" + (
+            f"; the nearest is {best[0]!r}" if best else "; --help lists them all"
+        )
+    return line
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar without the version number, which is in the run folder's name."""
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+def silence_libraries() -> None:
+    """Keeps the terminal for what concerns the user: tips and deprecations of libraries are dropped."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # annotations come from a memory map
+        ".*smaller than the logging interval.*",
+        ".*in eval mode at the start of training.*",  # a frozen encoder is meant to be
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*`resource_tracker`.*",
+        ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its own folder
+        ".*Trying to infer the `batch_size`.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def run(main: Callable[[], Any]) -> int:
+    """Returns the exit status of a command: 0, or 2 after one line on what the user can mend."""
+    silence_libraries()
+    try:
+        main()
+    except InputError as error:
+        # under several processes one of them speaks
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run_folder_of(checkpoint: Path) -> Path | None:
+    """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
+    folder = checkpoint.resolve().parent.parent
+    return folder if (folder / "config.yaml").is_file() else None
+
+
+def with_config(argv: Sequence[str], default: Path) -> list[str]:
+    """Returns the arguments with a configuration: the one named, the checkpoint's run's, or the default."""
+    command, *rest = argv
+    if any(re.match(r"(--config|-c)(=|$)", argument) for argument in rest):
+        return list(argv)
+    checkpoint = next(
+        (
+            argument.partition("=")[2] or (rest[i + 1] if i + 1 < len(rest) else "")
+            for i, argument in enumerate(rest)
+            if re.match(r"--ckpt_path(=|$)", argument)
+        ),
+        None,
+    )
+    config = default
+    if checkpoint is not None and Path(checkpoint).is_file():
+        folder = run_folder_of(Path(checkpoint))
+        config = folder / "config.yaml" if folder else default
+    return [command, "--config", str(config), *rest]
+
+
+def with_bare_flags(argv: Sequence[str], *flags: str) -> list[str]:
+    """Returns the arguments with `--flag` written as `--flag=true` where no value follows."""
+    following = [*argv[1:], "--"]
+    return [
+        f"{argument}=true" if argument in flags and after.startswith("--") else argument
+        for argument, after in zip(argv, following, strict=True)
+    ]
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes config.yaml of a run, in fit only."""
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
+def has_fast_bfloat16() -> bool:
+    """Returns whether this machine multiplies bfloat16 faster than float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class RunCLI(LightningCLI):
+    """fit, validate and test of one application, with one folder a run.
+
+    Subclasses name the task and what follows a fit.
+    """
+
+    task: str
+    monitor: str
+
+    def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
+        self.run_folder: Path | None = None
+        super().__init__(
+            model_class,
+            datamodule_class,
+            args=list(argv),
+            parser_class=Parser,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "use_distributed_sampler": False,
+                "num_sanity_val_steps": 0,
+                "accelerator": "auto",
+            },
+            seed_everything_default=0,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": {"model", "dataloaders", "datamodule", "verbose", "weights_only"},
+            "test": {"model", "dataloaders", "datamodule", "verbose", "weights_only"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--name", type=str, default="run", help="Experiment; runs lie in RUNS/TASK/NAME.")
+        parser.add_argument("--runs", type=Path, default=Path("runs"), help="Folder of all runs.")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": self.monitor,
+                "checkpoint.mode": "max",
+                "checkpoint.save_last": True,
+                "checkpoint.auto_insert_metric_name": False,
+                "early_stopping.monitor": self.monitor,
+                "early_stopping.mode": "max",
+                "early_stopping.patience": 5,
+            }
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Lets a checkpoint decide the model it holds, and says so where the configuration differs."""
+        config = self.config[self.config.subcommand]
+        path = config.get("ckpt_path")
+        if self.config.subcommand != "fit" and not path:
+            raise InputError(f"{self.config.subcommand} needs --ckpt_path RUN/checkpoints/best.ckpt")
+        if not path:
+            return
+        if path in ("best", "last", "hpc", "registry"):
+            raise InputError(f"--ckpt_path {path}: name the file, such as RUN/checkpoints/{path}.ckpt")
+        stored = read_checkpoint(path, self.task)["hyper_parameters"]
+        for group, options in stored.items():
+            given = config.model[group]
+            for name, value in options.items():
+                if given.get(name) != value:
+                    print(f"note: model.{group}.{name} is {value!r}, as in the checkpoint", file=sys.stderr)
+                    given[name] = value
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        if config.trainer.precision is None:
+            config.trainer.precision = "bf16-mixed" if has_fast_bfloat16() else "32-true"
+        if self.subcommand != "fit":
+            config.trainer.logger = False
+            return
+        self.run_folder = self._choose_run_folder(config)
+        os.environ["SEQSIGHT_RUN"] = str(self.run_folder)  # for the other processes of this machine
+
+    def _choose_run_folder(self, config: Any) -> Path:
+        if "SEQSIGHT_RUN" in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+            return Path(os.environ["SEQSIGHT_RUN"])
+        if config.ckpt_path:  # a resumed run goes on in its own folder
+            folder = run_folder_of(Path(config.ckpt_path))
+            if folder:
+                return folder
+        parent = Path(config.runs) / self.task / config.name
+        taken = [
+            int(p.name.split("_")[1]) for p in parent.glob("version_*") if p.name.split("_")[1].isdigit()
+        ]
+        return parent / f"version_{max(taken, default=-1) + 1}"
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        trainer = dict(self.config_init[self.subcommand].trainer)
+        callbacks = list(trainer.get("callbacks") or [])
+        if trainer.get("enable_progress_bar") is not False:
+            callbacks.append(ProgressBar())
+        if self.run_folder is not None and trainer.get("logger") in (None, True):
+            kwargs["logger"] = TensorBoardLogger(
+                str(self.run_folder.parent), name="", version=self.run_folder.name, default_hp_metric=False
+            )
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)

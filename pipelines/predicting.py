@@ -1,0 +1,278 @@
+"""Captions for every image of a folder: batched, written as they come, resumable, on any number
+of processes."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TextIO
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.cli import LightningArgumentParser
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
+from data_prep.captions.predictions import coco_image_id
+from data_prep.images import UnreadableImage, list_files, read_image
+from data_prep.transforms import EvalTransform
+from modules.captioner import Caption, Captioner
+from modules.decoding import DecodingOptions
+from modules.errors import InputError
+from pipelines.reports.attention import encoder_view, write_attention
+
+FormatName = Literal["jsonl", "csv", "coco"]
+
+
+@dataclass
+class PredictionOptions:
+    """Caption every image of a folder and its sub-folders.
+
+    Args:
+        images: Folder, walked recursively; every visible file gets one row.
+        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt.
+        output: File of the captions.
+        format: jsonl, csv or coco; by default that of the output's suffix (.csv, .json for coco, else jsonl).
+        attention: Folder for one picture per image with the attention of each word.
+        batch_size: Images in a batch of one process.
+        num_workers: Processes that decode images; by default one fewer than there are cores, at most 8.
+        overwrite: Replace the output where it exists.
+        decoding: How words are chosen.
+    """
+
+    images: Path
+    ckpt_path: Path
+    output: Path = Path("captions.jsonl")
+    format: FormatName | None = None
+    attention: Path | None = None
+    batch_size: int = 32
+    num_workers: int | None = None
+    overwrite: bool = False
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+
+
+class FolderBatch(NamedTuple):
+    """Pixels (N, 3, S, S) of a batch's readable files, their names, and why the others are not readable."""
+
+    images: Tensor
+    names: list[str]
+    errors: list[tuple[str, str]]
+
+
+class FolderImages:
+    """Takes numbers of files and returns a `FolderBatch`."""
+
+    def __init__(self, root: Path, names: Sequence[str], transform: EvalTransform) -> None:
+        self.root, self.names, self.transform = root, list(names), transform
+
+    def __getitem__(self, numbers: list[int]) -> FolderBatch:
+        images, names, errors = [], [], []
+        for name in (self.names[number] for number in numbers):
+            try:
+                images.append(self.transform(read_image(self.root / name, self.transform.minimum_size)))
+                names.append(name)
+            except UnreadableImage as error:
+                errors.append((name, error.reason))
+        size = self.transform.size
+        pixels = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
+        return FolderBatch(pixels, names, errors)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class RowWriter(Callback):
+    """Appends the rows of every batch to this process's part file, and shows progress.
+
+    Args:
+        part: Beginning of the name of every process's file.
+        total: Files of all processes.
+        options: The command's.
+        model: Knows grid and preprocessing of the attention.
+    """
+
+    def __init__(self, part: Path, total: int, options: PredictionOptions, model: Captioner) -> None:
+        self.part, self.total, self.options, self.model = part, total, options, model
+        self.file: TextIO | None = None
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open("a", encoding="utf-8")
+        if self.file.tell():
+            self.file.write("\n")  # a kill may have cut the last line short
+        columns = (
+            TextColumn("captioning"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.speed:.1f} images/s"),
+            TimeRemainingColumn(),
+        )
+        self.bar = Progress(*columns, disable=not trainer.is_global_zero)
+        # this process's share stands for all
+        self.task = self.bar.add_task("captioning", total=-(-self.total // trainer.world_size), speed=0.0)
+        self.bar.start()
+        self.begun, self.done = time.monotonic(), 0
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: FolderBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        assert self.file is not None
+        rows: list[dict[str, Any]] = [{"image": name, "error": reason} for name, reason in batch.errors]
+        captions: list[Caption] = outputs
+        for name, caption in zip(batch.names, captions, strict=True):
+            rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
+            if self.options.attention is not None and caption.alpha is not None:
+                image = encoder_view(read_image(self.options.images / name, 640), self.model.resize)
+                alpha, grid = caption.alpha.numpy(), self.model.encoder.grid
+                path = self.options.attention / f"{name}.jpg"
+                write_attention(path, image, caption.words, alpha, grid, caption.text)
+        self.file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        self.file.flush()
+        self.done += len(rows)
+        speed = self.done * trainer.world_size / (time.monotonic() - self.begun)
+        self.bar.update(self.task, advance=len(rows), speed=speed)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.file is not None:
+            self.bar.stop()
+            self.file.close()
+
+
+def trainer_arguments(parser: LightningArgumentParser) -> None:
+    """Adds Lightning's own options (`--trainer.devices 2`, ...) with what inference needs as defaults."""
+    parser.add_lightning_class_args(pl.Trainer, "trainer")
+    parser.set_defaults(
+        {
+            "trainer.logger": False,
+            "trainer.enable_checkpointing": False,
+            "trainer.enable_progress_bar": False,
+            "trainer.enable_model_summary": False,
+            "trainer.use_distributed_sampler": False,
+        }
+    )
+
+
+def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
+    """Captions all files of a folder into one file, in the order of their names.
+
+    Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
+    killed goes on where it stopped if checkpoint, decoding and folder are the same.
+    """
+    format = options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
+    if options.output.is_dir():
+        raise InputError(f"{options.output}: is a folder; --output names a file")
+    if options.output.exists() and not options.overwrite:
+        raise InputError(
+            f"{options.output}: exists already; choose another --output or give --overwrite true"
+        )
+    if options.batch_size < 1:
+        raise InputError(f"batch_size is {options.batch_size}; it has to be at least 1")
+    model = Captioner.load(options.ckpt_path)
+    model.decoding, model.keep_attention = options.decoding, options.attention is not None
+    names = [path.relative_to(options.images).as_posix() for path in list_files(options.images)]
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{options.output.parent}: cannot be made ({error.strerror})") from error
+
+    part = options.output.with_name(f"{options.output.name}.part-{_identity(options)}")
+    done = {row["image"] for row in _rows(part)}
+    left = [name for name in names if name not in done]
+    if trainer.is_global_zero and done:
+        print(f"going on after {len(done):,} of {len(names):,} files")
+    # the files of a killed run are read before this one adds to them
+    trainer.strategy.barrier()
+
+    transform = EvalTransform(model.encoder.image_size, model.resize)
+    sampler = ShareSampler(
+        len(left), options.batch_size, rank=trainer.global_rank, world_size=trainer.world_size
+    )
+    workers = decoding_workers() if options.num_workers is None else options.num_workers
+    loader = BatchLoader(FolderImages(options.images, left, transform), sampler, workers=workers)
+    writer = RowWriter(part, len(left), options, model)
+    trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+    begun = time.monotonic()
+    trainer.predict(model, loader, return_predictions=False)
+    trainer.strategy.barrier()
+    if not trainer.is_global_zero:
+        return
+    rows = {row["image"]: row for row in _rows(part)}
+    write_rows(options.output, [rows[name] for name in names], format)
+    for file in _parts(part):
+        file.unlink()
+    failed = sum("error" in row for row in rows.values())
+    print(f"{len(rows) - failed:,} captions, {failed:,} unreadable files, {time.monotonic() - begun:.0f} s")
+    print(f"captions in {options.output}")
+    if options.attention is not None:
+        print(f"attention in {options.attention}")
+
+
+def _identity(options: PredictionOptions) -> str:
+    """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
+    digest = hashlib.sha256(options.ckpt_path.read_bytes())
+    digest.update(
+        repr((str(options.images.resolve()), asdict(options.decoding), str(options.attention))).encode()
+    )
+    return digest.hexdigest()[:8]
+
+
+def _parts(part: Path) -> list[Path]:
+    return sorted(part.parent.glob(f"{glob.escape(part.name)}-*"))
+
+
+def _rows(part: Path) -> list[dict[str, Any]]:
+    """Returns the rows of all processes; a line that a kill cut short counts as never written."""
+    rows = []
+    for file in _parts(part):
+        for line in file.read_text(encoding="utf-8").split("\n"):
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+    return rows
+
+
+def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str) -> None:
+    """Writes the captions, whole or not at all; COCO results have no room for scores and errors."""
+    temporary = output.with_name(output.name + ".part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            if format == "jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            elif format == "csv":
+                writer = csv.DictWriter(file, ["image", "caption", "score", "error"])
+                writer.writeheader()
+                writer.writerows(rows)
+            else:
+                captioned = [row for row in rows if "caption" in row]
+                numbers = [coco_image_id(row["image"]) for row in captioned]
+                results = [
+                    {"image_id": row["image"] if number is None else number, "caption": row["caption"]}
+                    for row, number in zip(captioned, numbers, strict=True)
+                ]
+                json.dump(results, file, ensure_ascii=False)
+        temporary.replace(output)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{output}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,255 @@
+"""Writes the report of a captioning run: one self-contained HTML file, made from the run's files alone.
+
+`python pipelines/caption.py report --run runs/caption/scenes/version_0` reads predictions.jsonl,
+metrics.json, config.yaml and the TensorBoard event files in that folder and writes report.html beside them.
+It needs no checkpoint and no GPU; photographs that have moved away are replaced by a placeholder.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from rich.console import Console
+
+from data_prep.images import read_image
+from modules.metrics.captions import CaptionScorer
+from modules.tokenizer import tokenize
+from pipelines.reports.attention import attention_panels, encoder_view, fit_within
+from pipelines.reports.curves import best_step, monitored_metric
+from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
+from pipelines.reports.page import duration, jpeg_uri, write_page
+from pipelines.reports.runs import CaptionRun, Prediction, read_run
+from pipelines.reports.scores import LABELS, controls_as_dict
+
+PHOTOGRAPH = 320  # pixels of the longer side
+
+
+def report(run: Path) -> None:
+    """Writes RUN/report.html and prints its path.
+
+    Args:
+        run: The run's folder, as printed by fit.
+    """
+    print(write_report(run))
+
+
+def write_report(run: Path) -> Path:
+    """Path of RUN/report.html, written whole or not at all; raises InputError where RUN is no run."""
+    with Console(stderr=True).status("reading the run") as status:
+        results = read_run(Path(run))
+        status.update(f"scoring {len(results.predictions):,} captions")
+        scorer = CaptionScorer({row.image: row.references for row in results.predictions})
+        hypotheses = {row.image: row.caption for row in results.predictions}
+        per_image = scorer.per_image(hypotheses)
+        metrics = _metrics(results, scorer, hypotheses)
+        status.update("drawing the report")
+        return write_page(
+            results.folder / "report.html",
+            "caption.html.jinja",
+            name=_run_name(results.folder),
+            split=results.split,
+            images=len(results.predictions),
+            unreadable=results.unreadable,
+            labels=LABELS,
+            metrics=metrics,
+            score_charts=_score_charts(metrics),
+            summary=_summary(results),
+            curve_charts=_curve_charts(results),
+            examples=_examples(results.predictions, per_image),
+            **_language(results.predictions),
+            config_text=_config_text(results.folder),
+        )
+
+
+def choose_examples(per_image: Mapping[str, float], each: int = 4) -> dict[str, list[str]]:
+    """Image ids of the best, median and worst scores; never one in two groups, fewer where images are few.
+
+    The best and the median come in falling, the worst in rising order; equal scores in order of their ids.
+
+    Args:
+        per_image: Score of every image, higher is better.
+        each: Images per group.
+    """
+    ranked = sorted(per_image, key=lambda image: (-per_image[image], image))
+    count = len(ranked)
+    best, median, worst = min(each, (count + 2) // 3), min(each, count // 3), min(each, (count + 1) // 3)
+    middle = best + (count - best - median - worst) // 2
+    return {
+        "best": ranked[:best],
+        "median": ranked[middle : middle + median],
+        "worst": ranked[count - worst :][::-1],
+    }
+
+
+def _metrics(run: CaptionRun, scorer: CaptionScorer, hypotheses: dict[str, str]) -> dict[str, Any]:
+    """Scores, intervals and controls as in metrics.json, computed where the file lacks one."""
+    metrics: dict[str, Any] = {part: run.metrics.get(part) for part in ("scores", "intervals", "controls")}
+    if not _has_all(metrics["scores"]):
+        metrics["scores"] = scorer.score(hypotheses).as_dict()
+    if not _has_all(metrics["intervals"]):
+        metrics["intervals"] = scorer.bootstrap(hypotheses)
+    saved = metrics["controls"] or {}
+    if not _has_all(saved.get("constant")) or not all(_has_all(control) for control in saved.values()):
+        metrics["controls"] = controls_as_dict(scorer.controls(hypotheses))
+    return metrics
+
+
+def _has_all(part: Any) -> bool:
+    return isinstance(part, dict) and all(metric in part for metric in LABELS)
+
+
+def _score_charts(metrics: dict[str, Any]) -> list[Markup]:
+    """BLEU and ROUGE-L, which end at 1, apart from CIDEr-D, which does not."""
+    shares = {metric: label for metric, label in LABELS.items() if metric != "cider_d"}
+    parts = metrics["scores"], metrics["intervals"], metrics["controls"]
+    return [
+        score_chart("shares", *parts, labels=shares),
+        score_chart("cider", *parts, labels={"cider_d": LABELS["cider_d"]}),
+    ]
+
+
+def _curve_charts(run: CaptionRun) -> list[Markup]:
+    """Loss, CIDEr-D and BLEU-4 over the steps; none for a run that was only tested."""
+    curves = run.curves
+    monitor = monitored_metric(run.config, default="val/cider_d")
+    best = best_step(curves[monitor], monitor) if monitor in curves else None
+    tags = {"train": "train/loss", "val": "val/loss"}
+    losses = {label: curves[tag] for label, tag in tags.items() if tag in curves}
+    charts = [curve_chart("loss", "Loss", losses, best)] if losses else []
+    for metric in ("cider_d", "bleu4"):
+        if f"val/{metric}" in curves:
+            title = f"{LABELS[metric]}, free-running"
+            charts.append(curve_chart(metric, title, {"val": curves[f"val/{metric}"]}, best))
+    return charts
+
+
+def _examples(
+    predictions: Sequence[Prediction], per_image: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    rows = {row.image: row for row in predictions}
+    groups = choose_examples({image: float(scores["cider_d"]) for image, scores in per_image.items()})
+    return [
+        {"title": title, "rows": [_example(rows[image], per_image[image]) for image in images]}
+        for title, images in groups.items()
+        if images
+    ]
+
+
+def _example(row: Prediction, scores: Mapping[str, float]) -> dict[str, Any]:
+    """What the template shows of one image; `photograph` is None where the file is gone or broken."""
+    example: dict[str, Any] = {"row": row, "scores": scores, "photograph": None, "words": [], "peak": None}
+    try:
+        image = read_image(row.file, minimum_size=PHOTOGRAPH) if row.file else None
+    except (OSError, ValueError):
+        image = None
+    if image is None:
+        return example
+    example["photograph"] = jpeg_uri(fit_within(image, PHOTOGRAPH, PHOTOGRAPH))
+    if row.attention:
+        # long captions get smaller panels, so that the page stays light
+        width = 160 if len(row.attention.words) <= 20 else 104
+        seen = encoder_view(image, row.attention.resize)
+        panels = attention_panels(seen, row.attention.alpha, row.attention.grid, width)
+        pictures = [jpeg_uri(overlay, quality=72) for overlay in panels.overlays]
+        example["words"] = list(zip(row.attention.words, pictures, strict=True))
+        example["peak"] = panels.peak
+    return example
+
+
+def _language(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Lengths and words of predicted captions against the references'."""
+    predicted = [tokenize(row.caption) for row in predictions]
+    references = [tokenize(text) for row in predictions for text in row.references]
+    said = Counter(word for words in predicted for word in words)
+    meant = Counter(word for words in references for word in words)
+    over, under = _word_use(said, meant)
+    return {
+        "language_charts": [
+            length_chart(
+                "lengths", [len(words) for words in predicted], [len(words) for words in references]
+            ),
+            vocabulary_chart("ranks", list(said.values()), list(meant.values())),
+        ],
+        "word_lists": [("Said too often", over), ("Said too rarely", under)],
+        "words_said": len(said),
+        "words_meant": len(meant),
+    }
+
+
+def _word_use(said: Counter[str], meant: Counter[str], count: int = 10) -> tuple[list[Any], list[Any]]:
+    """The most over- and under-used words as (word, said, meant), both per 1,000 words.
+
+    Ranked by their term of the Kullback-Leibler divergence, p log(p / q), which weighs the ratio by the
+    frequency; half a count is added to either side, since a word may be missing there.
+    """
+    total_said, total_meant = max(1, said.total()), max(1, meant.total())
+
+    def excess(word: str, ours: Counter[str], total: int, others: Counter[str], total_others: int) -> float:
+        p = (ours[word] + 0.5) / total
+        return p * log(p * total_others / (others[word] + 0.5))
+
+    over = {word: excess(word, said, total_said, meant, total_meant) for word in said}
+    under = {word: excess(word, meant, total_meant, said, total_said) for word in meant}
+    lists = []
+    for scores in (over, under):
+        words = sorted((word for word in scores if scores[word] > 0), key=lambda word: (-scores[word], word))
+        lists.append(
+            [
+                (word, 1000 * said[word] / total_said, 1000 * meant[word] / total_meant)
+                for word in words[:count]
+            ]
+        )
+    return lists[0], lists[1]
+
+
+def _run_name(folder: Path) -> str:
+    """Experiment and version: scenes/version_0."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
+def _summary(run: CaptionRun) -> list[tuple[str, str]]:
+    """What was run, as (label, text), from the configuration and metrics.json; absent parts are left out."""
+    config, model = run.config, _arguments(run.config.get("model"))
+    trainer = _arguments(config.get("trainer"))
+    steps = None if trainer.get("max_steps") == -1 else trainer.get("max_steps")
+    training = {key: trainer.get(key) for key in ("max_epochs", "precision", "gradient_clip_val")}
+    parts = {
+        "Data": config.get("data"),
+        "Encoder": model.get("encoder"),
+        "Decoder": model.get("decoder"),
+        "Training": {"max_steps": steps} | training | _arguments(model.get("training")),
+        "Decoding": run.metrics.get("decoding") or config.get("decoding"),
+        "Checkpoint": run.metrics.get("checkpoint"),
+    }
+    seconds = run.metrics.get("seconds") or {}
+    times = [f"{part.replace('_', ' ')} {duration(spent)}" for part, spent in seconds.items()]
+    rows = [(label, _describe(part)) for label, part in parts.items()] + [("Time", ", ".join(times))]
+    return [(label, text) for label, text in rows if text]
+
+
+def _arguments(section: Any) -> dict[str, Any]:
+    """A section's options, whether or not it names its class."""
+    if not isinstance(section, dict):
+        return {}
+    return section.get("init_args") or {} if "class_path" in section else section
+
+
+def _describe(section: Any) -> str:
+    """One line: the class's name, then its options that are set."""
+    if not isinstance(section, dict):
+        return "" if section is None else str(section)
+    name = str(section.get("class_path", "")).rsplit(".", 1)[-1]
+    options = [
+        f"{key} {_describe(value) if isinstance(value, dict) else value}"
+        for key, value in _arguments(section).items()
+        if value is not None and value != [] and value != {}
+    ]
+    return ": ".join(part for part in (name, ", ".join(options)) if part)
+
+
+def _config_text(folder: Path) -> str:
+    path = folder / "config.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,58 @@
+"""Renders a report's template into one self-contained HTML file."""
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def jpeg_uri(image: UInt8[np.ndarray, "Hh Ww 3"], quality: int = 80) -> str:
+    """The RGB picture as a `data:` address, so that the page needs no other file."""
+    data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Path of the file, which holds either all of the data or what it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(data)
+        return unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Path of the page, written whole or not at all; every value that is no Markup is escaped.
+
+    Args:
+        path: The file to write.
+        template: Name of a template beside this module.
+        values: What the template shows; a name it uses and is not given is an error.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template(template).render(**values)
+    # a lone surrogate from a broken file name must not cost the page
+    return write_whole(path, html.encode("utf-8", errors="replace"))
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: 8.2 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,165 @@
+"""Reads the folder that `caption.py fit` leaves behind."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jaxtyping import Float
+
+from modules.errors import InputError
+from pipelines.reports.curves import Curve, read_curves
+
+
+@dataclass(frozen=True)
+class WordAttention:
+    """Where each word of a caption looked: `alpha` (T, L) over `grid` = (rows, columns), row-major.
+
+    `resize` says which part of the picture the grid covers: squash (all of it), crop or pad.
+    """
+
+    words: list[str]
+    alpha: Float[np.ndarray, "T L"]
+    grid: tuple[int, int]
+    resize: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One line of predictions.jsonl; `file` is None where the line names no picture."""
+
+    image: str
+    caption: str
+    references: list[str]
+    file: Path | None
+    attention: WordAttention | None
+
+
+@dataclass(frozen=True)
+class CaptionRun:
+    """What a run left behind; `config`, `metrics` and `curves` are empty where their files are missing."""
+
+    folder: Path
+    split: str
+    predictions: list[Prediction]
+    unreadable: list[str]  # images whose line holds an error in place of a caption
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    curves: dict[str, Curve]
+
+
+def read_run(folder: Path) -> CaptionRun:
+    """The run in `folder`; raises InputError where it is none: only predictions.jsonl must be there."""
+    path = folder / "predictions.jsonl"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the run folder that fit printed")
+    if not path.is_file():
+        raise InputError(f"{folder}: no predictions.jsonl, so this is no finished run; fit or test writes it")
+    predictions, unreadable, seen, split = [], [], set(), ""
+    for number, row in _json_lines(path):
+        where = f"{path}:{number}"
+        image = row.get("image")
+        if not isinstance(image, str):
+            raise InputError(f"{where}: no image name under 'image'; write the file again with test")
+        if image in seen:
+            raise InputError(f"{where}: image {image!r} occurs twice; write the file again with test")
+        seen.add(image)
+        split = split or str(row.get("split", ""))
+        if "error" in row:
+            unreadable.append(image)
+        else:
+            predictions.append(_prediction(row, where))
+    if not predictions:
+        raise InputError(f"{path}: no captions; write the file again with test")
+    metrics = _read_json(folder / "metrics.json")
+    return CaptionRun(
+        folder=folder,
+        split=str(metrics.get("split") or split or "test"),
+        predictions=predictions,
+        unreadable=unreadable,
+        config=_read_config(folder / "config.yaml"),
+        metrics=metrics,
+        curves=read_curves(folder),
+    )
+
+
+def _prediction(row: dict[str, Any], where: str) -> Prediction:
+    caption, references = row.get("caption"), row.get("references")
+    if not isinstance(caption, str):
+        raise InputError(f"{where}: no text under 'caption'; write the file again with test")
+    if not isinstance(references, list) or not references or not all(isinstance(r, str) for r in references):
+        raise InputError(
+            f"{where}: no list of texts under 'references'; predict writes none, fit and test do"
+        )
+    file = row.get("file")
+    return Prediction(
+        image=row["image"],
+        caption=caption,
+        references=references,
+        file=Path(file) if isinstance(file, str) and file else None,
+        attention=_attention(row, where) if row.get("attention") else None,
+    )
+
+
+def _attention(row: dict[str, Any], where: str) -> WordAttention:
+    try:
+        rows, columns = (int(size) for size in row["attention"]["grid"])
+        alpha = np.asarray(row["attention"]["alpha"], dtype=np.float32)
+        words = [str(word) for word in row["words"]]
+        resize = row["attention"].get("resize", "squash")
+        if resize not in ("squash", "crop", "pad"):
+            raise ValueError(f"resize is {resize!r}")
+        if alpha.shape != (len(words), rows * columns):
+            raise ValueError(f"{len(words)} words on a {rows} x {columns} grid against shape {alpha.shape}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: words and attention do not fit each other ({error})") from error
+    return WordAttention(words, alpha, (rows, columns), resize)
+
+
+def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The file's objects with their line numbers, blank lines left out."""
+    rows = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}:{number}: no JSON ({error.msg}); is the file cut off?") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: no JSON object; expected one per image")
+            rows.append((number, row))
+    return rows
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg}); write it again with test") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: no JSON object; write it again with test")
+    return content
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{path}: no YAML ({cause}); restore the file that fit wrote") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no options; restore the file that fit wrote")
+    return content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error

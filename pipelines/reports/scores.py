@@ -1,0 +1,88 @@
+"""The `score` command: any system's captions against references, with intervals and two blind controls."""
+
+import json as jsonlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_prep.captions.predictions import match, read_predictions, read_references
+from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
+
+LABELS = {
+    "bleu1": "BLEU-1",
+    "bleu2": "BLEU-2",
+    "bleu3": "BLEU-3",
+    "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "cider_d": "CIDEr-D",
+}
+_COUNTS = {
+    "images": "images",
+    "distinct_captions": "distinct captions",
+    "vocabulary_used": "vocabulary used",
+    "mean_length": "mean length (words)",
+}
+
+
+def score(predictions: Path, references: Path, subset: Path | None = None, json: bool = False) -> None:
+    """Print the scores of any system's captions: BLEU-1..4, ROUGE-L and CIDEr-D of the COCO evaluation.
+
+    Beside them stand the scores of two controls that never look at the image: the best constant caption and
+    the system's own captions shuffled among the images. Missing, duplicate or unknown images are an error.
+
+    Args:
+        predictions: captions to score: jsonl or csv (image, caption) or COCO results JSON.
+        references: Flickr token file, csv or jsonl (image, caption), COCO captions or Karpathy's JSON.
+        subset: score only the images listed in this text file, one name a line (Flickr_8k.devImages.txt).
+        json: print one JSON object in place of the table.
+    """
+    console = Console()
+    with Console(stderr=True).status("tokenizing and scoring"):  # COCO's 25,000 references take some seconds
+        hypotheses, sentences = match(read_predictions(predictions), read_references(references), subset)
+        scorer = CaptionScorer(sentences)
+        scores = scorer.score(hypotheses)
+        intervals = scorer.bootstrap(hypotheses)
+        controls = scorer.controls(hypotheses)
+    if json:
+        parts = {"intervals": intervals, "controls": controls_as_dict(controls)}
+        print(jsonlib.dumps(scores.as_dict() | parts, ensure_ascii=False))
+    else:
+        console.print(scores_table(scores, controls, intervals))
+
+
+def scores_table(
+    scores: CaptionScores, controls: Controls, intervals: Mapping[str, tuple[float, float]]
+) -> Table:
+    """Returns the table of a system's scores with their intervals, beside the controls' scores."""
+    constant_caption, constant = controls["constant"]
+    shuffled = controls.get("shuffled")
+    # as Text: a caption is no markup
+    legend = Text(f"constant: “{constant_caption}” for every image; shuffled: the captions of other images")
+    table = Table(title="Caption scores", caption=legend)
+    table.add_column("")
+    for column in ("score", "95 % interval", "constant", "shuffled"):
+        table.add_column(column, justify="right")
+    systems = [vars(scores), vars(constant), vars(shuffled) if shuffled else None]
+    for name in METRICS:
+        own, *others = (f"{system[name]:.3f}" if system else "-" for system in systems)
+        low, high = intervals[name]
+        table.add_row(LABELS[name], f"[bold]{own}[/bold]", f"{low:.3f} - {high:.3f}", *others)
+    table.add_section()
+    for name, label in _COUNTS.items():
+        form = ".1f" if name == "mean_length" else ",d"
+        own, *others = (f"{system[name]:{form}}" if system else "-" for system in systems)
+        table.add_row(label, own, "", *others)
+    return table
+
+
+def controls_as_dict(controls: Controls) -> dict[str, dict[str, Any]]:
+    """Returns the controls as metrics.json holds them: scores by name, the constant one with its caption."""
+    caption, constant = controls["constant"]
+    result: dict[str, dict[str, Any]] = {"constant": constant.as_dict() | {"caption": caption}}
+    if "shuffled" in controls:
+        result["shuffled"] = controls["shuffled"].as_dict()
+    return result

@@ -1,0 +1,93 @@
+"""The table of captions keeps what it holds through its file; splits go by name; readers go by format."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.captions import read_captions
+from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, read_table, write_table
+from modules.errors import InputError
+
+
+def test_splits_follow_names_alone() -> None:
+    images = [f"{i}.jpg" for i in range(3000)]
+    splits = assign_splits(images)
+    assert assign_splits(reversed(images)) == splits
+    assert {image: splits[image] for image in images[:1000]} == assign_splits(images[:1000])
+    shares = [list(splits.values()).count(name) / 3000 for name in ("train", "val", "test")]
+    assert np.allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
+
+
+def test_small_folders_train_and_validate() -> None:
+    for seed in range(30):
+        for size in (2, 3, 5):
+            splits = assign_splits(f"{seed}-{i}.jpg" for i in range(size))
+            assert {"train", "val"} <= set(splits.values())
+    with pytest.raises(InputError, match="at least two"):
+        assign_splits(["only.jpg"])
+
+
+def test_table_survives_its_file(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("ü.jpg", "b.jpg"):
+        (images / name).write_bytes(b"")
+    records = [
+        CaptionRecord("ü.jpg", images / "ü.jpg", ("eins", 'zwei "drei"'), "train"),
+        CaptionRecord("b.jpg", images / "b.jpg", ("vier",), "test"),
+    ]
+    table = CaptionTable(images, records)
+    write_table(table, tmp_path / "captions.jsonl")
+    assert read_table(tmp_path / "captions.jsonl", images) == table
+    assert read_captions(tmp_path) == table
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.jsonl", "images"]
+    assert table.split("val") == []
+    with pytest.raises(InputError, match="split 'dev'"):
+        table.split("dev")
+
+    line = '{"image": "b.jpg", "captions": ["x"], "split": "train"}\n'
+    (tmp_path / "captions.jsonl").write_text(line * 2)
+    with pytest.raises(InputError, match=r"jsonl:2: image b.jpg was already in"):
+        read_table(tmp_path / "captions.jsonl", images)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "captions.jsonl"
+    path.write_text("old")
+    record = CaptionRecord("a.jpg", tmp_path / "a.jpg", ("\ud800",), "train")
+    with pytest.raises(UnicodeEncodeError):
+        write_table(CaptionTable(tmp_path, [record]), path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="cannot be written"):
+        write_table(CaptionTable(tmp_path, []), path / "below.jsonl")
+
+
+def test_wrong_folders_and_formats(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/readme.txt").write_text("nothing")
+    (tmp_path / "empty").mkdir()
+    for name, message in (
+        ("absent", "no such folder"),
+        ("empty", "is empty"),
+        ("notes/readme.txt", "is a file"),
+        ("notes", r"no captions in a known format; looked for .*captions.csv"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_captions(tmp_path / name)
+    for name in ("flickr8k", "coco", "karpathy", "folder"):
+        with pytest.raises(InputError, match=r"notes: no"):
+            read_captions(tmp_path / "notes", name)
+    with pytest.raises(InputError, match=r"format 'flicker8k': did you mean 'flickr8k'"):
+        read_captions(tmp_path / "notes", "flicker8k")
+
+
+@pytest.mark.parametrize("name", ["flickr8k", "folder", "coco", "karpathy"])
+def test_readers_run_as_modules(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "absent")])
+    monkeypatch.delitem(sys.modules, f"data_prep.captions.{name}")
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(f"data_prep.captions.{name}", run_name="__main__")
+    assert caught.value.code == 2

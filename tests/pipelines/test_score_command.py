@@ -1,0 +1,91 @@
+"""The `score` command as a table and as JSON."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from modules.errors import InputError
+from modules.metrics.captions import METRICS, CaptionScorer
+from pipelines.reports.scores import controls_as_dict, score, scores_table
+
+REFERENCES = {
+    "1.jpg": ["A dog runs on the grass.", "a brown dog running"],
+    "2.jpg": ["Two cats sit on a mat.", "two cats on the mat"],
+    "3.jpg": ["a man rides a red bicycle"],
+}
+CAPTIONS = {"1.jpg": "a dog runs on a mat", "2.jpg": "two cats sit on the mat", "3.jpg": "a man rides a dog"}
+
+
+@pytest.fixture
+def files(tmp_path):
+    predictions, references = tmp_path / "out.jsonl", tmp_path / "token.txt"
+    rows = [json.dumps({"image": image, "caption": caption}) for image, caption in CAPTIONS.items()]
+    predictions.write_text("\n".join(rows))
+    lines = [f"{image}#{i}\t{text}" for image, texts in REFERENCES.items() for i, text in enumerate(texts)]
+    references.write_text("\n".join(lines))
+    return predictions, references
+
+
+def rendered(table):
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_json_is_one_object_with_the_scores(files, capsys):
+    score(*files, json=True)
+    printed = json.loads(capsys.readouterr().out)
+    scorer = CaptionScorer(REFERENCES)
+    scores = scorer.score(CAPTIONS).as_dict()
+    assert {name: printed[name] for name in scores} == pytest.approx(scores)
+    assert set(printed) == {*scores, "intervals", "controls"}
+    assert list(printed)[:7] == [*METRICS, "images"]
+    assert printed["controls"] == controls_as_dict(scorer.controls(CAPTIONS))
+    assert printed["controls"]["constant"]["caption"] in CAPTIONS.values()
+    assert all(low <= high for low, high in printed["intervals"].values())
+
+
+def test_table_shows_the_scores_beside_the_controls(files, capsys):
+    score(*files)
+    printed = capsys.readouterr().out
+    scorer = CaptionScorer(REFERENCES)
+    controls = scorer.controls(CAPTIONS)
+    row = next(line for line in printed.splitlines() if "BLEU-2" in line)
+    for scores in (scorer.score(CAPTIONS), controls["constant"][1], controls["shuffled"]):
+        assert f"{scores.bleu2:.3f}" in row
+    for word in ("CIDEr-D", "ROUGE-L", "images", "distinct captions", "vocabulary used", "mean length"):
+        assert word in printed
+
+
+def test_a_subset_restricts_the_scoring(files, tmp_path, capsys):
+    subset = tmp_path / "list.txt"
+    subset.write_text("1.jpg\n2.jpg\n")
+    score(*files, subset=subset, json=True)
+    assert json.loads(capsys.readouterr().out)["images"] == 2
+
+
+def test_a_missing_image_is_an_error_and_nothing_is_printed(files, capsys):
+    predictions, references = files
+    predictions.write_text(predictions.read_text().replace("2.jpg", "x.jpg"))
+    with pytest.raises(InputError, match=r"lacks 1 of the 3 captioned images: x\.jpg"):
+        score(predictions, references, json=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_caption_is_no_markup_in_the_table():
+    references = {"1": ["[bold]a :dog:[/bold]"], "2": ["a cat"]}
+    captions = dict.fromkeys(references, "[/red] a :dog:")
+    scorer = CaptionScorer(references)
+    table = scores_table(scorer.score(captions), scorer.controls(captions), scorer.bootstrap(captions))
+    assert "[/red] a :dog:" in rendered(table)
+
+
+def test_one_image_alone_has_a_table_without_a_shuffled_control():
+    scorer = CaptionScorer({"1": ["a dog"]})
+    scores, controls = scorer.score({"1": "a dog"}), scorer.controls({"1": "a dog"})
+    text = rendered(scores_table(scores, controls, scorer.bootstrap({"1": "a dog"})))
+    row = next(line for line in text.splitlines() if "BLEU-1" in line)
+    assert row.split("│")[-2].strip() == "-"
+    assert "shuffled" not in controls_as_dict(controls)
