@@ -115,8 +115,10 @@ def decoding_workers() -> int:
     return min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
-class BatchLoader(DataLoader[Any]):
-    """A DataLoader whose sampler yields whole batches and whose place in an epoch goes into checkpoints.
+class BatchLoader:
+    """Iterates over the batches of a sampler, whose place in an epoch goes into checkpoints.
+
+    It has a DataLoader and is none: Lightning would rebuild one for prediction and lose the sampler.
 
     Args:
         dataset: Takes a list of item numbers and returns a batch.
@@ -134,10 +136,17 @@ class BatchLoader(DataLoader[Any]):
         done: Callable[[], int] | None = None,
         workers: int = 0,
     ) -> None:
-        super().__init__(
+        self.sampler, self.done = sampler, done
+        self.batch_sampler = None  # Lightning asks; `sampler` yields the batches
+        self.loader: DataLoader[Any] = DataLoader(
             dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
         )
-        self.done = done
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
 
     def state_dict(self) -> dict[str, int]:
         return {"batches": self.done() if self.done else 0}

@@ -128,21 +128,15 @@ class Captioner(pl.LightningModule):
 
     def __init__(
         self,
-        encoder: EncoderOptions | dict[str, Any] = EncoderOptions(),  # noqa: B008
-        decoder: DecoderOptions | dict[str, Any] = DecoderOptions(),  # noqa: B008
-        training: TrainingOptions | dict[str, Any] = TrainingOptions(),  # noqa: B008
+        encoder: EncoderOptions = EncoderOptions(),  # noqa: B008
+        decoder: DecoderOptions = DecoderOptions(),  # noqa: B008
+        training: TrainingOptions = TrainingOptions(),  # noqa: B008
     ) -> None:
         super().__init__()
+        self.decoder_options, self.training_options = decoder, training
         # a checkpoint keeps plain dictionaries, so that it loads with weights_only
-        encoder = EncoderOptions(**encoder) if isinstance(encoder, dict) else encoder
-        self.decoder_options = DecoderOptions(**decoder) if isinstance(decoder, dict) else decoder
-        self.training_options = TrainingOptions(**training) if isinstance(training, dict) else training
         self.save_hyperparameters(
-            {
-                "encoder": asdict(encoder),
-                "decoder": asdict(self.decoder_options),
-                "training": asdict(self.training_options),
-            }
+            {"encoder": asdict(encoder), "decoder": asdict(decoder), "training": asdict(training)}
         )
         cnn = asdict(encoder)
         self.resize = cnn.pop("resize")
@@ -185,10 +179,10 @@ class Captioner(pl.LightningModule):
             InputError: the file is absent, no checkpoint, damaged, or of another task.
         """
         checkpoint = read_checkpoint(path, "caption")
-        options = dict(checkpoint["hyper_parameters"])
+        options = checkpoint["hyper_parameters"]
         # the weights are in the checkpoint: neither package nor download is needed
-        options["encoder"] = {**options["encoder"], "weights": "none"}
-        model = cls(**options)
+        encoder = EncoderOptions(**{**options["encoder"], "weights": "none"})
+        model = cls(encoder, DecoderOptions(**options["decoder"]), TrainingOptions(**options["training"]))
         model.use_vocabulary(Vocabulary(checkpoint["words"]))
         model.load_state_dict(checkpoint["state_dict"])
         return model.eval()
@@ -249,7 +243,8 @@ class Captioner(pl.LightningModule):
                 if chosen:
                     decay = options.weight_decay if matrices else 0.0
                     groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        # fused: one pass over the weights where the plain form makes a dozen
+        optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
         steps = self.trainer.estimated_stepping_batches
 
         def factor(step: int) -> float:
@@ -260,6 +255,23 @@ class Captioner(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by norm (Pascanu et al. 2013, algorithm 1) or by value."""
+        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            if gradient_clip_algorithm == "value":
+                nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+            else:
+                nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     # ---- free-running evaluation
 

@@ -39,7 +39,7 @@ def predict(argv: Sequence[str]) -> None:
     )
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
-    config = parser.instantiate_classes(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
+    config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
     trainer = Trainer(**config.pop("trainer"))
     caption_folder(PredictionOptions(**vars(config)), trainer)
 

@@ -24,7 +24,10 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose complaint is one line that names the nearest option there is."""
+    """A parser whose complaint is one line that names the nearest option there is; options are whole words."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         parser = getattr(ex, "subcommand_parser", None) or self
@@ -44,9 +47,9 @@ def option_names(parser: LightningArgumentParser) -> list[str]:
 def explain(message: str, options: Sequence[str]) -> str:
     """Returns jsonargparse's message as one line, with the nearest option where one was misspelt."""
     line = " ".join(message.split())
-    unknown = re.search(r"(?:Unrecognized arguments: --|Unrecognized arguments: |[Kk]ey )'?([\w.]+)'?", line)
-    if unknown and ("nrecognized" in line or "not expected" in line or "not accepted" in line):
-        name = unknown[1]
+    unknown = re.search(r"nrecognized arguments: (?:--)?([\w.]+)|[Kk]ey '([\w.]+)' is not expected", line)
+    if unknown:
+        name = unknown[1] or unknown[2]
         near = get_close_matches(name, options, n=1, cutoff=0.5)
         ending = [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
         best = near or ending[:1]
@@ -67,7 +70,8 @@ class ProgressBar(RichProgressBar):
 
 def silence_libraries() -> None:
     """Keeps the terminal for what concerns the user: tips and deprecations of libraries are dropped."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",  # annotations come from a memory map
         ".*smaller than the logging interval.*",

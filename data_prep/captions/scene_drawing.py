@@ -26,7 +26,8 @@ def draw_picture(scene: Scene, size: int, rng: np.random.Generator) -> np.ndarra
         rgb, alpha = draw_object(group.kind, group.colour, group.texture, height, rng)
         _lay_over(canvas, rgb, alpha, round(box.x * side), round(box.bottom * side) - height)
     picture = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return cv2.subtract(picture, rng.integers(0, 7, picture.shape, dtype=np.uint8))  # grain
+    grain = rng.integers(0, 7, (size, size, 3), dtype=np.uint8)
+    return cv2.subtract(picture, grain)
 
 
 def _cast_shadow(canvas: np.ndarray, box: Box) -> None:

@@ -160,7 +160,7 @@ def _pick(options: Sequence[Option], rng: random.Random) -> Option:
 
 
 def _name(group: Group, rng: random.Random, detail: float = 1.0) -> str:
-    """A noun phrase: article or number, size, texture, colour, noun; a low `detail` leaves more of them out."""
+    """A noun phrase: article or number, size, texture, colour, noun; a low `detail` leaves more out."""
     plural = len(group.boxes) > 1
     words: list[str] = []
     after = ""

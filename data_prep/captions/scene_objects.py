@@ -1,7 +1,7 @@
 """The fourteen objects of the drawn scenes, each drawn on its own transparent patch.
 
-An object is a function that draws on a `Patch`. Its points (x, y) are in units of the patch's height, x from 0
-to `aspect` rightwards, y from 0 to 1 downwards. What carries the object's colour and texture is drawn by
+An object is a function that draws on a `Patch`. Its points (x, y) are in units of the patch's height, x from
+0 to `aspect` rightwards, y from 0 to 1 downwards. What carries the object's colour and texture is drawn by
 `Patch.body`; everything else (wheels, stems, windows) is grey, brown or cream, so that only one colour can be
 meant.
 """

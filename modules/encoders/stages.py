@@ -122,11 +122,15 @@ def drop_unused_modules(trunk: nn.Module, features: Tensor, called: set[nn.Modul
     names, parameters = zip(*trunk.named_parameters(), strict=True)
     gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
     used = {name for name, gradient in zip(names, gradients, strict=True) if gradient is not None}
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # sliced or looked into: only emptied
+    dropped: tuple[str, ...] = ()
     for name, module in list(trunk.named_modules()):
         own = {f"{name}.{parameter}" for parameter, _ in module.named_parameters()}
-        if name and own and module not in called and used.isdisjoint(own):
+        is_used = not own or module in called or not used.isdisjoint(own)
+        if name and not is_used and not isinstance(module, containers) and not name.startswith(dropped):
             parent, _, child = name.rpartition(".")
             setattr(trunk.get_submodule(parent), child, nn.Identity())
+            dropped += (f"{name}.",)
     return used
 
 

@@ -106,7 +106,8 @@ def test_backbones_give_annotations(name: str, stage: int | str, grid: tuple[int
 
 
 @pytest.mark.parametrize(
-    ("name", "norms"), [("resnet18", 0), ("torchvision/resnet18", 0), ("densenet121", 62), ("vgg11_bn", 0)]
+    ("name", "norms"),
+    [("resnet18", 0), ("torchvision/resnet18", 0), ("densenet121", 62), ("mobilenetv3_small_050", 0)],
 )
 def test_folding_batch_norms_changes_no_feature(name: str, norms: int) -> None:
     torch.manual_seed(0)
