@@ -113,7 +113,7 @@ class FeatureCache:
         return {**self.__dict__, "_rows": None, "_files": {}, "_map": None}
 
     def __len__(self) -> int:
-        """Number of distinct images whose annotations are stored."""
+        """Number of distinct images stored."""
         return len(self._index())
 
     def rows(self, paths: Iterable[Path | str]) -> np.ndarray:
@@ -140,11 +140,8 @@ class FeatureCache:
         if self._map is None or self._map[0] != os.getpid() or rows.max() >= len(self._map[1]):
             stored = self._stored_rows()
             if rows.max() >= stored:
-                raise InputError(
-                    f"{self._data}: holds {stored} rows, row {rows.max()} was asked for; fill again"
-                )
-            annotations = np.memmap(self._data, np.float16, "r", shape=(stored, *self.shape))
-            self._map = os.getpid(), annotations
+                raise InputError(f"{self._data}: holds {stored} rows, not row {rows.max()}: fill it again")
+            self._map = os.getpid(), np.memmap(self._data, np.float16, "r", shape=(stored, *self.shape))
         return np.asarray(self._map[1][rows])
 
     def fill(
@@ -210,8 +207,10 @@ class FeatureCache:
         images: list[Tensor] = []
 
         def encode(data: BinaryIO) -> None:
-            annotations = encoder.encode(torch.stack(images)).clamp(-_FLOAT16_MAX, _FLOAT16_MAX)
-            data.write(annotations.half().cpu().numpy().tobytes())
+            # numpy: torch would bring all cores together for each small step
+            batch = torch.from_numpy(np.stack([image.numpy() for image in images]))
+            annotations = encoder.encode(batch).cpu().numpy()
+            data.write(annotations.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16).tobytes())
             images.clear()
 
         def commit(data: BinaryIO) -> None:

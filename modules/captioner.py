@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import DecodingOptions, decode
@@ -91,6 +91,14 @@ class CaptionBatch(NamedTuple):
     tokens: Tensor
     names: list[str]
     references: list[list[str]]
+
+
+class ImageBatch(NamedTuple):
+    """Pixels (N, 3, S, S) of files to caption, their names, and the files that are no image, with reasons."""
+
+    images: Tensor
+    names: list[str]
+    errors: list[tuple[str, str]]
 
 
 class Caption(NamedTuple):
@@ -353,10 +361,11 @@ class Captioner(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._conclude("test")
 
-    def predict_step(self, batch: tuple[Tensor, list[str]], batch_idx: int) -> list[Caption]:
-        """Returns captions of pixels (N, 3, S, S) and their names."""
-        images, names = batch
-        return self.caption(self.annotate(images), names, keep_alpha=self.keep_attention)
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[Caption]:
+        """Returns the captions of the images that could be read."""
+        if not batch.names:
+            return []
+        return self.caption(self.annotate(batch.images), batch.names, keep_alpha=self.keep_attention)
 
 
 def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:

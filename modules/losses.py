@@ -1,4 +1,4 @@
-"""Training losses, as sums: the caller divides by the number of terms of the whole batch, on all processes."""
+"""Training losses, as sums: the caller divides by the terms of the whole batch, on all processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from modules.vocabulary import Vocabulary
 def cross_entropy_sum(
     logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"], label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Returns -log p of every target word, summed; padding counts nothing (Szegedy et al. 2016 for smoothing)."""
+    """Returns -log p of every target word, summed; padding counts nothing.
+
+    Label smoothing takes that share of each target to the uniform distribution (Szegedy et al. 2016, sec. 7).
+    """
     return F.cross_entropy(
         logits.flatten(0, 1).float(),
         targets.flatten(),
@@ -22,9 +25,7 @@ def cross_entropy_sum(
     )
 
 
-def doubly_stochastic_sum(
-    alpha: Float[Tensor, "B T L"], targets: Int[Tensor, "B T"]
-) -> Float[Tensor, ""]:
+def doubly_stochastic_sum(alpha: Float[Tensor, "B T L"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
     """Returns `sum_i (1 - sum_t alpha_ti)^2` of every caption, summed (Xu et al. 2015, eq. 14).
 
     Attention at padding is left out. It is the paper's sum over locations, not their mean.

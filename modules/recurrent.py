@@ -9,6 +9,7 @@ along the rows), so a plain sequence runs on the fused kernel of `nn.RNN`, `nn.L
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -144,7 +145,8 @@ class RecurrentStack(nn.Module):
             raise ValueError(f"a stack needs at least one layer, not {layers}")
         sizes = [input_size] + [hidden_size] * (layers - 1)
         self.kind, self.hidden_size, self.dropout = cell, hidden_size, dropout
-        self.cells = nn.ModuleList(CELLS[cell](size, hidden_size) for size in sizes)
+        cells = nn.ModuleList(CELLS[cell](size, hidden_size) for size in sizes)
+        self.cells: Sequence[RecurrentCell] = cells  # type: ignore[assignment]  # a ModuleList names no item type
         self.state_size = CELLS[cell].state_size
 
     def init_state(self, rows: int) -> State:
@@ -171,13 +173,17 @@ class RecurrentStack(nn.Module):
             if layer > 0:
                 below = F.dropout(after[-self.state_size], self.dropout, self.training)
                 from_input, from_hidden = cell.project_input(below), None
-            after += cell.step(from_input, cell.project_hidden(mine[0]) if from_hidden is None else from_hidden, mine)
+            if from_hidden is None:
+                from_hidden = cell.project_hidden(mine[0])
+            after += cell.step(from_input, from_hidden, mine)
         return self.output(tuple(after)), tuple(after)
 
     def forward(self, x: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T H"], State]:
-        """Returns the top layer's hidden states of a whole sequence and the last state, by the fused kernel."""
+        """Returns the top layer's hidden states of a sequence and the last state, by the fused kernel."""
         stacked = [torch.stack(state[i :: self.state_size]) for i in range(self.state_size)]  # (layers, B, H)
-        weights = [w for cell in self.cells for w in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)]
+        weights: list[Tensor] = []
+        for cell in self.cells:
+            weights += [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
         options = (True, len(self.cells), self.dropout, self.training, False, True)
         if self.kind == "lstm":
             outputs, *last = torch._VF.lstm(x, stacked, weights, *options)

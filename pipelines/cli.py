@@ -194,7 +194,6 @@ class RunCLI(LightningCLI):
                 "checkpoint.filename": "best",
                 "checkpoint.monitor": self.monitor,
                 "checkpoint.mode": "max",
-                "checkpoint.save_last": True,
                 "checkpoint.auto_insert_metric_name": False,
                 "early_stopping.monitor": self.monitor,
                 "early_stopping.mode": "max",
@@ -248,7 +247,11 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         trainer = dict(self.config_init[self.subcommand].trainer)
-        callbacks = list(trainer.get("callbacks") or [])
+        # `save_last` of the best checkpoint is written only together with a new best one
+        last = ModelCheckpoint(
+            filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=False
+        )
+        callbacks = [*(trainer.get("callbacks") or []), *([last] if self.subcommand == "fit" else [])]
         if trainer.get("enable_progress_bar") is not False:
             callbacks.append(ProgressBar())
         if self.run_folder is not None and trainer.get("logger") in (None, True):

@@ -11,20 +11,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, Literal, TextIO
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.captions.predictions import coco_image_id
 from data_prep.images import UnreadableImage, list_files, read_image
 from data_prep.transforms import EvalTransform
-from modules.captioner import Caption, Captioner
+from modules.captioner import Caption, Captioner, ImageBatch
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
 from pipelines.reports.attention import encoder_view, write_attention
@@ -59,21 +58,13 @@ class PredictionOptions:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 
-class FolderBatch(NamedTuple):
-    """Pixels (N, 3, S, S) of a batch's readable files, their names, and why the others are not readable."""
-
-    images: Tensor
-    names: list[str]
-    errors: list[tuple[str, str]]
-
-
 class FolderImages:
-    """Takes numbers of files and returns a `FolderBatch`."""
+    """Takes numbers of files and returns a `ImageBatch`."""
 
     def __init__(self, root: Path, names: Sequence[str], transform: EvalTransform) -> None:
         self.root, self.names, self.transform = root, list(names), transform
 
-    def __getitem__(self, numbers: list[int]) -> FolderBatch:
+    def __getitem__(self, numbers: list[int]) -> ImageBatch:
         images, names, errors = [], [], []
         for name in (self.names[number] for number in numbers):
             try:
@@ -83,7 +74,7 @@ class FolderImages:
                 errors.append((name, error.reason))
         size = self.transform.size
         pixels = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
-        return FolderBatch(pixels, names, errors)
+        return ImageBatch(pixels, names, errors)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,12 +102,12 @@ class RowWriter(Callback):
             TextColumn("captioning"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.speed:.1f} images/s"),
+            TextColumn("{task.fields[rate]:.1f} images/s"),
             TimeRemainingColumn(),
         )
         self.bar = Progress(*columns, disable=not trainer.is_global_zero)
         # this process's share stands for all
-        self.task = self.bar.add_task("captioning", total=-(-self.total // trainer.world_size), speed=0.0)
+        self.task = self.bar.add_task("captioning", total=-(-self.total // trainer.world_size), rate=0.0)
         self.bar.start()
         self.begun, self.done = time.monotonic(), 0
 
@@ -125,7 +116,7 @@ class RowWriter(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: FolderBatch,
+        batch: ImageBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -143,7 +134,7 @@ class RowWriter(Callback):
         self.file.flush()
         self.done += len(rows)
         speed = self.done * trainer.world_size / (time.monotonic() - self.begun)
-        self.bar.update(self.task, advance=len(rows), speed=speed)
+        self.bar.update(self.task, advance=len(rows), rate=speed)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()

@@ -34,7 +34,7 @@ class DecoderOptions:
         attention: How annotations are scored: additive or multiplicative.
         attention_size: Width A of the space in which annotation and hidden state are compared.
         gate: Scale the context by a gate from the hidden state (beta in the paper).
-        deep_output: Score words from word, hidden state and context together, not from the hidden state alone.
+        deep_output: Score words from word, hidden state and context, not from the hidden state alone.
         dropout: Probability of dropping a unit before the output, between layers and of the word vectors.
     """
 
@@ -144,9 +144,10 @@ class ShowAttendTellDecoder(nn.Module):
         return DecoderState((annotations, self.attention.project(annotations)), recurrent)
 
     def _queries(self) -> tuple[Tensor, Tensor, list[int]]:
-        """Returns the weights of everything that reads the top hidden state, as one product, and their widths."""
+        """Returns the weights of all that reads the top hidden state, as one product, and their widths."""
         parts = [self.attention.hidden] + ([self.beta] if self.beta is not None else [])
-        weights, biases = [part.weight for part in parts], [part.bias for part in parts]
+        weights: list[Tensor] = [part.weight for part in parts]
+        biases: list[Tensor] = [part.bias for part in parts]
         if self.options.layers == 1:  # the recurrent product reads the same hidden state
             weights.append(self.rnn.cells[0].weight_hh)
             biases.append(self.rnn.cells[0].bias_hh)

@@ -131,7 +131,8 @@ class ImageEncoder(nn.Module):
         weights = [*self.trunk.parameters(), *self.trunk.buffers()]
         version = tuple((weight.data_ptr(), weight._version, weight.device) for weight in weights)
         if self._fast is None or self._fast[0] != version:
-            self._fast = version, FastPath(self.trunk, self.read, self.mean, self.std, self.image_size)
+            with torch.inference_mode(False):  # folding reads tensors' versions, which that mode lacks
+                self._fast = version, FastPath(self.trunk, self.read, self.mean, self.std, self.image_size)
         return self._fast[1](images)
 
     @property

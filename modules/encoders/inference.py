@@ -1,7 +1,9 @@
 """The fast way through a frozen backbone: batch norms folded away, channels last, bfloat16, fixed batches."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, UInt8
@@ -85,6 +87,21 @@ def fold_batch_norms(
     return folded if deviation <= 1e-2 * expected.abs().max() else plain
 
 
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Lets each operation run on one core, in this thread and those it starts; gives the number before.
+
+    One core a micro-batch instead of all cores an operation: no core ever waits for another, which on a busy
+    machine is twenty times as fast, and the order of summation never depends on the number of cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
 class FastPath:
     """A folded, channels-last copy of a backbone that encodes in micro-batches of one fixed size.
 
@@ -110,15 +127,19 @@ class FastPath:
         self.run = run
         self.mean, self.std = mean, std
         probe = torch.linspace(-1, 1, 3 * image_size**2, device=device).reshape(1, 3, image_size, image_size)
-        folded = fold_batch_norms(network, run, probe)
+        with one_thread():
+            folded = fold_batch_norms(network, run, probe)
         self.network = folded.to(memory_format=torch.channels_last).to(self.dtype)
 
-    @torch.no_grad()
     def __call__(self, images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B L D"]:
         """Annotations in float32, on the device of the backbone."""
-        chunks = [self._encode(chunk) for chunk in images.split(self.micro_batch)]
-        return torch.cat(chunks)[: len(images)]
+        chunks = images.split(self.micro_batch)
+        if self.mean.device.type != "cpu":
+            return torch.cat([self._encode(chunk) for chunk in chunks])
+        with one_thread() as threads, ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+            return torch.cat(list(pool.map(self._encode, chunks)))
 
+    @torch.no_grad()
     def _encode(self, images: UInt8[Tensor, "b 3 S S"]) -> Float[Tensor, "b L D"]:
         count = len(images)
         batch = images.new_zeros(self.micro_batch, *images.shape[1:], device=self.mean.device)

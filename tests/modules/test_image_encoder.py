@@ -157,6 +157,22 @@ def test_annotations_do_not_depend_on_the_batch(lite: ImageEncoder) -> None:
     assert lite.encode(images[:0]).shape == (0, 49, 1280)
 
 
+def test_encoding_works_in_inference_mode_and_leaves_the_threads_alone() -> None:
+    encoder = ImageEncoder("resnet18", image_size=64, weights="none")
+    images = pixels(20, 64)
+    threads = torch.get_num_threads()
+    with torch.inference_mode():
+        first = encoder.encode(images.clone())
+    with torch.autocast("cpu", torch.bfloat16):
+        second = encoder.encode(images)
+    assert torch.equal(first, second)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(threads + 1)
+    assert torch.equal(encoder.encode(images), second)
+    torch.set_num_threads(threads)
+    nn.Linear(512, 2)(second).sum().backward()  # annotations are ordinary inputs of a decoder that trains
+
+
 def test_layouts_of_features() -> None:
     maps = torch.arange(2 * 5 * 3 * 3).float().view(2, 5, 3, 3)
     expected = maps.flatten(2).transpose(1, 2)

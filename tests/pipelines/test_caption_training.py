@@ -1,0 +1,186 @@
+"""fit, validate and test through the public entry: what they leave behind, resuming, two processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from modules.captioner import Captioner
+from pipelines.caption import main
+from pipelines.reports.curves import read_curves
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def weights(checkpoint):
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def assert_same_weights(first, second, tolerance=0.0):
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=tolerance, atol=tolerance, msg=name)
+
+
+def rows(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_a_fit_leaves_checkpoints_predictions_scores_and_a_report(finished_run, captioned_folder):
+    test_images = {r["image"] for r in rows(captioned_folder / "captions.jsonl") if r["split"] == "test"}
+    predictions = rows(finished_run / "predictions.jsonl")
+    assert {Path(row["image"]).name for row in predictions} == {Path(image).name for image in test_images}
+    assert all(row["split"] == "test" and Path(row["file"]).is_file() for row in predictions)
+    assert any("attention" in row for row in predictions)
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    assert {"constant", "shuffled"} <= metrics["controls"].keys()
+    assert metrics["scores"]["images"] == len(test_images)
+    low, high = metrics["intervals"]["cider_d"]
+    assert low <= metrics["scores"]["cider_d"] <= high
+    assert (finished_run / "checkpoints" / "best.ckpt").is_file()
+    assert (finished_run / "checkpoints" / "last.ckpt").is_file()
+    assert "<html" in (finished_run / "report.html").read_text()
+    assert {"train/loss", "val/loss", "val/cider_d", "val/bleu4"} <= read_curves(finished_run).keys()
+
+
+def test_the_configuration_of_a_run_is_complete_and_runs_again(finished_run, captioned_folder, tmp_path):
+    config = yaml.safe_load((finished_run / "config.yaml").read_text())
+    assert config["decoding"]["beam_size"] == 2
+    assert config["model"]["decoder"]["cell"] == "lstm"
+    assert main(["fit", "--config", str(finished_run / "config.yaml"), "--runs", str(tmp_path)]) == 0
+    assert_same_weights(
+        finished_run / "checkpoints" / "last.ckpt",
+        tmp_path / "caption" / "debug" / "version_0" / "checkpoints" / "last.ckpt",
+    )
+
+
+def test_training_learns(fit, tmp_path):
+    run = fit(tmp_path, "--trainer.max_epochs", "6", "--early_stopping.patience", "9")
+    loss = read_curves(run)["val/loss"]
+    assert loss.values[-1] < 0.85 * loss.values[0]
+
+
+def test_test_repeats_the_scores_of_the_fit_and_overwrites_nothing(finished_run):
+    before = (finished_run / "metrics.json").read_bytes()
+    assert main(["test", "--ckpt_path", str(finished_run / "checkpoints" / "best.ckpt")]) == 0
+    again = json.loads((finished_run / "test_0" / "metrics.json").read_text())
+    assert again["scores"] == pytest.approx(json.loads(before)["scores"])
+    assert (finished_run / "metrics.json").read_bytes() == before
+
+
+def test_validate_takes_decoding_options(finished_run):
+    checkpoint = str(finished_run / "checkpoints" / "best.ckpt")
+    assert main(["validate", "--ckpt_path", checkpoint, "--decoding.max_length", "3"]) == 0
+    lengths = [len(row["caption"].split()) for row in rows(finished_run / "validate_0" / "predictions.jsonl")]
+    assert lengths and max(lengths) <= 3
+
+
+@pytest.mark.parametrize("every", ["1.0", "0.5"], ids=["each epoch", "within epochs"])
+def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_path, every):
+    options = ["--trainer.max_epochs", "4", "--trainer.val_check_interval", every]
+    options += ["--early_stopping.patience", "99"]
+    whole = fit(tmp_path / "whole", *options)
+
+    runs = tmp_path / "killed"
+    command = [sys.executable, str(ROOT / "pipelines" / "caption.py"), "fit"]
+    command += ["--config", str(ROOT / "configs" / "debug" / "caption.yaml"), "--runs", str(runs)]
+    command += ["--data.root", str(captioned_folder), *options]
+    # slower, so that the kill comes before the end
+    command += ["--trainer.callbacks+=tests.pipelines.slow.Slowly"]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    last = runs / "caption" / "debug" / "version_0" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    assert process.poll() is None, process.stderr.read().decode()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = torch.load(last, weights_only=True)["global_step"]
+    end = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < step < end
+
+    assert main(["fit", "--config", str(last.parent.parent / "config.yaml"), "--ckpt_path", str(last)]) == 0
+    assert_same_weights(whole / "checkpoints" / "last.ckpt", last)
+    # it went on in its own folder, and its curve is one
+    assert list(read_curves(last.parent.parent)["val/loss"].steps) == list(read_curves(whole)["val/loss"].steps)
+    assert (last.parent.parent / "report.html").is_file()
+
+
+def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_path):
+    options = ["--model.decoder.dropout", "0", "--trainer.max_epochs", "2"]
+    one = fit(tmp_path / "one", *options)
+    script = [sys.executable, str(ROOT / "pipelines" / "caption.py")]
+    two = ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    fitted = subprocess.run(
+        [*script, "fit", "--config", str(ROOT / "configs" / "debug" / "caption.yaml"), *options, *two]
+        + ["--data.root", str(captioned_folder), "--runs", str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    run = tmp_path / "two" / "caption" / "debug" / "version_0"
+    # the sums of float32 gradients run in another order
+    assert_same_weights(one / "checkpoints" / "last.ckpt", run / "checkpoints" / "last.ckpt", 2e-4)
+    metrics = [json.loads((folder / "metrics.json").read_text())["scores"] for folder in (one, run)]
+    assert metrics[0]["images"] == metrics[1]["images"]
+    assert metrics[1]["perplexity"] == pytest.approx(metrics[0]["perplexity"], rel=1e-3)
+
+    checkpoint = str(one / "checkpoints" / "best.ckpt")
+    images = ["predict", "--images", str(captioned_folder / "images"), "--ckpt_path", checkpoint]
+    assert main([*images, "--output", str(tmp_path / "one.jsonl")]) == 0
+    predicted = subprocess.run(
+        [*script, *images, "--output", str(tmp_path / "two.jsonl"), *two],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    assert rows(tmp_path / "one.jsonl") == rows(tmp_path / "two.jsonl")
+    tested = subprocess.run(
+        [*script, "test", "--ckpt_path", checkpoint, *two], capture_output=True, text=True, timeout=300
+    )
+    assert tested.returncode == 0, tested.stderr
+    again = json.loads((one / "test_0" / "metrics.json").read_text())["scores"]
+    assert again == pytest.approx(metrics[0])
+
+
+def test_a_checkpoint_captions_without_its_data_and_its_package(finished_run, monkeypatch):
+    monkeypatch.setattr("modules.encoders.image.load_backbone", _offline_backbone)
+    model = Captioner.load(finished_run / "checkpoints" / "best.ckpt")
+    captions = model.caption(model.annotate(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)), ["grey"])
+    assert captions[0].text
+
+
+def _offline_backbone(name, weights="imagenet"):
+    from modules.encoders.backbones import load_backbone
+
+    assert weights == "none", "a checkpoint brings its weights"
+    return load_backbone(name, weights)
+
+
+def test_an_encoder_is_fine_tuned_from_a_block_on(fit, tmp_path):
+    run = fit(tmp_path, "--model.encoder.finetune_from", "-1", "--trainer.max_epochs", "1")
+    model = Captioner.load(run / "checkpoints" / "last.ckpt")
+    torch.manual_seed(0)
+    assert not model.encoder.is_frozen
+    assert json.loads((run / "metrics.json").read_text())["scores"]["images"] > 0
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+@pytest.mark.parametrize("kind", ["show_and_tell", "show_attend_tell"])
+def test_every_decoder_fits_and_reports(fit, tmp_path, cell, kind):
+    options = ["--model.decoder.kind", kind, "--model.decoder.cell", cell, "--model.decoder.layers", "2"]
+    run = fit(tmp_path, *options, "--trainer.max_epochs", "1")
+    assert (run / "report.html").is_file()
