@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
+from modules.errors import InputError
+
 # how many batches are sorted by length together: enough for little padding, few enough to stay random
 WINDOW = 50
 
@@ -39,6 +41,8 @@ class BucketSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        if len(lengths) < world_size:
+            raise InputError(f"{len(lengths)} items to train on are too few for {world_size} processes")
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.epoch, self.skip = 0, 0
@@ -65,18 +69,23 @@ class BucketSampler(Sampler[list[int]]):
         order = random.permutation(len(self.groups))
         # how many groups fill a batch, on average
         size = max(1, round(self.batch_size * len(self.groups) / len(self.lengths)))
-        batches = []
-        for start in range(0, len(order), size * WINDOW):
-            window = order[start : start + size * WINDOW]
+        # near-equal parts, so that no remainder is too small for several processes
+        parts = np.array_split(order, -(-len(order) // size))
+        batches: list[np.ndarray] = []
+        for start in range(0, len(parts), WINDOW):
+            count = len(parts[start : start + WINDOW])
+            window = np.concatenate(parts[start : start + count])
             # noise below one word shuffles items of equal length
             window = window[np.argsort(self.longest[window] + random.random(len(window)))]
-            batches += [window[i : i + size] for i in range(0, len(window), size)]
-        joined = [np.concatenate([self.groups[group] for group in batch]) for batch in batches]
-        # every process needs an item of every batch: one too small for that joins another
-        small = [batch for batch in joined if len(batch) < self.world_size]
-        joined = [batch for batch in joined if len(batch) >= self.world_size]
-        for batch in small:
-            joined[-1] = np.concatenate([joined[-1], batch])
+            batches += np.array_split(window, count)
+        joined: list[np.ndarray] = []
+        for batch in batches:
+            items = np.concatenate([self.groups[group] for group in batch])
+            # every process needs an item of every batch: one too small for that joins the one before
+            if joined and min(len(items), len(joined[-1])) < self.world_size:
+                joined[-1] = np.concatenate([joined[-1], items])
+            else:
+                joined.append(items)
         return [joined[i] for i in random.permutation(len(joined))]
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -116,15 +125,16 @@ def decoding_workers() -> int:
 
 
 class BatchLoader:
-    """Iterates over the batches of a sampler, whose place in an epoch goes into checkpoints.
+    """Iterates over the batches of a sampler, from the place in an epoch where training stands.
 
     It has a DataLoader and is none: Lightning would rebuild one for prediction and lose the sampler.
 
     Args:
         dataset: Takes a list of item numbers and returns a batch.
         sampler: Yields lists of item numbers.
-        done: Returns how many batches of this epoch were trained on, which with workers is not how many
-            were fetched.
+        place: Returns epoch and number of batches trained on in it, which a resumed run has from its
+            checkpoint. It is asked when the first batch is wanted: Lightning makes iterators earlier than
+            it restores a checkpoint, and workers fetch ahead from then on.
         workers: Worker processes.
     """
 
@@ -133,24 +143,27 @@ class BatchLoader:
         dataset: Any,
         sampler: Sampler[list[int]],
         *,
-        done: Callable[[], int] | None = None,
+        place: Callable[[], tuple[int, int]] | None = None,
         workers: int = 0,
     ) -> None:
-        self.sampler, self.done = sampler, done
+        self.sampler, self.place = sampler, place
         self.batch_sampler = None  # Lightning asks; `sampler` yields the batches
         self.loader: DataLoader[Any] = DataLoader(
             dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
         )
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.loader)
+        if self.place is not None and isinstance(self.sampler, BucketSampler):
+            epoch, done = self.place()
+            self.sampler.epoch, self.sampler.skip = epoch, done % len(self.sampler)
+        yield from self.loader
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def state_dict(self) -> dict[str, int]:
-        return {"batches": self.done() if self.done else 0}
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nothing to keep: the place is the trainer's own."""
+        return {}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        if isinstance(self.sampler, BucketSampler):
-            self.sampler.skip = state["batches"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Has nothing to restore; without it Lightning would warn that training cannot be resumed."""

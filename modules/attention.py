@@ -87,7 +87,7 @@ class AdditiveAttention(nn.Module):
         """Returns alpha of K hypotheses of each image."""
         v = self.score.to(p.dtype)
         # image by image: one image's (K, L, A) stays in the processor's cache, all images' would not
-        scores = [torch.tanh(pi + qi.unsqueeze(1)) @ v for pi, qi in zip(p, q, strict=True)]
+        scores = [(pi + qi.unsqueeze(1)).tanh_() @ v for pi, qi in zip(p, q, strict=True)]
         return torch.stack(scores).float().softmax(-1)
 
 
@@ -100,7 +100,8 @@ class MultiplicativeAttention(nn.Module):
     def __init__(self, annotation_size: int, hidden_size: int, attention_size: int) -> None:
         super().__init__()
         self.query_size = attention_size
-        self.annotation = nn.Linear(annotation_size, attention_size)
+        # a bias here would add the same to every e_i, which softmax does not see
+        self.annotation = nn.Linear(annotation_size, attention_size, bias=False)
         self.hidden = nn.Linear(hidden_size, attention_size)
 
     def project(self, annotations: Float[Tensor, "B L D"]) -> Float[Tensor, "B L A"]:

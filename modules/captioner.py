@@ -62,7 +62,7 @@ class TrainingOptions:
         schedule: cosine falls to 1 % at the last step, constant stays.
         label_smoothing: Share of the target probability spread over all words.
         doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
-        seed: Of dropout; with the step number it decides every random number, in a resumed run too.
+        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
     """
 
     learning_rate: float = 4e-4
@@ -169,7 +169,9 @@ class Captioner(pl.LightningModule):
             return
         self.vocabulary = vocabulary
         decoder = DECODERS[self.decoder_options.kind]
-        self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
+        with torch.random.fork_rng():  # the same weights whatever was drawn before
+            torch.manual_seed(self.training_options.seed)
+            self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         assert self.vocabulary is not None
@@ -224,10 +226,10 @@ class Captioner(pl.LightningModule):
         smoothed, plain, attention, words = self.losses(batch)
         # -log p of a caption plus lambda times the attention term (Xu et al. 2015, eq. 14), over the mean words
         # of a caption: both are divided by the words of all processes; DDP averages gradients, hence the factor
-        total_words = self.reduce_sum(words.float()) / self.trainer.world_size
-        loss = (smoothed + self.training_options.doubly_stochastic * attention) / total_words
-        self.log("train/loss", plain / words, prog_bar=True, batch_size=len(batch.tokens))
-        return loss
+        total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain]))
+        self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
+        loss = smoothed + self.training_options.doubly_stochastic * attention
+        return loss * self.trainer.world_size / total_words
 
     def reduce_sum(self, tensor: Tensor) -> Tensor:
         """Returns the sum over all processes."""

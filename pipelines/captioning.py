@@ -27,6 +27,7 @@ class CaptionCLI(RunCLI):
 
     task = "caption"
     monitor = "val/cider_d"
+    shown = ("train/loss", "val/loss", "val/bleu4", "val/cider_d")
     model: Captioner
     datamodule: CaptionDataModule
 
@@ -47,8 +48,8 @@ class CaptionCLI(RunCLI):
         self.model.decoding = config.decoding
 
     def after_fit(self) -> None:
-        callback = self.trainer.checkpoint_callback
-        best = getattr(callback, "best_model_path", "") or getattr(callback, "last_model_path", "")
+        monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
+        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
         if not best or self.run_folder is None:  # a fast_dev_run keeps nothing
             return
         seconds = {"fit": time.monotonic() - self.started}

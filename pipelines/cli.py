@@ -6,14 +6,16 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -59,6 +61,49 @@ def explain(message: str, options: Sequence[str]) -> str:
     return line
 
 
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps last.ckpt, from which a killed run goes on: after every epoch, or every so often within one.
+
+    ModelCheckpoint's own `save_last` is written only together with a new best checkpoint.
+    """
+
+    def __init__(self, interval: timedelta | None = None) -> None:
+        super().__init__(
+            filename="last",
+            save_top_k=1,
+            enable_version_counter=False,
+            train_time_interval=interval,
+            save_on_train_epoch_end=interval is None,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # between a step and the validation after it a resumed run would skip that validation
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        if not progress.is_last_batch and (batch_idx + 1) % trainer.val_check_batch:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class EpochLines(Callback):
+    """Prints a line after every validation, which a log file keeps where a bar would be lost.
+
+    Args:
+        shown: Names of the metrics to print.
+    """
+
+    def __init__(self, shown: Sequence[str]) -> None:
+        self.shown, self.begun = shown, time.monotonic()
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        values = [f"{name} {float(metrics[name]):.3f}" for name in self.shown if name in metrics]
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print("  ".join([epoch, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
+
+
 class ProgressBar(RichProgressBar):
     """Lightning's bar without the version number, which is in the run folder's name."""
 
@@ -79,6 +124,7 @@ def silence_libraries() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*`resource_tracker`.*",
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its own folder
+        ".*recommended to use `self.log.*sync_dist=True.*",  # every process has computed the same value
         ".*Trying to infer the `batch_size`.*",
     ):
         warnings.filterwarnings("ignore", message)
@@ -157,7 +203,8 @@ class RunCLI(LightningCLI):
     """
 
     task: str
-    monitor: str
+    monitor: str  # the metric that chooses a checkpoint
+    shown: tuple[str, ...]  # metrics to print after every epoch
 
     def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
         self.run_folder: Path | None = None
@@ -187,6 +234,9 @@ class RunCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--name", type=str, default="run", help="Experiment; runs lie in RUNS/TASK/NAME.")
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Folder of all runs.")
+        parser.add_argument(
+            "--save_minutes", type=float, default=10.0, help="Longest time between two last.ckpt."
+        )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -247,11 +297,14 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         trainer = dict(self.config_init[self.subcommand].trainer)
-        # `save_last` of the best checkpoint is written only together with a new best one
-        last = ModelCheckpoint(
-            filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=False
-        )
-        callbacks = [*(trainer.get("callbacks") or []), *([last] if self.subcommand == "fit" else [])]
+        callbacks = list(trainer.get("callbacks") or [])
+        if self.subcommand == "fit":
+            minutes = self.config_init[self.subcommand].save_minutes
+            callbacks += [
+                EpochLines(self.shown),
+                LastCheckpoint(),
+                LastCheckpoint(timedelta(minutes=minutes)),
+            ]
         if trainer.get("enable_progress_bar") is not False:
             callbacks.append(ProgressBar())
         if self.run_folder is not None and trainer.get("logger") in (None, True):

@@ -247,11 +247,12 @@ class CaptionDataModule(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        workers = self._workers("train")
-        return BatchLoader(
-            dataset, sampler, done=lambda: progress.current.completed % len(sampler), workers=workers
-        )
+        loop = self.trainer.fit_loop
+
+        def place() -> tuple[int, int]:
+            return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.processed
+
+        return BatchLoader(dataset, sampler, place=place, workers=self._workers("train"))
 
     def _evaluation(self, split: str) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None

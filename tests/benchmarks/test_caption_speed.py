@@ -1,0 +1,144 @@
+"""The attention decoder against the pattern of tutorials: a training step, and beam search.
+
+python -m pytest tests/benchmarks/test_caption_speed.py -m benchmark -s
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+import stepwise
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from modules.decoders.captions import DecoderOptions, ShowAttendTellDecoder
+from modules.decoding import EOS, DecodingOptions, decode
+from modules.losses import cross_entropy_sum, doubly_stochastic_sum
+
+IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
+REPEATS = 5
+PROMISED_FLOAT32, PROMISED_BFLOAT16, PROMISED_BEAM = 3.5, 5.0, 40.0
+
+
+def decoder_and_annotations() -> tuple[ShowAttendTellDecoder, Tensor]:
+    torch.manual_seed(0)
+    decoder = ShowAttendTellDecoder(VOCABULARY, D, DecoderOptions(deep_output=False, dropout=0.0))
+    # non-negative, as after ReLU, and more alike within an image than between images
+    annotations = torch.relu(torch.randn(IMAGES, 1, D) + 0.5 * torch.randn(IMAGES, L, D))
+    return decoder, annotations
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(title=f"{title}, {torch.get_num_threads()} threads")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@pytest.mark.benchmark
+def test_a_training_step_against_everything_inside_the_time_loop() -> None:
+    decoder, annotations = decoder_and_annotations()
+    tokens = torch.randint(4, VOCABULARY, (IMAGES, WORDS + 1))
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+
+    def losses(forward: Callable[[], tuple[Tensor, Tensor]], half: bool) -> tuple[Tensor, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits, alpha = forward()
+            words = cross_entropy_sum(logits, targets) / targets.numel()
+            return words, doubly_stochastic_sum(alpha.float(), targets) / IMAGES
+
+    paths = {
+        "step by step, float32": (lambda: stepwise.teacher_forced(decoder, annotations, inputs), False),
+        "hoisted, float32": (lambda: decoder(annotations, inputs), False),
+    }
+    promised = {"hoisted, float32": PROMISED_FLOAT32}
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        paths["hoisted, bfloat16"] = (lambda: decoder(annotations, inputs), True)
+        promised["hoisted, bfloat16"] = PROMISED_BFLOAT16
+    else:
+        print("bfloat16 is left out: this processor has no instructions for it")
+
+    def step(name: str) -> list[float]:
+        decoder.zero_grad()
+        parts = losses(*paths[name])
+        sum(parts).backward()
+        return [part.item() for part in parts]
+
+    found = {name: step(name) for name in paths}  # warms up, too
+    times: dict[str, list[float]] = {name: [] for name in paths}
+    for _ in range(REPEATS):  # taking turns, so that a busy machine slows all
+        for name in paths:
+            times[name].append(seconds(lambda name=name: step(name)))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    plain = medians["step by step, float32"]
+
+    show(
+        f"Training step: {IMAGES} images of {L} x {D}, {WORDS} words of {VOCABULARY:,}",
+        ("path", "cross entropy", "doubly stochastic", "seconds", "ratio"),
+        [
+            (name, f"{found[name][0]:.5f}", f"{found[name][1]:.5f}", f"{median:.2f}", f"{plain / median:.1f}")
+            for name, median in medians.items()
+        ],
+    )
+    assert found["hoisted, float32"] == pytest.approx(found["step by step, float32"], abs=1e-4, rel=0)
+    for name, ratio in promised.items():
+        assert plain / medians[name] >= ratio, name
+
+
+@pytest.mark.benchmark
+@torch.no_grad()
+def test_beam_search_of_32_images_against_one_at_a_time() -> None:
+    decoder, annotations = decoder_and_annotations()
+    decoder.eval()
+    # louder than at the start, where every image has the same caption, and more inclined to end
+    decoder.embedding.weight.mul_(60)
+    decoder.initial.weight.mul_(3)
+    decoder.output.weight.mul_(8)
+    decoder.output.bias[EOS] += 4
+    options = DecodingOptions(beam_size=5, min_length=8, max_length=20)
+    compared = [0, 11, 22, 31]
+
+    batched: list[list[int]] = []
+    alone: dict[int, list[int]] = {}
+
+    def batch() -> None:
+        found = decode(decoder.step, decoder.init_state(annotations), options, images=IMAGES)
+        batched[:] = [hypothesis.tokens for hypothesis in found]
+
+    def one(image: int) -> None:
+        alone[image] = stepwise.beam_search(
+            decoder, annotations[image], options.beam_size, options.min_length, options.max_length
+        )
+
+    batch()  # warms up
+    fast, slow = [], []
+    for image in compared:  # taking turns, so that a busy machine slows both
+        slow.append(seconds(lambda image=image: one(image)))
+        fast.append(seconds(batch) / IMAGES)
+    per_word = sum(slow) / sum(len(alone[image]) + 1 for image in compared)
+    print(fast, slow, per_word)
+    lengths = [len(words) for words in batched]
+    assert len({tuple(words) for words in batched}) == IMAGES and len(set(lengths)) > 3
+    assert {image: batched[image] for image in compared} == alone
+
+    plain, quick = statistics.median(slow), statistics.median(fast)
+    show(
+        f"Beam search, {options.beam_size} beams, captions of {min(lengths)} to {max(lengths)} words",
+        ("path", "ms an image", "ratio"),
+        [
+            ("one image at a time, projected at every step", f"{1000 * plain:.0f}", "1.0"),
+            (f"{IMAGES} images at a time", f"{1000 * quick:.0f}", f"{plain / quick:.1f}"),
+        ],
+    )
+    assert plain / quick >= PROMISED_BEAM

@@ -1,0 +1,93 @@
+"""Losses against loops over words, and padding that counts nothing."""
+
+import math
+
+import pytest
+import torch
+
+from modules.losses import cross_entropy_sum, doubly_stochastic_sum
+from modules.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+B, T, V, L = 3, 4, 7, 5
+PAD = Vocabulary.PAD
+
+
+def example():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(B, T, V, generator=generator)
+    targets = torch.tensor([[4, 5, 6, 2], [5, 2, PAD, PAD], [6, 4, 2, PAD]])
+    alpha = torch.rand(B, T, L, generator=generator).softmax(-1)
+    return logits, targets, alpha
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_cross_entropy_sums_over_words(smoothing):
+    logits, targets, _ = example()
+    total = 0.0
+    for b in range(B):
+        for t in range(T):
+            if targets[b, t] == PAD:
+                continue
+            normaliser = math.log(sum(math.exp(z) for z in logits[b, t].tolist()))
+            log_probs = [z - normaliser for z in logits[b, t].tolist()]
+            for word in range(V):
+                # (1 - epsilon) on the target and epsilon / V on every word
+                probability = smoothing / V + (1 - smoothing) * (word == targets[b, t].item())
+                total -= probability * log_probs[word]
+    assert cross_entropy_sum(logits, targets, smoothing).item() == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_no_gradient_comes_from_padding(smoothing):
+    logits, targets, _ = example()
+    logits.requires_grad_()
+    cross_entropy_sum(logits, targets, smoothing).backward()
+    padded = targets == PAD
+    assert not logits.grad[padded].any()
+    assert logits.grad[~padded].abs().amin(dim=-1).min() > 0
+
+
+def test_uniform_logits_cost_log_v_a_word():
+    _, targets, _ = example()
+    words = (targets != PAD).sum().item()
+    loss = cross_entropy_sum(torch.zeros(B, T, V), targets)
+    assert loss.item() == pytest.approx(words * math.log(V), rel=1e-6)
+
+
+def test_half_precision_logits_are_summed_in_full():
+    logits, targets, _ = example()
+    rounded = logits.bfloat16()
+    loss = cross_entropy_sum(rounded, targets)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(cross_entropy_sum(rounded.float(), targets).item(), rel=1e-6)
+
+
+def test_doubly_stochastic_by_hand():
+    alpha = torch.tensor([[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]], [[0.2, 0.2, 0.6], [0.9, 0.1, 0.0]]])
+    targets = torch.tensor([[4, 2], [2, PAD]])
+    # caption 1: (1 - 1.5)^2 + (1 - 0.5)^2 + (1 - 0)^2; caption 2, first word only: 0.8^2 + 0.8^2 + 0.4^2
+    assert doubly_stochastic_sum(alpha, targets).item() == pytest.approx(1.5 + 1.44, rel=1e-6)
+
+
+def test_doubly_stochastic_sums_over_locations_and_captions():
+    _, targets, alpha = example()
+    total = 0.0
+    for b in range(B):
+        for i in range(L):
+            attended = sum(alpha[b, t, i].item() for t in range(T) if targets[b, t] != PAD)
+            total += (1 - attended) ** 2
+    assert doubly_stochastic_sum(alpha, targets).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_attention_at_padding_counts_nothing():
+    _, targets, alpha = example()
+    alpha.requires_grad_()
+    loss = doubly_stochastic_sum(alpha, targets)
+    loss.backward()
+    padded = targets == PAD
+    assert not alpha.grad[padded].any()
+    assert alpha.grad[~padded].any(dim=-1).all()
+    other = torch.where(padded.unsqueeze(2), torch.rand(B, T, L), alpha.detach())
+    assert doubly_stochastic_sum(other, targets).item() == pytest.approx(loss.item(), rel=1e-6)

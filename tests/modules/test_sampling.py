@@ -1,0 +1,92 @@
+"""Sampling: frequencies against the analytic distribution, seeds, scores."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from scripted import BOS, EOS, PAD, UNK, Table, random_table
+
+from modules.decoding import DecodingOptions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def analytic(logits: np.ndarray, options: DecodingOptions) -> np.ndarray:
+    """Returns the probabilities that sampling should have, by the words of the options."""
+    probabilities = np.exp(logits / options.temperature)
+    probabilities[[PAD, BOS, UNK]] = 0
+    order = np.argsort(-probabilities)
+    if options.top_k:
+        probabilities[order[options.top_k :]] = 0
+    probabilities /= probabilities.sum()
+    held = 0.0
+    for word in order:
+        if held >= options.top_p:
+            probabilities[word] = 0
+        held += probabilities[word]
+    return probabilities / probabilities.sum()
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {},
+        {"temperature": 0.5},
+        {"temperature": 2.0},
+        {"top_k": 3},
+        {"top_p": 0.7},
+        {"temperature": 1.5, "top_k": 4, "top_p": 0.8},
+        {"top_k": 1},
+        {"top_p": 1e-6},
+    ],
+)
+def test_sampled_words_have_the_analytic_frequencies(choice):
+    options = DecodingOptions("sample", min_length=0, max_length=2, **choice)
+    logits = np.array([5.0, 4.0, 0.5, 3.0, 2.0, 1.1, 1.0, 0.2, -0.5, -2.0])  # <pad> and <bos> first
+    draws = 4000
+    table = Table(lambda image, prefix: logits, [0] * draws)
+    first: Counter[int] = Counter()
+    second: Counter[tuple[int, int]] = Counter()
+    for hypothesis in table.decode(options):
+        words = [*hypothesis.tokens, EOS][:2]
+        first[words[0]] += 1
+        if words[0] != EOS:
+            second[words[0], words[1]] += 1
+    wanted = analytic(logits, options)
+
+    def check(seen: int, probability: float) -> None:
+        assert (
+            abs(seen - draws * probability) <= 4.5 * math.sqrt(draws * probability * (1 - probability)) + 1e-3
+        )
+
+    for word, probability in enumerate(wanted):
+        check(first[word], probability)
+        for after, then in enumerate(wanted):
+            if word != EOS:  # the second word is drawn by itself
+                check(second[word, after], probability * then)
+
+
+def test_a_seed_repeats_its_samples_and_another_does_not():
+    def captions(seed: int, seeds: Sequence[int] | None = None) -> list[list[int]]:
+        options = DecodingOptions("sample", max_length=8, seed=seed)
+        return [h.tokens for h in Table(random_table(words=6), [0] * 20).decode(options, seeds=seeds)]
+
+    assert captions(1) == captions(1)
+    assert captions(1) != captions(2)
+    assert captions(1) == captions(1, seeds=range(20))
+    assert len({tuple(caption) for caption in captions(1)}) > 10  # the same image, other numbers
+
+
+def test_a_sampled_caption_is_scored_by_the_models_own_probability():
+    logits_of = random_table(words=4)
+    options = DecodingOptions("sample", max_length=6, temperature=0.7, top_k=3, length_penalty=0.5)
+    for image, hypothesis in enumerate(Table(logits_of, range(10)).decode(options)):
+        words = hypothesis.tokens + [EOS] * hypothesis.finished
+        total = sum(
+            torch.tensor(logits_of(image, tuple(words[:t]))).log_softmax(0)[word].item()
+            for t, word in enumerate(words)
+        )
+        assert hypothesis.score == pytest.approx(total / len(words) ** 0.5, rel=1e-4)
