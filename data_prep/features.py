@@ -26,12 +26,11 @@ import filelock
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
-from rich.text import Text
 from torch import Tensor
 
 from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
 from data_prep.decode_ahead import Transform, prepare_all
+from data_prep.progress import images_bar
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 
@@ -226,7 +225,7 @@ class FeatureCache:
             new.clear()
             files.clear()
 
-        with self._data.open("ab") as data, _bar(progress) as bar:
+        with self._data.open("ab") as data, images_bar(progress) as bar:
             task = bar.add_task("encoding images", total=len(names))
             for prepared in prepare_all(names, transform, self._index(), ahead=_BATCH):
                 bar.advance(task)
@@ -335,15 +334,3 @@ def _identity(transform: Transform) -> str:
 
 def _key(encoder: ImageEncoder, transform: Transform, device: torch.device | str) -> str:
     return hashlib.sha256(f"{encoder.fingerprint(device)} {_identity(transform)}".encode()).hexdigest()
-
-
-class _Speed(ProgressColumn):
-    """Images a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:.0f} images/s")
-
-
-def _bar(progress: bool) -> Progress:
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not progress)

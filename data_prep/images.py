@@ -17,15 +17,6 @@ from PIL import Image, UnidentifiedImageError
 
 from modules.errors import InputError
 
-# HEIC cannot be decoded, but a telephone's photographs should give error rows rather than vanish
-# fmt: off
-IMAGE_SUFFIXES = frozenset([
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff",
-    ".webp", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm", ".ico",
-    ".tga",
-])
-# fmt: on
-
 # remarks on broken metadata and large sizes: what matters is raised, the rest is noise on the terminal
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -166,18 +157,6 @@ def list_files(folder: Path | str) -> list[Path]:
     if not files:
         raise InputError(f"{root}: the folder is empty; it should hold images")
     return files
-
-
-def find_images(folder: Path | str) -> list[Path]:
-    """Returns the files of `list_files` that are images by their suffix; InputError where there is none.
-
-    Names decide, not content: a damaged .jpg is found (and fails when read), a .txt is not.
-    """
-    files = list_files(folder)
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
-        raise InputError(f"{folder}: no image among its {len(files):,} files (.jpg, .png, .webp, ...)")
-    return images
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:

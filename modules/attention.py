@@ -85,9 +85,10 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
         """Returns alpha of K hypotheses of each image."""
-        v = self.score.to(p.dtype)
+        # tanh(x) = 2 sigmoid(2 x) - 1, and softmax does not see the constant: sigmoid is several times faster
+        v, p, q = 2 * self.score.to(p.dtype), 2 * p, 2 * q
         # image by image: one image's (K, L, A) stays in the processor's cache, all images' would not
-        scores = [(pi + qi.unsqueeze(1)).tanh_() @ v for pi, qi in zip(p, q, strict=True)]
+        scores = [(pi + qi.unsqueeze(1)).sigmoid_() @ v for pi, qi in zip(p, q, strict=True)]
         return torch.stack(scores).float().softmax(-1)
 
 

@@ -224,8 +224,8 @@ class Captioner(pl.LightningModule):
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         smoothed, plain, attention, words = self.losses(batch)
-        # -log p of a caption plus lambda times the attention term (Xu et al. 2015, eq. 14), over the mean words
-        # of a caption: both are divided by the words of all processes; DDP averages gradients, hence the factor
+        # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
+        # the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
         loss = smoothed + self.training_options.doubly_stochastic * attention

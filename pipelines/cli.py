@@ -26,7 +26,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose complaint is one line that names the nearest option there is; options are whole words."""
+    """A parser whose complaint is one line that names the nearest option; it takes no abbreviations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)

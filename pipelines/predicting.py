@@ -17,11 +17,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.captions.predictions import coco_image_id
 from data_prep.images import UnreadableImage, list_files, read_image
+from data_prep.progress import images_bar
 from data_prep.transforms import EvalTransform
 from modules.captioner import Caption, Captioner, ImageBatch
 from modules.decoding import DecodingOptions
@@ -98,18 +98,10 @@ class RowWriter(Callback):
         self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open("a", encoding="utf-8")
         if self.file.tell():
             self.file.write("\n")  # a kill may have cut the last line short
-        columns = (
-            TextColumn("captioning"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} images/s"),
-            TimeRemainingColumn(),
-        )
-        self.bar = Progress(*columns, disable=not trainer.is_global_zero)
-        # this process's share stands for all
-        self.task = self.bar.add_task("captioning", total=-(-self.total // trainer.world_size), rate=0.0)
+        self.bar = images_bar(trainer.is_global_zero)
+        # the other processes are as fast as this one
+        self.task = self.bar.add_task("captioning", total=self.total)
         self.bar.start()
-        self.begun, self.done = time.monotonic(), 0
 
     def on_predict_batch_end(
         self,
@@ -132,9 +124,8 @@ class RowWriter(Callback):
                 write_attention(path, image, caption.words, alpha, grid, caption.text)
         self.file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         self.file.flush()
-        self.done += len(rows)
-        speed = self.done * trainer.world_size / (time.monotonic() - self.begun)
-        self.bar.update(self.task, advance=len(rows), rate=speed)
+        left = self.total - self.bar.tasks[self.task].completed
+        self.bar.advance(self.task, min(left, len(rows) * trainer.world_size))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()

@@ -250,7 +250,8 @@ class CaptionDataModule(pl.LightningDataModule):
         loop = self.trainer.fit_loop
 
         def place() -> tuple[int, int]:
-            return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.processed
+            batches = loop.epoch_loop.batch_progress.current
+            return loop.epoch_progress.current.processed, batches.processed  # type: ignore[attr-defined]
 
         return BatchLoader(dataset, sampler, place=place, workers=self._workers("train"))
 

@@ -8,6 +8,7 @@ every product that does not wait for a hidden state done once for all words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -143,21 +144,20 @@ class ShowAttendTellDecoder(nn.Module):
         recurrent = initial.chunk(self.options.layers * self.rnn.state_size, dim=-1)  # (B, H) each
         return DecoderState((annotations, self.attention.project(annotations)), recurrent)
 
-    def _queries(self) -> tuple[Tensor, Tensor, list[int]]:
-        """Returns the weights of all that reads the top hidden state, as one product, and their widths."""
+    def _readers(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns weights and biases of all that reads the top hidden state: query, gate, first layer."""
         parts = [self.attention.hidden] + ([self.beta] if self.beta is not None else [])
         weights: list[Tensor] = [part.weight for part in parts]
         biases: list[Tensor] = [part.bias for part in parts]
         if self.options.layers == 1:  # the recurrent product reads the same hidden state
             weights.append(self.rnn.cells[0].weight_hh)
             biases.append(self.rnn.cells[0].bias_hh)
-        return torch.cat(weights), torch.cat(biases), [len(weight) for weight in weights]
+        return weights, biases
 
-    def _split(self, product: Tensor, widths: list[int]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _read(self, products: Sequence[Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Returns query, gate and the first layer's hidden product (the last two where there are any)."""
-        parts = list(product.split(widths, dim=-1))
-        hidden = parts.pop() if self.options.layers == 1 else None
-        return parts[0], (torch.sigmoid(parts[1]) if self.beta is not None else None), hidden
+        gate = torch.sigmoid(products[1]) if self.beta is not None else None
+        return products[0], gate, products[-1] if self.options.layers == 1 else None
 
     def _logits(self, words: Tensor, h: Tensor, z: Tensor) -> Tensor:
         """Returns logits from word vectors (..., E), hidden states (..., H) and contexts (..., D)."""
@@ -171,9 +171,9 @@ class ShowAttendTellDecoder(nn.Module):
         """Returns logits of the next word, the next state and the attention on the annotations."""
         annotations, p = state.memory  # (B, L, D), (B, L, A)
         images, rows = len(annotations), len(tokens)  # rows N = B K
-        weight, bias, widths = self._queries()
-        product = F.linear(self.rnn.output(state.recurrent), weight, bias)
-        q, gate, from_hidden = self._split(product, widths)
+        h = self.rnn.output(state.recurrent)
+        products = [F.linear(h, weight, bias) for weight, bias in zip(*self._readers(), strict=True)]
+        q, gate, from_hidden = self._read(products)
         alpha = self.attention(p, q.reshape(images, rows // images, -1))  # (B, K, L)
         z = (alpha.to(annotations.dtype) @ annotations).flatten(0, 1)  # (N, D)
         if gate is not None:
@@ -203,16 +203,18 @@ class ShowAttendTellDecoder(nn.Module):
         words = self.dropout(self.embedding(tokens))  # (B, T, E)
         E, first = self.options.embedding_size, self.rnn.cells[0]
         from_words = F.linear(words, first.weight_ih[:, :E], first.bias_ih)  # (B, T, G H)
+        weights, biases = self._readers()
+        widths = [len(part) for part in weights]
         # autocast would cast what is no parameter again at every word: cast once
-        weight, bias, widths = self._queries()
-        weight, bias, for_context = weight.to(p.dtype), bias.to(p.dtype), first.weight_ih[:, E:].to(p.dtype)
+        weight, bias = torch.cat(weights).to(p.dtype), torch.cat(biases).to(p.dtype)
+        for_context = first.weight_ih[:, E:].to(p.dtype)
         a = annotations.to(p.dtype)
 
         shared = SharedGradient()
         hs, zs, alphas = [], [], []
         for t, from_word in enumerate(from_words.unbind(1)):
             product = F.linear(self.rnn.output(recurrent), weight, bias)
-            q, gate, from_hidden = self._split(product, widths)
+            q, gate, from_hidden = self._read(product.split(widths, dim=-1))
             alpha = self.attention.teacher_forced(p, q, shared, t == 0)  # (B, L)
             z = (alpha.to(a.dtype).unsqueeze(1) @ a).squeeze(1)  # (B, D)
             if gate is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.images import UnreadableImage, decode_image, find_images, list_files, read_image
+from data_prep.images import UnreadableImage, decode_image, list_files, read_image
 from modules.errors import InputError
 
 
@@ -227,7 +227,7 @@ def test_failure_travels_between_processes() -> None:
     assert (str(error), error.reason) == ("a.jpg: is broken", "is broken")
 
 
-def test_find_images_walks_sorted_and_skips(tmp_path: Path) -> None:
+def test_list_files_walks_sorted_and_passes_over_what_is_hidden(tmp_path: Path) -> None:
     names = [
         "b.JPG",
         "a.png",
@@ -244,10 +244,8 @@ def test_find_images_walks_sorted_and_skips(tmp_path: Path) -> None:
     (tmp_path / "sub/again").symlink_to(tmp_path)
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.jpg").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
-    assert found == ["Z.heic", "a.png", "b.JPG", "sub/a.tiff", "sub/deep/c.webp"]
-    others = set(list_files(tmp_path)) - set(find_images(tmp_path))
-    assert others == {tmp_path / "notes.txt"}
+    found = [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path)]
+    assert found == ["Z.heic", "a.png", "b.JPG", "notes.txt", "sub/a.tiff", "sub/deep/c.webp"]
 
 
 def test_linked_folders_are_followed(tmp_path: Path) -> None:
@@ -255,15 +253,16 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/a.jpg").write_bytes(b"")
     (tmp_path / "here").mkdir()
     (tmp_path / "here/link").symlink_to(tmp_path / "elsewhere")
-    assert find_images(tmp_path / "here") == [tmp_path / "here/link/a.jpg"]
+    assert list_files(tmp_path / "here") == [tmp_path / "here/link/a.jpg"]
 
 
 def test_wrong_folders_are_input_errors(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no picture")
+    (tmp_path / "empty").mkdir()
     for folder, reason in (
         ("absent", "no such"),
         ("a.txt", "is a file"),
-        (".", "no image among its 1 files"),
+        ("empty", "is empty"),
     ):
         with pytest.raises(InputError, match=reason):
-            find_images(tmp_path / folder)
+            list_files(tmp_path / folder)

@@ -95,7 +95,10 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
     # slower, so that the kill comes before the end
     command += ["--trainer.callbacks+=tests.pipelines.slow.Slowly"]
     process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     last = runs / "caption" / "debug" / "version_0" / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 120
@@ -112,7 +115,9 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
     assert main(["fit", "--config", str(last.parent.parent / "config.yaml"), "--ckpt_path", str(last)]) == 0
     assert_same_weights(whole / "checkpoints" / "last.ckpt", last)
     # it went on in its own folder, and its curve is one
-    assert list(read_curves(last.parent.parent)["val/loss"].steps) == list(read_curves(whole)["val/loss"].steps)
+    assert list(read_curves(last.parent.parent)["val/loss"].steps) == list(
+        read_curves(whole)["val/loss"].steps
+    )
     assert (last.parent.parent / "report.html").is_file()
 
 
