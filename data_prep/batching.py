@@ -75,8 +75,8 @@ class BucketSampler(Sampler[list[int]]):
         for start in range(0, len(parts), WINDOW):
             count = len(parts[start : start + WINDOW])
             window = np.concatenate(parts[start : start + count])
-            # noise below one word shuffles items of equal length
-            window = window[np.argsort(self.longest[window] + random.random(len(window)))]
+            # a stable sort leaves groups of equal length in random order
+            window = window[np.argsort(self.longest[window], kind="stable")]
             batches += np.array_split(window, count)
         joined: list[np.ndarray] = []
         for batch in batches:

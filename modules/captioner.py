@@ -294,15 +294,16 @@ class Captioner(pl.LightningModule):
     ) -> list[Caption]:
         """Returns the caption of each image; sampling draws from random numbers of the image's name."""
         assert self.decoder is not None and self.vocabulary is not None
-        state = self.decoder.init_state(annotations)
-        hypotheses = decode(
-            self.decoder.step,
-            state,
-            options or self.decoding,
-            images=len(annotations),
-            keep_alpha=keep_alpha,
-            seeds=[zlib.crc32(name.encode()) for name in names],
-        )
+        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
+        with torch.no_grad(), torch.autocast(annotations.device.type, enabled=False):
+            hypotheses = decode(
+                self.decoder.step,
+                self.decoder.init_state(annotations.float()),
+                options or self.decoding,
+                images=len(annotations),
+                keep_alpha=keep_alpha,
+                seeds=[zlib.crc32(name.encode(errors="surrogateescape")) for name in names],
+            )
         captions = []
         for hypothesis in hypotheses:
             words = self.vocabulary.decode(hypothesis.tokens)

@@ -8,6 +8,7 @@
     python pipelines/caption.py predict --images DIR --ckpt_path CKPT --output out.jsonl [--attention DIR]
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
+    python pipelines/caption.py export --ckpt_path CKPT --output DIR                ONNX, for use without PyTorch
 
 COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
 are given. Wrong input is one line on stderr and exit status 2.
@@ -62,6 +63,12 @@ def report(argv: Sequence[str]) -> None:
     simple(argv, body)
 
 
+def export(argv: Sequence[str]) -> None:
+    from pipelines.exporting import export as body
+
+    simple(argv, body)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
@@ -69,6 +76,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "predict": predict,
     "score": score,
     "report": report,
+    "export": export,
 }
 
 

@@ -34,6 +34,8 @@ class DecoderOptions:
         hidden_size: Width H of the hidden state.
         attention: How annotations are scored: additive or multiplicative.
         attention_size: Width A of the space in which annotation and hidden state are compared.
+        context_size: Width D that annotations are first mapped to (linear, ReLU, dropout), once an image; 0
+            attends to the encoder's own, as the paper does.
         gate: Scale the context by a gate from the hidden state (beta in the paper).
         deep_output: Score words from word, hidden state and context, not from the hidden state alone.
         dropout: Probability of dropping a unit before the output, between layers and of the word vectors.
@@ -46,6 +48,7 @@ class DecoderOptions:
     hidden_size: int = 512
     attention: AttentionName = "additive"
     attention_size: int = 512
+    context_size: int = 0
     gate: bool = True
     deep_output: bool = True
     dropout: float = 0.5
@@ -126,6 +129,12 @@ class ShowAttendTellDecoder(nn.Module):
         super().__init__()
         E, H = options.embedding_size, options.hidden_size
         self.options = options
+        self.context: nn.Module = nn.Identity()
+        if options.context_size:
+            self.context = nn.Sequential(
+                nn.Linear(annotation_size, options.context_size), nn.ReLU(), nn.Dropout(options.dropout)
+            )
+            annotation_size = options.context_size
         self.embedding = nn.Embedding(vocabulary_size, E)
         self.rnn = RecurrentStack(options.cell, E + annotation_size, H, options.layers, options.dropout)
         self.attention = ATTENTIONS[options.attention](annotation_size, H, options.attention_size)
@@ -140,6 +149,7 @@ class ShowAttendTellDecoder(nn.Module):
 
     def init_state(self, annotations: Float[Tensor, "B L D"]) -> DecoderState:
         """Returns annotations and their projection (one row an image) and the initial hidden states."""
+        annotations = self.context(annotations)
         initial = torch.tanh(self.initial(annotations.mean(1)))
         recurrent = initial.chunk(self.options.layers * self.rnn.state_size, dim=-1)  # (B, H) each
         return DecoderState((annotations, self.attention.project(annotations)), recurrent)

@@ -126,8 +126,6 @@ def test_beam_search_of_32_images_against_one_at_a_time() -> None:
     for image in compared:  # taking turns, so that a busy machine slows both
         slow.append(seconds(lambda image=image: one(image)))
         fast.append(seconds(batch) / IMAGES)
-    per_word = sum(slow) / sum(len(alone[image]) + 1 for image in compared)
-    print(fast, slow, per_word)
     lengths = [len(words) for words in batched]
     assert len({tuple(words) for words in batched}) == IMAGES and len(set(lengths)) > 3
     assert {image: batched[image] for image in compared} == alone

@@ -19,20 +19,24 @@ B, L, D, T, V = 4, 6, 10, 5, 23
 
 CELLS, LAYERS = ["rnn", "lstm", "gru"], [1, 2]
 COMBINATIONS = [
-    {
-        "kind": "show_attend_tell",
-        "cell": cell,
-        "layers": layers,
-        "attention": attention,
-        "gate": gate,
-        "deep_output": deep,
-    }
-    for cell, layers, attention, gate, deep in itertools.product(
-        CELLS, LAYERS, ["additive", "multiplicative"], [True, False], [True, False]
-    )
-] + [
-    {"kind": "show_and_tell", "cell": cell, "layers": layers}
-    for cell, layers in itertools.product(CELLS, LAYERS)
+    *(
+        {
+            "kind": "show_attend_tell",
+            "cell": cell,
+            "layers": layers,
+            "attention": attention,
+            "gate": gate,
+            "deep_output": deep,
+        }
+        for cell, layers, attention, gate, deep in itertools.product(
+            CELLS, LAYERS, ["additive", "multiplicative"], [True, False], [True, False]
+        )
+    ),
+    *(
+        {"kind": "show_and_tell", "cell": cell, "layers": layers}
+        for cell, layers in itertools.product(CELLS, LAYERS)
+    ),
+    {"kind": "show_attend_tell", "cell": "lstm", "context_size": 5},
 ]
 
 

@@ -76,15 +76,19 @@ def test_hypotheses_and_scores_by_hand():
     #    "a a" .1296 ends; two have ended
     # 2: the empty caption, .1, is third | <a b> .35, "b" .28 ends, "a" .1 is third, <b a> .08 | "a b" .315
     #    ends; two have ended, "b a" .04 comes too late
+    # 3: <a> <b> | "a" .3 ends, <b a> .2, <a a> .18: two live on beside what ended | "a a" .171 ends
+    third = {(): (0.0, 0.6, 0.4), (A,): (0.5, 0.3, 0.2), (B,): (0.1, 0.5, 0.4)}
+    third |= {(A, A): (0.95, 0.03, 0.02), (B, A): (0.3, 0.6, 0.1)}
+    wanted = [[([A], 0.36), ([A, A], 0.1296)], [([A, B], 0.315), ([B], 0.28)], [([A], 0.3), ([A, A], 0.171)]]
     for length_penalty in (0.0, 1.0):
         options = DecodingOptions(beam_size=2, min_length=0, max_length=5, length_penalty=length_penalty)
-        one, two = Table(scripted(first, second), [0, 1]).beams(options)
-        assert [h.tokens for h in one] == [[A], [A, A]]
-        assert [h.tokens for h in two] == [[A, B], [B]]
-        for hypothesis, probability in zip([*one, *two], [0.36, 0.1296, 0.315, 0.28], strict=True):
-            assert hypothesis.finished
-            wanted = math.log(probability) / (len(hypothesis.tokens) + 1) ** length_penalty
-            assert hypothesis.score == pytest.approx(wanted, rel=1e-5)
+        found = Table(scripted(first, second, third), [0, 1, 2]).beams(options)
+        for hypotheses, pairs in zip(found, wanted, strict=True):
+            scored = [(math.log(p) / (len(words) + 1) ** length_penalty, words) for words, p in pairs]
+            scored.sort(reverse=True)
+            assert [h.tokens for h in hypotheses] == [words for _, words in scored]
+            assert [h.score for h in hypotheses] == pytest.approx([score for score, _ in scored], rel=1e-5)
+            assert all(h.finished for h in hypotheses)
 
 
 def test_length_penalty_weighs_long_against_short():

@@ -17,6 +17,7 @@ from pipelines.caption import main
 from pipelines.reports.curves import read_curves
 
 ROOT = Path(__file__).resolve().parents[2]
+DEBUG = ROOT / "configs" / "debug" / "caption.yaml"
 
 
 def weights(checkpoint):
@@ -90,7 +91,7 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
 
     runs = tmp_path / "killed"
     command = [sys.executable, str(ROOT / "pipelines" / "caption.py"), "fit"]
-    command += ["--config", str(ROOT / "configs" / "debug" / "caption.yaml"), "--runs", str(runs)]
+    command += ["--config", str(DEBUG), "--runs", str(runs)]
     command += ["--data.root", str(captioned_folder), *options]
     # slower, so that the kill comes before the end
     command += ["--trainer.callbacks+=tests.pipelines.slow.Slowly"]
@@ -126,9 +127,9 @@ def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_
     one = fit(tmp_path / "one", *options)
     script = [sys.executable, str(ROOT / "pipelines" / "caption.py")]
     two = ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    given = ["--config", str(DEBUG), "--data.root", str(captioned_folder), "--runs", str(tmp_path / "two")]
     fitted = subprocess.run(
-        [*script, "fit", "--config", str(ROOT / "configs" / "debug" / "caption.yaml"), *options, *two]
-        + ["--data.root", str(captioned_folder), "--runs", str(tmp_path / "two")],
+        [*script, "fit", *given, *options, *two],
         capture_output=True,
         text=True,
         timeout=300,

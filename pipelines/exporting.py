@@ -1,0 +1,269 @@
+"""The `export` command: a captioner as three ONNX graphs and one JSON file, for any runtime without PyTorch.
+
+Decoding stays with the caller, as a loop over the step graph, so that greedy, beam search and sampling need
+no export of their own:
+
+    annotations = encoder(images)
+    projected, hidden_1, cell_1 = init(annotations)
+    tokens = bos of every image
+    repeat: logits, next_hidden_1, next_cell_1, alpha = step(tokens, annotations, projected, hidden_1, cell_1)
+
+captioner.json names the inputs and outputs of each graph in order, the words, and how images are prepared.
+All rows are independent: beam search repeats an image's rows once a beam.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from modules.attention import AdditiveAttention
+from modules.captioner import Captioner
+from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
+from modules.decoding import DecoderState
+from modules.errors import InputError
+from modules.vocabulary import Vocabulary
+
+PROTOBUF_LIMIT = 1_900_000_000  # bytes of weights that still fit into one ONNX file, which ends at 2 GiB
+CHECKED_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module to export, an example of its inputs (two rows of each) and names in order."""
+
+    name: str
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    inputs: list[str]
+    outputs: list[str]
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.onnx"
+
+
+class InitialState(nn.Module):
+    """Returns what decoding needs once an image: its projected annotations and the initial hidden states."""
+
+    def __init__(self, decoder: CaptionDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, annotations: Tensor) -> tuple[Tensor, ...]:
+        memory, recurrent = self.decoder.init_state(annotations)
+        # memory begins with the annotations, which the caller has
+        return (*memory[1:], *recurrent)
+
+
+class Step(nn.Module):
+    """Returns logits, the next hidden states and, where there is attention, its weights.
+
+    Args:
+        decoder: The decoder.
+        memory: How many of the state's tensors belong to the image.
+    """
+
+    def __init__(self, decoder: CaptionDecoder, memory: int) -> None:
+        super().__init__()
+        self.decoder, self.memory = decoder, memory
+
+    def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        before = DecoderState(state[: self.memory], state[self.memory :])
+        logits, after, alpha = self.decoder.step(tokens, before)
+        return (logits, *after.recurrent) + (() if alpha is None else (alpha,))
+
+
+def export(ckpt_path: Path, output: Path) -> None:
+    """Write a captioner as ONNX graphs (encoder, init, step) with a captioner.json that explains them.
+
+    The graphs compute in float32 and take any batch size; the difference to PyTorch is measured and printed.
+
+    Args:
+        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt.
+        output: Folder to write, new or empty.
+    """
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise InputError(f'export needs {", ".join(missing)}: pip install -e ".[onnx]"')
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"{output}: exists already; name a new or an empty folder")
+    model = Captioner.load(ckpt_path)
+    console = Console()
+    with new_folder(output) as folder:
+        graphs = graphs_of(model)
+        with Console(stderr=True).status("exporting") as status:
+            for graph in graphs:
+                status.update(f"exporting {graph.file}")
+                write_graph(graph, folder / graph.file)
+            status.update("comparing with PyTorch")
+            differences = compare(model, folder)
+        text = json.dumps(describe(model, graphs), ensure_ascii=False, indent=1)
+        (folder / "captioner.json").write_text(text + "\n", encoding="utf-8")
+    for graph in graphs:
+        size = sum(file.stat().st_size for file in output.glob(f"{graph.file}*")) / 1e6
+        arrow = f"{', '.join(graph.inputs)} -> {', '.join(graph.outputs)}"
+        console.print(f"{output / graph.file}  {size:.1f} MB  {arrow}", soft_wrap=True, highlight=False)
+    console.print(f"{output / 'captioner.json'}", soft_wrap=True, highlight=False)
+    shown = ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
+    print(f"largest difference to PyTorch on random images: {shown}")
+
+
+def graphs_of(model: Captioner) -> list[Graph]:
+    """Returns encoder, init and step with example inputs."""
+    assert model.decoder is not None
+    encoder, decoder = model.encoder, exportable(model.decoder)
+    images = torch.zeros(2, 3, encoder.image_size, encoder.image_size, dtype=torch.uint8)
+    annotations = torch.zeros(2, encoder.locations, encoder.annotation_size)
+    with torch.no_grad():
+        state = decoder.init_state(annotations)
+    memory = ["annotations", "projected"] if isinstance(decoder, ShowAttendTellDecoder) else []
+    kinds = ["hidden", "cell"][: decoder.rnn.state_size]
+    recurrent = [f"{kind}_{layer + 1}" for layer in range(decoder.options.layers) for kind in kinds]
+    outputs = ["logits", *(f"next_{name}" for name in recurrent), *(["alpha"] if memory else [])]
+    tokens = torch.full((2,), Vocabulary.BOS)
+    return [
+        Graph("encoder", encoder, (images,), ["images"], ["annotations"]),
+        Graph(
+            "init", InitialState(decoder).eval(), (annotations,), ["annotations"], [*memory[1:], *recurrent]
+        ),
+        Graph(
+            "step",
+            Step(decoder, len(memory)).eval(),
+            (tokens, *state.memory, *state.recurrent),
+            ["tokens", *memory, *recurrent],
+            outputs,
+        ),
+    ]
+
+
+def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
+    """Returns a copy whose additive attention is one expression: a loop over images would fix their number."""
+    decoder = copy.deepcopy(decoder)
+    if isinstance(decoder, ShowAttendTellDecoder) and isinstance(decoder.attention, AdditiveAttention):
+        score = decoder.attention.score
+
+        def attend(p: Tensor, q: Tensor) -> Tensor:
+            return (torch.tanh(p.unsqueeze(1) + q.unsqueeze(2)) @ score).softmax(-1)  # (B, K, L)
+
+        decoder.attention.forward = attend  # type: ignore[method-assign]
+    return decoder
+
+
+def write_graph(graph: Graph, path: Path) -> None:
+    """Writes an ONNX file whose inputs and outputs all have the batch as their first dimension, of any size."""
+    rows = {0: torch.export.Dim("batch")}
+    first, *rest = [rows] * len(graph.example)
+    weights = sum(weight.nbytes for weight in graph.module.parameters())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter, about its own insides
+        try:
+            torch.onnx.export(
+                graph.module,
+                graph.example,
+                path,
+                dynamo=True,
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+                # what follows the first input is one *argument
+                dynamic_shapes=(first, tuple(rest)) if rest else (first,),
+                external_data=weights > PROTOBUF_LIMIT,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            cause = " ".join(str(error.__cause__ or error).split())[:200]
+            raise InputError(f"{graph.file}: PyTorch cannot export this network to ONNX ({cause})") from error
+
+
+def compare(model: Captioner, folder: Path) -> dict[str, float]:
+    """Returns the largest differences of annotations and logits, of several batch sizes and greedy steps."""
+    import onnxruntime
+
+    assert model.decoder is not None
+    sessions = {
+        name: onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        for name in ("encoder", "init", "step")
+    }
+
+    def run(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        session = sessions[name]
+        names = [value.name for value in session.get_outputs()]
+        wanted = {value.name: inputs[value.name] for value in session.get_inputs()}
+        return dict(zip(names, session.run(names, wanted), strict=True))
+
+    generator = torch.Generator().manual_seed(0)
+    size = model.encoder.image_size
+    differences = {"annotations": 0.0, "logits": 0.0}
+    for batch in (1, 3):
+        images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
+        tokens = torch.full((batch,), Vocabulary.BOS)
+        with torch.no_grad():
+            annotations = model.encoder(images)
+            state = model.decoder.init_state(annotations)
+            values = run("encoder", {"images": images.numpy()})
+            differences["annotations"] = max(
+                differences["annotations"], float(np.abs(values["annotations"] - annotations.numpy()).max())
+            )
+            values |= run("init", values)
+            for _ in range(CHECKED_STEPS):
+                logits, state, _ = model.decoder.step(tokens, state)
+                values |= run("step", values | {"tokens": tokens.numpy()})
+                values |= {name.removeprefix("next_"): value for name, value in values.items()}
+                difference = float(np.abs(values["logits"] - logits.numpy()).max())
+                differences["logits"] = max(differences["logits"], difference)
+                tokens = logits.argmax(1)
+    return differences
+
+
+def describe(model: Captioner, graphs: Sequence[Graph]) -> dict[str, Any]:
+    """Returns what captioner.json holds: all that a program needs to caption an image with the graphs."""
+    assert model.vocabulary is not None
+    step = graphs[-1]
+    return {
+        "task": "caption",
+        "graphs": {
+            graph.name: {"file": graph.file, "inputs": graph.inputs, "outputs": graph.outputs}
+            for graph in graphs
+        },
+        # after a step, the output on the right is the input on the left
+        "recurrent": {name: f"next_{name}" for name in step.inputs if f"next_{name}" in step.outputs},
+        "image_size": model.encoder.image_size,
+        "colour": "RGB",
+        "resize": model.resize,
+        "grid": list(model.encoder.grid),
+        "bos": Vocabulary.BOS,
+        "eos": Vocabulary.EOS,
+        "pad": Vocabulary.PAD,
+        "unk": Vocabulary.UNK,
+        "decoding": asdict(model.decoding),
+        "words": model.vocabulary.words,
+    }
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """Gives a folder to write to, which becomes `output` at the end or, after an error, is gone."""
+    output = output.resolve()
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        unfinished.replace(output)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
