@@ -8,7 +8,7 @@
     python pipelines/caption.py predict --images DIR --ckpt_path CKPT --output out.jsonl [--attention DIR]
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
-    python pipelines/caption.py export --ckpt_path CKPT --output DIR                ONNX, for use without PyTorch
+    python pipelines/caption.py export --ckpt_path CKPT --output DIR             ONNX, for use without PyTorch
 
 COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
 are given. Wrong input is one line on stderr and exit status 2.
@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from modules.errors import InputError
-from pipelines.cli import CONFIGS, Parser, run, with_bare_flags, with_config
+from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
+from pipelines.cli import blaming, run
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -41,7 +42,8 @@ def predict(argv: Sequence[str]) -> None:
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
     config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
-    trainer = Trainer(**config.pop("trainer"))
+    with blaming("trainer"):
+        trainer = Trainer(**config.pop("trainer"))
     caption_folder(PredictionOptions(**vars(config)), trainer)
 
 
@@ -93,8 +95,8 @@ def dispatch(argv: Sequence[str]) -> None:
     if argv[0] not in COMMANDS:
         from difflib import get_close_matches
 
-        near = get_close_matches(argv[0], COMMANDS, n=1, cutoff=0.0)
-        raise InputError(f"no command {argv[0]!r}; the nearest is {near[0]!r} of {', '.join(COMMANDS)}")
+        near = [f"; the nearest is {name!r}" for name in get_close_matches(argv[0], COMMANDS, n=1)]
+        raise InputError(f"no command {argv[0]!r}{''.join(near)}; there are {', '.join(COMMANDS)}")
     COMMANDS[argv[0]](argv)
 
 

@@ -13,10 +13,11 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.console import Console
 
 from data_prep.captions.datamodule import CaptionDataModule
-from modules.captioner import Captioner
+from modules.captioner import Captioner, read_checkpoint
 from modules.decoding import DecodingOptions
-from modules.metrics.captions import CaptionScorer
-from pipelines.cli import RunCLI, run_folder_of
+from modules.metrics.captions import METRICS, CaptionScorer
+from pipelines.arguments import run_folder_of
+from pipelines.cli import RunCLI, blaming
 from pipelines.reports.caption import choose_examples, write_report
 from pipelines.reports.page import write_whole
 from pipelines.reports.scores import controls_as_dict, scores_table
@@ -27,6 +28,7 @@ class CaptionCLI(RunCLI):
 
     task = "caption"
     monitor = "val/cider_d"
+    monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
     shown = ("train/loss", "val/loss", "val/bleu4", "val/cider_d")
     model: Captioner
     datamodule: CaptionDataModule
@@ -42,7 +44,14 @@ class CaptionCLI(RunCLI):
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
         config = self.config_init[self.subcommand]
-        if self.subcommand != "fit":
+        if self.subcommand == "fit":
+            # what is wrong with the data shows before the run folder is made or changed
+            words = self.datamodule.training_words()
+            with blaming("model"):
+                if config.ckpt_path:
+                    self.model.on_load_checkpoint(read_checkpoint(config.ckpt_path, self.task))
+                self.model.use_vocabulary(words)
+        else:
             # the checkpoint alone knows words and weights
             self.model = Captioner.load(config.ckpt_path)
         self.model.decoding = config.decoding

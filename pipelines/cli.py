@@ -1,64 +1,28 @@
-"""What the front doors share: one parser, one run folder, one way to fail."""
+"""What the front doors share: one run folder, one way to fail."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from modules.captioner import read_checkpoint
 from modules.errors import InputError
-
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose complaint is one line that names the nearest option; it takes no abbreviations."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        parser = getattr(ex, "subcommand_parser", None) or self
-        raise InputError(explain(message, option_names(parser)))
-
-
-def option_names(parser: LightningArgumentParser) -> list[str]:
-    """Returns every option of a parser and of its subcommands, without dashes."""
-    names: list[str] = []
-    for action in parser._actions:
-        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
-        for child in (getattr(action, "_name_parser_map", None) or {}).values():
-            names += option_names(child)
-    return sorted(set(names))
-
-
-def explain(message: str, options: Sequence[str]) -> str:
-    """Returns jsonargparse's message as one line, with the nearest option where one was misspelt."""
-    line = " ".join(message.split())
-    unknown = re.search(r"nrecognized arguments: (?:--)?([\w.]+)|[Kk]ey '([\w.]+)' is not expected", line)
-    if unknown:
-        name = unknown[1] or unknown[2]
-        near = get_close_matches(name, options, n=1, cutoff=0.5)
-        ending = [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
-        best = near or ending[:1]
-        return f"no option {name!r}" + (
-            f"; the nearest is {best[0]!r}" if best else "; --help lists them all"
-        )
-    return line
+from pipelines.arguments import Parser, run_folder_of
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -146,39 +110,15 @@ def run(main: Callable[[], Any]) -> int:
     return 0
 
 
-def run_folder_of(checkpoint: Path) -> Path | None:
-    """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
-    folder = checkpoint.resolve().parent.parent
-    return folder if (folder / "config.yaml").is_file() else None
-
-
-def with_config(argv: Sequence[str], default: Path) -> list[str]:
-    """Returns the arguments with a configuration: the one named, the checkpoint's run's, or the default."""
-    command, *rest = argv
-    if any(re.match(r"(--config|-c)(=|$)", argument) for argument in rest):
-        return list(argv)
-    checkpoint = next(
-        (
-            argument.partition("=")[2] or (rest[i + 1] if i + 1 < len(rest) else "")
-            for i, argument in enumerate(rest)
-            if re.match(r"--ckpt_path(=|$)", argument)
-        ),
-        None,
-    )
-    config = default
-    if checkpoint is not None and Path(checkpoint).is_file():
-        folder = run_folder_of(Path(checkpoint))
-        config = folder / "config.yaml" if folder else default
-    return [command, "--config", str(config), *rest]
-
-
-def with_bare_flags(argv: Sequence[str], *flags: str) -> list[str]:
-    """Returns the arguments with `--flag` written as `--flag=true` where no value follows."""
-    following = [*argv[1:], "--"]
-    return [
-        f"{argument}=true" if argument in flags and after.startswith("--") else argument
-        for argument, after in zip(argv, following, strict=True)
-    ]
+@contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """Turns what a library says of an option's value into one line that names the option."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(f"{option}: {' '.join(str(error).split())}") from error
 
 
 class SaveConfig(SaveConfigCallback):
@@ -204,6 +144,7 @@ class RunCLI(LightningCLI):
 
     task: str
     monitor: str  # the metric that chooses a checkpoint
+    monitors: tuple[str, ...]  # all that could
     shown: tuple[str, ...]  # metrics to print after every epoch
 
     def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
@@ -269,7 +210,7 @@ class RunCLI(LightningCLI):
             given = config.model[group]
             for name, value in options.items():
                 if given.get(name) != value:
-                    print(f"note: model.{group}.{name} is {value!r}, as in the checkpoint", file=sys.stderr)
+                    print(f"note: model.{group}.{name} is {value!r}, as in the checkpoint")
                     given[name] = value
 
     def before_instantiate_classes(self) -> None:
@@ -279,6 +220,13 @@ class RunCLI(LightningCLI):
         if self.subcommand != "fit":
             config.trainer.logger = False
             return
+        for option in ("checkpoint.monitor", "early_stopping.monitor"):
+            # Lightning would complain at the end of the first epoch
+            if config[option] is not None and config[option] not in self.monitors:
+                near = get_close_matches(config[option], self.monitors, n=1, cutoff=0.0)[0]
+                raise InputError(
+                    f"{option} is {config[option]!r}; the nearest is {near!r} of {', '.join(self.monitors)}"
+                )
         self.run_folder = self._choose_run_folder(config)
         os.environ["SEQSIGHT_RUN"] = str(self.run_folder)  # for the other processes of this machine
 
@@ -290,6 +238,9 @@ class RunCLI(LightningCLI):
             if folder:
                 return folder
         parent = Path(config.runs) / self.task / config.name
+        existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise InputError(f"{existing}: no folder that runs can be written to; choose another --runs")
         taken = [
             int(p.name.split("_")[1]) for p in parent.glob("version_*") if p.name.split("_")[1].isdigit()
         ]
@@ -311,4 +262,5 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(
                 str(self.run_folder.parent), name="", version=self.run_folder.name, default_hp_metric=False
             )
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        with blaming("trainer"):
+            return super().instantiate_trainer(callbacks=callbacks, **kwargs)

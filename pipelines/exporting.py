@@ -8,8 +8,8 @@ no export of their own:
     tokens = bos of every image
     repeat: logits, next_hidden_1, next_cell_1, alpha = step(tokens, annotations, projected, hidden_1, cell_1)
 
-captioner.json names the inputs and outputs of each graph in order, the words, and how images are prepared.
-All rows are independent: beam search repeats an image's rows once a beam.
+Other decoders have other tensors: captioner.json names the inputs and outputs of each graph in order, the
+words, and how images are prepared. All rows are independent: beam search repeats an image's rows once a beam.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from modules.attention import AdditiveAttention
 from modules.captioner import Captioner
 from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
+from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
@@ -58,16 +59,20 @@ class Graph:
 
 
 class InitialState(nn.Module):
-    """Returns what decoding needs once an image: its projected annotations and the initial hidden states."""
+    """Returns what decoding needs once an image: its projected annotations and the initial hidden states.
 
-    def __init__(self, decoder: CaptionDecoder) -> None:
+    Args:
+        decoder: The decoder.
+        known: How many of the state's first tensors the caller has already: the annotations themselves.
+    """
+
+    def __init__(self, decoder: CaptionDecoder, known: int) -> None:
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.known = decoder, known
 
     def forward(self, annotations: Tensor) -> tuple[Tensor, ...]:
         memory, recurrent = self.decoder.init_state(annotations)
-        # memory begins with the annotations, which the caller has
-        return (*memory[1:], *recurrent)
+        return (*memory, *recurrent)[self.known :]
 
 
 class Step(nn.Module):
@@ -103,7 +108,6 @@ def export(ckpt_path: Path, output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: exists already; name a new or an empty folder")
     model = Captioner.load(ckpt_path)
-    console = Console()
     with new_folder(output) as folder:
         graphs = graphs_of(model)
         with Console(stderr=True).status("exporting") as status:
@@ -117,8 +121,8 @@ def export(ckpt_path: Path, output: Path) -> None:
     for graph in graphs:
         size = sum(file.stat().st_size for file in output.glob(f"{graph.file}*")) / 1e6
         arrow = f"{', '.join(graph.inputs)} -> {', '.join(graph.outputs)}"
-        console.print(f"{output / graph.file}  {size:.1f} MB  {arrow}", soft_wrap=True, highlight=False)
-    console.print(f"{output / 'captioner.json'}", soft_wrap=True, highlight=False)
+        print(f"{output / graph.file}  {size:.1f} MB  {arrow}")
+    print(output / "captioner.json")
     shown = ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
     print(f"largest difference to PyTorch on random images: {shown}")
 
@@ -131,28 +135,26 @@ def graphs_of(model: Captioner) -> list[Graph]:
     annotations = torch.zeros(2, encoder.locations, encoder.annotation_size)
     with torch.no_grad():
         state = decoder.init_state(annotations)
-    memory = ["annotations", "projected"] if isinstance(decoder, ShowAttendTellDecoder) else []
+    memory: list[str] = []
+    known = 0
+    if isinstance(decoder, ShowAttendTellDecoder):
+        # a decoder may map the annotations to a context of its own
+        known = int(state.memory[0] is annotations)
+        memory = ["annotations" if known else "context", "projected"]
     kinds = ["hidden", "cell"][: decoder.rnn.state_size]
     recurrent = [f"{kind}_{layer + 1}" for layer in range(decoder.options.layers) for kind in kinds]
-    outputs = ["logits", *(f"next_{name}" for name in recurrent), *(["alpha"] if memory else [])]
-    tokens = torch.full((2,), Vocabulary.BOS)
+    logits = ["logits", *(f"next_{name}" for name in recurrent), *(["alpha"] if memory else [])]
+    tensors = (torch.full((2,), Vocabulary.BOS), *state.memory, *state.recurrent)
+    first, step = InitialState(decoder, known).eval(), Step(decoder, len(memory)).eval()
     return [
         Graph("encoder", encoder, (images,), ["images"], ["annotations"]),
-        Graph(
-            "init", InitialState(decoder).eval(), (annotations,), ["annotations"], [*memory[1:], *recurrent]
-        ),
-        Graph(
-            "step",
-            Step(decoder, len(memory)).eval(),
-            (tokens, *state.memory, *state.recurrent),
-            ["tokens", *memory, *recurrent],
-            outputs,
-        ),
+        Graph("init", first, (annotations,), ["annotations"], [*memory, *recurrent][known:]),
+        Graph("step", step, tensors, ["tokens", *memory, *recurrent], logits),
     ]
 
 
 def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
-    """Returns a copy whose additive attention is one expression: a loop over images would fix their number."""
+    """Returns a copy whose additive attention is one expression: a loop would fix the number of images."""
     decoder = copy.deepcopy(decoder)
     if isinstance(decoder, ShowAttendTellDecoder) and isinstance(decoder.attention, AdditiveAttention):
         score = decoder.attention.score
@@ -165,28 +167,33 @@ def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
 
 
 def write_graph(graph: Graph, path: Path) -> None:
-    """Writes an ONNX file whose inputs and outputs all have the batch as their first dimension, of any size."""
+    """Writes an ONNX file; the first dimension of every input and output is the batch, of any size."""
     rows = {0: torch.export.Dim("batch")}
     first, *rest = [rows] * len(graph.example)
+    # what follows the first input is one *argument
+    shapes = (first, tuple(rest)) if rest else (first,)
     weights = sum(weight.nbytes for weight in graph.module.parameters())
+    # the decoder's len() of a tensor is a plain number, fixed in the graph, unless its bytecode is traced
+    strict = not isinstance(graph.module, ImageEncoder)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, about its own insides
         try:
-            torch.onnx.export(
-                graph.module,
-                graph.example,
-                path,
+            traced = torch.export.export(graph.module, graph.example, dynamic_shapes=shapes, strict=strict)
+            program = torch.onnx.export(
+                traced,
                 dynamo=True,
                 input_names=graph.inputs,
                 output_names=graph.outputs,
-                # what follows the first input is one *argument
-                dynamic_shapes=(first, tuple(rest)) if rest else (first,),
-                external_data=weights > PROTOBUF_LIMIT,
+                dynamic_shapes=shapes,
                 verbose=False,
             )
-        except torch.onnx.errors.OnnxExporterError as error:
+        except RuntimeError as error:
             cause = " ".join(str(error.__cause__ or error).split())[:200]
             raise InputError(f"{graph.file}: PyTorch cannot export this network to ONNX ({cause})") from error
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
+    program.save(path, external_data=weights > PROTOBUF_LIMIT)
 
 
 def compare(model: Captioner, folder: Path) -> dict[str, float]:

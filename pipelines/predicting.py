@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -29,6 +30,8 @@ from modules.errors import InputError
 from pipelines.reports.attention import encoder_view, write_attention
 
 FormatName = Literal["jsonl", "csv", "coco"]
+# a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
+ESCAPED = "backslashreplace"
 
 
 @dataclass
@@ -95,7 +98,9 @@ class RowWriter(Callback):
         self.file: TextIO | None = None
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open("a", encoding="utf-8")
+        self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open(
+            "a", encoding="utf-8", errors=ESCAPED
+        )
         if self.file.tell():
             self.file.write("\n")  # a kill may have cut the last line short
         self.bar = images_bar(trainer.is_global_zero)
@@ -165,20 +170,24 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
     if options.output.is_dir():
         raise InputError(f"{options.output}: is a folder; --output names a file")
     if options.output.exists() and not options.overwrite:
-        raise InputError(
-            f"{options.output}: exists already; choose another --output or give --overwrite true"
-        )
-    if options.batch_size < 1:
-        raise InputError(f"batch_size is {options.batch_size}; it has to be at least 1")
+        raise InputError(f"{options.output}: exists already; choose another --output or give --overwrite")
+    for name, value, least in [
+        ("batch_size", options.batch_size, 1),
+        ("num_workers", options.num_workers, 0),
+    ]:
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}; it has to be at least {least}")
     model = Captioner.load(options.ckpt_path)
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
-    names = [path.relative_to(options.images).as_posix() for path in list_files(options.images)]
-    try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{options.output.parent}: cannot be made ({error.strerror})") from error
+    names = _names(options)
+    for folder in (options.output.parent, options.attention):
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
 
-    part = options.output.with_name(f"{options.output.name}.part-{_identity(options)}")
+    part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
     done = {row["image"] for row in _rows(part)}
     left = [name for name in names if name not in done]
     if trainer.is_global_zero and done:
@@ -195,27 +204,48 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
     writer = RowWriter(part, len(left), options, model)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     begun = time.monotonic()
-    trainer.predict(model, loader, return_predictions=False)
+    if left:  # a run may have been killed after its last caption
+        trainer.predict(model, loader, return_predictions=False)
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return
-    rows = {row["image"]: row for row in _rows(part)}
-    write_rows(options.output, [rows[name] for name in names], format)
+    written = {row["image"]: row for row in _rows(part)}
+    rows = [written[name] for name in names]
+    write_rows(options.output, rows, format)
     for file in _parts(part):
         file.unlink()
-    failed = sum("error" in row for row in rows.values())
+    failed = sum("error" in row for row in rows)
     print(f"{len(rows) - failed:,} captions, {failed:,} unreadable files, {time.monotonic() - begun:.0f} s")
     print(f"captions in {options.output}")
     if options.attention is not None:
         print(f"attention in {options.attention}")
 
 
-def _identity(options: PredictionOptions) -> str:
+def _names(options: PredictionOptions) -> list[str]:
+    """Returns the files to caption, less what this command itself wrote where that lies among them."""
+    resolve = cache(Path.resolve)  # asked once a folder, not once a file
+    images, own = resolve(options.images), resolve(options.output)
+    pictures = None if options.attention is None else resolve(options.attention)
+    if pictures == images:
+        raise InputError(f"{pictures}: holds the images; choose another folder for --attention")
+    names = []
+    for path in list_files(options.images):
+        folder = resolve(path.parent)
+        written = folder == own.parent and (path.name == own.name or path.name.startswith(f"{own.name}.part"))
+        if pictures is not None and images in pictures.parents:
+            written = written or folder.is_relative_to(pictures)
+        if not written:
+            names.append(path.relative_to(options.images).as_posix())
+    if not names:
+        raise InputError(f"{options.images}: no files but those that this command wrote")
+    return names
+
+
+def _identity(options: PredictionOptions, precision: str) -> str:
     """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
     digest = hashlib.sha256(options.ckpt_path.read_bytes())
-    digest.update(
-        repr((str(options.images.resolve()), asdict(options.decoding), str(options.attention))).encode()
-    )
+    settings = (str(options.images.resolve()), asdict(options.decoding), str(options.attention), precision)
+    digest.update(repr(settings).encode())
     return digest.hexdigest()[:8]
 
 
@@ -227,7 +257,7 @@ def _rows(part: Path) -> list[dict[str, Any]]:
     """Returns the rows of all processes; a line that a kill cut short counts as never written."""
     rows = []
     for file in _parts(part):
-        for line in file.read_text(encoding="utf-8").split("\n"):
+        for line in file.read_bytes().split(b"\n"):
             try:
                 rows.append(json.loads(line))
             except ValueError:
@@ -239,7 +269,7 @@ def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str) -> Non
     """Writes the captions, whole or not at all; COCO results have no room for scores and errors."""
     temporary = output.with_name(output.name + ".part")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with temporary.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file:
             if format == "jsonl":
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             elif format == "csv":

@@ -152,13 +152,16 @@ class CaptionDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in [
-            ("batch_size", batch_size),
-            ("eval_batch_size", eval_batch_size),
-            ("max_words", max_words),
+        for name, value, least in [
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("min_count", min_count, 1),
+            ("max_vocabulary", max_vocabulary, len(Vocabulary.MARKERS) + 1),
+            ("max_words", max_words, 1),
+            ("num_workers", num_workers, 0),
         ]:
-            if value < 1:
-                raise InputError(f"data.{name} is {value}; it has to be at least 1")
+            if value is not None and value < least:
+                raise InputError(f"data.{name} is {value}; it has to be at least {least}")
         self.root, self.format = root, format
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words
@@ -189,6 +192,14 @@ class CaptionDataModule(pl.LightningDataModule):
             captions = [tokenize(text) for record in self.splits["train"] for text in record.captions]
             self.vocabulary = Vocabulary.build(captions, self.min_count, self.max_vocabulary)
 
+    def training_words(self) -> Vocabulary:
+        """Returns the words of the training captions; InputError where there are none to train on."""
+        self.read()
+        if not self.splits["train"]:
+            raise InputError(f"{self.root}: no training images; fit needs a training split")
+        assert self.vocabulary is not None
+        return self.vocabulary
+
     def setup(self, stage: str) -> None:
         """Reads the captions, gives the model its words, and computes the annotations that are missing."""
         self.read()
@@ -196,10 +207,7 @@ class CaptionDataModule(pl.LightningDataModule):
         model = self.trainer.lightning_module
         assert isinstance(model, Captioner)
         if stage == "fit":
-            if not self.splits["train"]:
-                raise InputError(f"{self.root}: no training images; fit needs a training split")
-            assert self.vocabulary is not None
-            model.use_vocabulary(self.vocabulary)
+            model.use_vocabulary(self.training_words())
         self.vocabulary = model.vocabulary
         for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (self.test_split,)):
             if split not in self.inputs:

@@ -110,6 +110,27 @@ class ShowAndTellDecoder(nn.Module):
         return self.output(self.dropout(h)), None
 
 
+class AnnotationMap(nn.Module):
+    """`relu(W a_i + b)`; dropout takes a channel from all locations at once (Tompson et al. 2015).
+
+    Neighbouring locations see much the same, so what is dropped from one alone is still in the others.
+
+    Args:
+        annotation_size: Width D of an annotation vector.
+        context_size: Width after the map.
+        dropout: Probability of dropping a channel.
+    """
+
+    def __init__(self, annotation_size: int, context_size: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(annotation_size, context_size)
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(self, annotations: Float[Tensor, "B L D"]) -> Float[Tensor, "B L C"]:
+        mapped = F.relu(self.linear(annotations))
+        return self.dropout(mapped.mT).mT  # Dropout1d wants channels before locations
+
+
 class ShowAttendTellDecoder(nn.Module):
     """An RNN that reads a weighted mean of the annotations at every word (Xu et al. 2015, section 3.1).
 
@@ -131,9 +152,7 @@ class ShowAttendTellDecoder(nn.Module):
         self.options = options
         self.context: nn.Module = nn.Identity()
         if options.context_size:
-            self.context = nn.Sequential(
-                nn.Linear(annotation_size, options.context_size), nn.ReLU(), nn.Dropout(options.dropout)
-            )
+            self.context = AnnotationMap(annotation_size, options.context_size, options.dropout)
             annotation_size = options.context_size
         self.embedding = nn.Embedding(vocabulary_size, E)
         self.rnn = RecurrentStack(options.cell, E + annotation_size, H, options.layers, options.dropout)

@@ -1,0 +1,153 @@
+"""The command line's words: one parser, complaints that a person can use, configuration files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser
+
+from data_prep.captions.files import read_text
+from modules.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+# what jsonargparse expects -> what a person would call it
+_KINDS = {
+    "<class 'int'>": "a whole number",
+    "<class 'float'>": "a number",
+    "<class 'bool'>": "true or false",
+    "<class 'str'>": "text",
+    "<class 'NoneType'>": "null",
+}
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose complaint is one line that names the nearest option; it takes no abbreviations."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise InputError(explain(message, option_names(parser)))
+
+
+def option_names(parser: LightningArgumentParser) -> list[str]:
+    """Returns every option of a parser and of its subcommands, without dashes."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += [option.lstrip("-") for option in action.option_strings if option.startswith("--")]
+        for child in (getattr(action, "_name_parser_map", None) or {}).values():
+            names += option_names(child)
+    return sorted(set(names))
+
+
+def explain(message: str, options: Sequence[str]) -> str:
+    """Returns jsonargparse's message as one line: which option, what is wrong with it, what was near."""
+    line = " ".join(message.split())
+    if found := re.search(r"nrecognized arguments: (\S+)", line):
+        word = found[1]
+        if not word.startswith("-"):
+            return f"{word!r} is one word too many: options are written --name value"
+        return _no_option(word.lstrip("-").partition("=")[0], options)
+    if found := re.search(r"Subcommand '\w+' does not accept option '([^']+)'", line):
+        return f"in the configuration: {_no_option(found[1], options)}"
+    if found := re.search(r"Group '([^']+)' does not accept option '([^']+)'", line):
+        return _no_option(f"{found[1]}.{found[2]}", options)
+    if found := re.search(r"[Kk]ey '([^']+)' is not expected", line):
+        return _no_option(found[1], options)
+    if found := re.search(r"arguments are required: (.+)", line):
+        names = [name.strip().lstrip("-") for name in found[1].split(",")]
+        return f"needs {', '.join(f'--{name}' for name in names)}"
+    if found := re.match(r'Parser key "([^"]+)": ?(.*)', line):
+        return _wrong_value(found[1], found[2])
+    return line
+
+
+def _no_option(name: str, options: Sequence[str]) -> str:
+    near = get_close_matches(name, options, n=1, cutoff=0.5)
+    # one without its group: beam_size for decoding.beam_size
+    ending = [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    best = near or ending[:1]
+    return f"no option {name!r}; " + (f"the nearest is {best[0]!r}" if best else "--help lists them all")
+
+
+def _wrong_value(option: str, complaint: str) -> str:
+    value = re.search(r"(?:Got|Given) value: (.*)$", complaint)
+    expected = re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[.*?\])", complaint)
+    if value is None or not expected:
+        # it repeats itself from here on
+        return f"{option}: {complaint.partition(' - Parser key')[0]}"
+    wanted: list[str] = []
+    for kind in expected:
+        choices = ast.literal_eval(kind.removeprefix("typing.Literal")) if "Literal" in kind else None
+        wanted += [_KINDS.get(kind, kind)] if choices is None else [str(choice) for choice in choices]
+    *others, last = dict.fromkeys(wanted)
+    near = get_close_matches(value[1], [w for w in wanted if w not in _KINDS.values()], n=1)
+    return (
+        f"{option} is {value[1]!r}; it has to be {', '.join(others)}{' or ' if others else ''}{last}"
+        f"{f'; the nearest is {near[0]!r}' if near else ''}"
+    )
+
+
+def with_bare_flags(argv: Sequence[str], *flags: str) -> list[str]:
+    """Returns the arguments with `--flag` written as `--flag=true` where no value follows."""
+    following = [*argv[1:], "--"]
+    return [
+        f"{argument}=true" if argument in flags and after.startswith("--") else argument
+        for argument, after in zip(argv, following, strict=False)
+    ]
+
+
+def with_config(argv: Sequence[str], default: Path) -> list[str]:
+    """Returns the arguments with a configuration: those named, the checkpoint's run's, or the default.
+
+    InputError, with the line, where a named file is no configuration.
+    """
+    command, *rest = argv
+    named = _values(rest, r"(--config|-c)(=|$)")
+    for config in named:
+        # what is no file is left to the parser to refuse
+        if Path(config).is_file():
+            _check_config(Path(config))
+    if named:
+        return list(argv)
+    config = default
+    for checkpoint in _values(rest, r"--ckpt_path(=|$)")[:1]:
+        folder = run_folder_of(Path(checkpoint)) if Path(checkpoint).is_file() else None
+        config = folder / "config.yaml" if folder else default
+    return [command, "--config", str(config), *rest]
+
+
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    """Returns the values given to an option, empty where one is missing."""
+    following = [*arguments[1:], ""]
+    return [
+        argument.partition("=")[2] if "=" in argument else after
+        for argument, after in zip(arguments, following, strict=False)
+        if re.match(option, argument)
+    ]
+
+
+def _check_config(path: Path) -> None:
+    text = read_text(path)
+    try:
+        options = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: is no YAML ({error.problem})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(options, dict):
+        raise InputError(f"{path}: is no configuration; write options by name, such as data: {{root: DIR}}")
+
+
+def run_folder_of(checkpoint: Path) -> Path | None:
+    """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
+    folder = checkpoint.resolve().parent.parent
+    return folder if (folder / "config.yaml").is_file() else None
