@@ -111,10 +111,10 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     """
     command, *rest = argv
     named = _values(rest, r"(--config|-c)(=|$)")
-    for config in named:
+    for name in named:
         # what is no file is left to the parser to refuse
-        if Path(config).is_file():
-            _check_config(Path(config))
+        if Path(name).is_file():
+            _check_config(Path(name))
     if named:
         return list(argv)
     config = default

@@ -1,4 +1,4 @@
-"""The attention decoder against the pattern of tutorials: a training step, and beam search.
+"""The attention decoder against the pattern of tutorials: a training step, and beam search; on one thread.
 
 python -m pytest tests/benchmarks/test_caption_speed.py -m benchmark -s
 """
@@ -20,6 +20,8 @@ from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 
 IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5
+# both sides spend their time in the same products, and on one thread other programs disturb their ratio least
+pytestmark = pytest.mark.usefixtures("one_thread")
 PROMISED_FLOAT32, PROMISED_BFLOAT16, PROMISED_BEAM = 3.5, 5.0, 40.0
 
 
@@ -38,7 +40,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(title=f"{title}, {torch.get_num_threads()} threads")
+    table = Table(title=title)
     for column in columns:
         table.add_column(column, justify="left" if column == columns[0] else "right")
     for row in rows:

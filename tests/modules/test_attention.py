@@ -63,6 +63,14 @@ def test_additive_is_the_papers_equation():
         torch.testing.assert_close(alpha[b, 0], torch.stack(e).softmax(0))
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 10.0, 1000.0])
+def test_additive_scores_are_right_where_tanh_saturates(scale):
+    attention = attention_of("additive")
+    p, q = scale * torch.randn(B, L, A), scale * torch.randn(B, K, A)
+    wanted = (torch.tanh(p.unsqueeze(1) + q.unsqueeze(2)) @ attention.score).softmax(-1)
+    torch.testing.assert_close(attention(p, q), wanted, rtol=0, atol=1e-6)
+
+
 def test_multiplicative_is_the_papers_equation():
     attention = attention_of("multiplicative")
     annotations, h = torch.randn(B, L, D), torch.randn(B, H)
