@@ -24,6 +24,7 @@ from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
+from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.tokenizer import detokenize
 from modules.vocabulary import Vocabulary
 
@@ -62,6 +63,9 @@ class TrainingOptions:
         schedule: cosine falls to 1 % at the last step, constant stays.
         label_smoothing: Share of the target probability spread over all words.
         doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
+        reinforce_epochs: The last epochs maximise CIDEr-D of sampled captions (self-critical sequence training).
+        reinforce_learning_rate: Learning rate in these epochs.
+        reinforce_samples: Captions sampled of each image in these epochs.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
     """
 
@@ -72,6 +76,9 @@ class TrainingOptions:
     schedule: Literal["cosine", "constant"] = "cosine"
     label_smoothing: float = 0.1
     doubly_stochastic: float = 1.0
+    reinforce_epochs: int = 0
+    reinforce_learning_rate: float = 5e-5
+    reinforce_samples: int = 5
     seed: int = 0
 
 
@@ -153,6 +160,7 @@ class Captioner(pl.LightningModule):
         self.decoder: CaptionDecoder | None = None
         self.vocabulary: Vocabulary | None = None
         self.decoding = DecodingOptions()
+        self.reward: CiderReward | None = None  # of captions of training images
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
 
@@ -222,13 +230,37 @@ class Captioner(pl.LightningModule):
             (self.training_options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
         )
 
+    @property
+    def reinforces_from(self) -> int:
+        """The first epoch of self-critical training."""
+        return (self.trainer.max_epochs or 0) - self.training_options.reinforce_epochs
+
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
+        if self.training_options.reinforce_epochs and self.current_epoch >= self.reinforces_from:
+            return self._reinforce(batch)
         smoothed, plain, attention, words = self.losses(batch)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
         # the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
         loss = smoothed + self.training_options.doubly_stochastic * attention
+        return loss * self.trainer.world_size / total_words
+
+    def _reinforce(self, batch: CaptionBatch) -> Tensor:
+        assert self.decoder is not None and self.reward is not None
+        annotations = self.annotate(batch.inputs)
+        samples = self.training_options.reinforce_samples
+        longest = batch.tokens.shape[1] + 5  # what is much longer than people's captions has no future
+        seed = self.global_step * self.trainer.world_size + self.global_rank
+        captions, tokens = sample_captions(self.decoder, annotations, samples, longest, seed)
+        names = [name for name in batch.names for _ in range(samples)]
+        rewards = torch.tensor([self.reward(*pair) for pair in zip(names, captions, strict=True)])
+        rewards = rewards.view(-1, samples).to(annotations.device)
+        loss, words = self_critical_sum(self.decoder, annotations, tokens, leave_one_out(rewards))
+        total_words, total_reward, captions_scored = self.reduce_sum(
+            torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])
+        )
+        self.log("train/reward", total_reward / captions_scored, prog_bar=True, batch_size=len(names))
         return loss * self.trainer.world_size / total_words
 
     def reduce_sum(self, tensor: Tensor) -> Tensor:
@@ -256,8 +288,13 @@ class Captioner(pl.LightningModule):
         # fused: one pass over the weights where the plain form makes a dozen
         optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
         steps = self.trainer.estimated_stepping_batches
+        if options.reinforce_epochs:
+            assert self.trainer.max_epochs is not None
+            steps = steps * self.reinforces_from // self.trainer.max_epochs
 
         def factor(step: int) -> float:
+            if options.reinforce_epochs and step >= steps:
+                return options.reinforce_learning_rate / options.learning_rate
             warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
             if options.schedule == "constant":
                 return warm

@@ -20,6 +20,7 @@ from data_prep.images import read_image
 from data_prep.transforms import EvalTransform, TrainTransform
 from modules.captioner import CaptionBatch, Captioner
 from modules.errors import InputError
+from modules.reinforcement import CiderReward
 from modules.tokenizer import tokenize
 from modules.vocabulary import Vocabulary
 
@@ -255,6 +256,11 @@ class CaptionDataModule(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
+        model = self.trainer.lightning_module
+        if model.training_options.reinforce_epochs:
+            captions = [[dataset.captions[c][1:] for c in numbers] for numbers in dataset.captions_of]
+            names = [record.image for record in dataset.records]
+            model.reward = CiderReward(dict(zip(names, captions, strict=True)))
         loop = self.trainer.fit_loop
 
         def place() -> tuple[int, int]:

@@ -1,0 +1,92 @@
+"""Self-critical sequence training: captions are sampled, and the better ones of an image made more probable.
+
+The gradient is that of the expected reward, `-sum_s (r_s - b_s) sum_t grad log p(w_st)`, with CIDEr-D as reward
+(Rennie et al. 2017, eq. 5-8) and as baseline b_s the mean reward of the image's other samples (Luo 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from modules.decoders.captions import CaptionDecoder
+from modules.decoding import DecodingOptions, decode
+from modules.metrics.bleu import count_ngrams
+from modules.metrics.cider import CiderD
+from modules.vocabulary import Vocabulary
+
+
+class CiderReward:
+    """CIDEr-D of captions of training images, with document frequencies of the training captions.
+
+    The end mark counts as a word: without it the best captions would stop in "with a".
+
+    Args:
+        references: Of each image the token ids of its captions, end marks included.
+    """
+
+    def __init__(self, references: Mapping[str, Sequence[Sequence[int]]]) -> None:
+        self.number = {image: number for number, image in enumerate(references)}
+        self.cider = CiderD(
+            [[count_ngrams(list(map(str, ids))) for ids in captions] for captions in references.values()]
+        )
+
+    def __call__(self, image: str, ids: Sequence[int]) -> float:
+        """Returns the reward of one caption, 0..10."""
+        return self.cider.score(self.number[image], count_ngrams(list(map(str, ids))))
+
+
+def leave_one_out(rewards: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:
+    """Returns each reward less the mean of the other samples' of its image."""
+    samples = rewards.shape[1]
+    return (rewards - rewards.mean(1, keepdim=True)) * samples / (samples - 1)
+
+
+def sample_captions(
+    decoder: CaptionDecoder,
+    annotations: Float[Tensor, "N L D"],
+    samples: int,
+    max_length: int,
+    seed: int,
+) -> tuple[list[list[int]], Int[Tensor, "NS T"]]:
+    """Returns sampled captions, those of an image together, with end marks; and padded after begin marks.
+
+    Args:
+        decoder: Whose distribution is drawn from, dropout included.
+        annotations: Of N images.
+        samples: Captions S of each image.
+        max_length: Most words.
+        seed: Of the draw.
+    """
+    with torch.no_grad():
+        rows = torch.arange(len(annotations), device=annotations.device).repeat_interleave(samples)
+        state = decoder.init_state(annotations).select(rows, rows)
+        options = DecodingOptions(method="sample", max_length=max_length, seed=seed)
+        hypotheses = decode(decoder.step, state, options, images=len(rows))
+    captions = [[*h.tokens, Vocabulary.EOS] if h.finished else h.tokens for h in hypotheses]
+    tokens = torch.full((len(captions), 1 + max(map(len, captions))), Vocabulary.PAD)
+    tokens[:, 0] = Vocabulary.BOS
+    for row, caption in enumerate(captions):
+        tokens[row, 1 : 1 + len(caption)] = torch.tensor(caption)
+    return captions, tokens.to(annotations.device)
+
+
+def self_critical_sum(
+    decoder: CaptionDecoder,
+    annotations: Float[Tensor, "N L D"],
+    tokens: Int[Tensor, "NS T"],
+    advantages: Float[Tensor, "N S"],
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    """Returns `-sum (r - b) log p` over all sampled words, and their number."""
+    images, samples = advantages.shape
+    image_index = torch.arange(images, device=tokens.device).repeat_interleave(samples)
+    given, targets = tokens[:, :-1], tokens[:, 1:]
+    logits, _ = decoder(annotations, given, image_index)
+    losses = F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=Vocabulary.PAD, reduction="none"
+    ).view(targets.shape)  # (N S, T)
+    return (advantages.flatten().unsqueeze(1) * losses).sum(), (targets != Vocabulary.PAD).sum()
