@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import ImageEncoder
-from modules.errors import InputError
+from modules.errors import InputError, check_ranges
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
 from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
@@ -50,6 +50,9 @@ class EncoderOptions:
     finetune_from: int | str | None = None
     resize: Literal["squash", "crop", "pad"] = "squash"
 
+    def __post_init__(self) -> None:
+        check_ranges(self, "model.encoder", positive=("image_size",))
+
 
 @dataclass
 class TrainingOptions:
@@ -63,7 +66,7 @@ class TrainingOptions:
         schedule: cosine falls to 1 % at the last step, constant stays.
         label_smoothing: Share of the target probability spread over all words.
         doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
-        reinforce_epochs: The last epochs maximise CIDEr-D of sampled captions (self-critical sequence training).
+        reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
@@ -80,6 +83,26 @@ class TrainingOptions:
     reinforce_learning_rate: float = 5e-5
     reinforce_samples: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            "model.training",
+            positive=("learning_rate", "reinforce_learning_rate"),
+            not_negative=(
+                "encoder_learning_rate",
+                "weight_decay",
+                "warmup_steps",
+                "doubly_stochastic",
+                "reinforce_epochs",
+                "seed",
+            ),
+            below_one=("label_smoothing",),
+        )
+        if self.reinforce_samples < 2:
+            raise InputError(
+                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"
+            )
 
 
 class CaptionBatch(NamedTuple):
@@ -197,12 +220,16 @@ class Captioner(pl.LightningModule):
             InputError: the file is absent, no checkpoint, damaged, or of another task.
         """
         checkpoint = read_checkpoint(path, "caption")
-        options = checkpoint["hyper_parameters"]
-        # the weights are in the checkpoint: neither package nor download is needed
-        encoder = EncoderOptions(**{**options["encoder"], "weights": "none"})
-        model = cls(encoder, DecoderOptions(**options["decoder"]), TrainingOptions(**options["training"]))
-        model.use_vocabulary(Vocabulary(checkpoint["words"]))
-        model.load_state_dict(checkpoint["state_dict"])
+        try:
+            options = checkpoint["hyper_parameters"]
+            # the weights are in the checkpoint: neither package nor download is needed
+            encoder = EncoderOptions(**{**options["encoder"], "weights": "none"})
+            model = cls(encoder, DecoderOptions(**options["decoder"]), TrainingOptions(**options["training"]))
+            model.use_vocabulary(Vocabulary(checkpoint["words"]))
+            model.load_state_dict(checkpoint["state_dict"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
         return model.eval()
 
     # ---- training
@@ -432,4 +459,6 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
         raise InputError(
             f"{path}: a checkpoint of the task {checkpoint['task']!r}; this command needs one of {task!r}"
         )
+    if "hyper_parameters" not in checkpoint:
+        raise InputError(f"{path}: a checkpoint without its options (hyper_parameters); it cannot be rebuilt")
     return checkpoint

@@ -7,3 +7,31 @@ class InputError(ValueError):
     The message is a single line that names the file (and the line number), the cause and the remedy. The
     command line prints it and exits with status 2; a traceback would only hide it.
     """
+
+
+def check_ranges(
+    options: object,
+    group: str,
+    *,
+    positive: tuple[str, ...] = (),
+    not_negative: tuple[str, ...] = (),
+    below_one: tuple[str, ...] = (),
+) -> None:
+    """Raises InputError for the first option outside its range; an option that is None is not checked.
+
+    Args:
+        options: A dataclass of options.
+        group: What stands before their names on the command line.
+        positive: Names of those above 0.
+        not_negative: Names of those at least 0.
+        below_one: Names of those from 0 to below 1.
+    """
+    for names, fits, wanted in (
+        (positive, lambda value: value > 0, "above 0"),
+        (not_negative, lambda value: value >= 0, "0 or more"),
+        (below_one, lambda value: 0 <= value < 1, "from 0 to below 1"),
+    ):
+        for name in names:
+            value = getattr(options, name)
+            if value is not None and not fits(value):
+                raise InputError(f"{group}.{name} is {value}; it has to be {wanted}")

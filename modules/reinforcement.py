@@ -1,7 +1,8 @@
 """Self-critical sequence training: captions are sampled, and the better ones of an image made more probable.
 
-The gradient is that of the expected reward, `-sum_s (r_s - b_s) sum_t grad log p(w_st)`, with CIDEr-D as reward
-(Rennie et al. 2017, eq. 5-8) and as baseline b_s the mean reward of the image's other samples (Luo 2020).
+The gradient is that of the expected reward, `-sum_s (r_s - b_s) sum_t grad log p(w_st)`, with CIDEr-D as
+reward (Rennie et al. 2017, eq. 5-8) and as baseline b_s the mean reward of the image's other samples
+(Luo 2020).
 """
 
 from __future__ import annotations

@@ -257,6 +257,7 @@ class CaptionDataModule(pl.LightningDataModule):
             world_size=self.trainer.world_size,
         )
         model = self.trainer.lightning_module
+        assert isinstance(model, Captioner)
         if model.training_options.reinforce_epochs:
             captions = [[dataset.captions[c][1:] for c in numbers] for numbers in dataset.captions_of]
             names = [record.image for record in dataset.records]

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from modules.attention import ATTENTIONS, AttentionName, SharedGradient
 from modules.decoding import DecoderState
+from modules.errors import check_ranges
 from modules.recurrent import CellName, RecurrentStack
 
 
@@ -52,6 +53,15 @@ class DecoderOptions:
     gate: bool = True
     deep_output: bool = True
     dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            "model.decoder",
+            positive=("layers", "embedding_size", "hidden_size", "attention_size"),
+            not_negative=("context_size",),
+            below_one=("dropout",),
+        )
 
 
 class ShowAndTellDecoder(nn.Module):

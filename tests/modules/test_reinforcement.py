@@ -1,0 +1,87 @@
+"""Self-critical training: rewards, baselines, the gradient's direction, and that the reward rises."""
+
+import pytest
+import torch
+from pycocoevalcap.cider.cider_scorer import CiderScorer
+
+from modules.decoders.captions import DECODERS, DecoderOptions
+from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
+from modules.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EOS, PAD, BOS = Vocabulary.EOS, Vocabulary.PAD, Vocabulary.BOS
+REFERENCES = {
+    "a": [[4, 5, 6, EOS], [4, 5, 7, 8, EOS]],
+    "b": [[9, 10, EOS], [9, 11, 10, EOS]],
+    "c": [[4, 12, 13, EOS]],
+}
+
+
+def decoder_of(vocabulary: int = 14):
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "hidden_size": 16, "attention_size": 8, "dropout": 0.0}
+    return DECODERS["show_attend_tell"](vocabulary, 6, DecoderOptions(**sizes))
+
+
+def test_the_reward_is_cider_d_with_the_end_mark_counted():
+    reward = CiderReward(REFERENCES)
+    hypotheses = {"a": [4, 5, 6, EOS], "b": [9, 11], "c": [4, 12, 13, EOS]}
+    scorer = CiderScorer(n=4, sigma=6.0)
+    for image, references in REFERENCES.items():
+        scorer += (" ".join(map(str, hypotheses[image])), [" ".join(map(str, r)) for r in references])
+    _, expected = scorer.compute_score()
+    assert [reward(image, ids) for image, ids in hypotheses.items()] == pytest.approx(
+        list(expected), abs=1e-6
+    )
+    assert reward("a", [4, 5, 6, EOS]) > reward("a", [4, 5, 6])
+
+
+def test_the_baseline_is_the_mean_of_the_other_samples():
+    torch.manual_seed(0)
+    rewards = torch.rand(3, 4)
+    others = [[rewards[n, [t for t in range(4) if t != s]].mean() for s in range(4)] for n in range(3)]
+    torch.testing.assert_close(leave_one_out(rewards), rewards - torch.tensor(others))
+
+
+def test_samples_of_an_image_stand_together_end_and_repeat_for_a_seed():
+    decoder = decoder_of()
+    annotations = torch.rand(3, 5, 6)
+    captions, tokens = sample_captions(decoder, annotations, 4, 7, seed=1)
+    assert len(captions) == len(tokens) == 12
+    for caption, row in zip(captions, tokens.tolist(), strict=True):
+        assert row == [BOS, *caption] + [PAD] * (len(row) - 1 - len(caption))
+        assert (caption[-1] == EOS) == (EOS in caption)
+        assert len(caption) <= 8
+        assert not {PAD, BOS, Vocabulary.UNK} & set(caption)
+    again, _ = sample_captions(decoder, annotations, 4, 7, seed=1)
+    other, _ = sample_captions(decoder, annotations, 4, 7, seed=2)
+    assert captions == again != other
+
+
+def test_the_gradient_follows_the_advantage():
+    decoder = decoder_of()
+    annotations = torch.rand(1, 5, 6)
+    tokens = torch.tensor([[BOS, 4, 5, EOS], [BOS, 6, EOS, PAD]])
+    loss, words = self_critical_sum(decoder, annotations, tokens, torch.tensor([[1.0, -1.0]]))
+    assert int(words) == 5
+    log_p = decoder(annotations.expand(2, -1, -1), tokens[:, :-1])[0].log_softmax(-1)
+    picked = log_p.gather(2, tokens[:, 1:, None]).squeeze(2) * (tokens[:, 1:] != PAD)
+    torch.testing.assert_close(loss, -(picked[0].sum() - picked[1].sum()))
+
+
+def test_the_reward_rises():
+    decoder, reward = decoder_of(), CiderReward(REFERENCES)
+    annotations = torch.eye(6)[:3].unsqueeze(1).expand(3, 5, 6)
+    optimizer = torch.optim.Adam(decoder.parameters(), 0.01)
+    names = [name for name in REFERENCES for _ in range(8)]
+    means = []
+    for step in range(120):
+        captions, tokens = sample_captions(decoder, annotations, 8, 6, seed=step)
+        rewards = torch.tensor([reward(*pair) for pair in zip(names, captions, strict=True)]).view(3, 8)
+        loss, words = self_critical_sum(decoder, annotations, tokens, leave_one_out(rewards))
+        optimizer.zero_grad()
+        (loss / words).backward()
+        optimizer.step()
+        means.append(float(rewards.mean()))
+    assert sum(means[-20:]) > 3 * sum(means[:20])
