@@ -160,7 +160,7 @@ def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
         score = decoder.attention.score
 
         def attend(p: Tensor, q: Tensor) -> Tensor:
-            return (torch.tanh(p.unsqueeze(1) + q.unsqueeze(2)) @ score).softmax(-1)  # (B, K, L)
+            return (torch.sigmoid(p.unsqueeze(1) + 2 * q.unsqueeze(2)) @ (2 * score)).softmax(-1)  # (B, K, L)
 
         decoder.attention.forward = attend  # type: ignore[method-assign]
     return decoder

