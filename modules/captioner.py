@@ -11,98 +11,24 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import DecodingOptions, decode
-from modules.encoders.image import ImageEncoder
-from modules.errors import InputError, check_ranges
+from modules.encoders.image import EncoderOptions, ImageEncoder
+from modules.errors import InputError
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
 from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.tokenizer import detokenize
+from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
 from modules.vocabulary import Vocabulary
-
-
-@dataclass
-class EncoderOptions:
-    """The CNN that reads the image.
-
-    Args:
-        name: efficientnet_lite0, 1 or 2 (real ImageNet weights, no download), any timm name, or
-            torchvision/NAME.
-        stage: Whose output are the annotations: last, the number of a timm stage, or a torchvision node.
-        image_size: Height and width in pixels; by default the backbone's own.
-        weights: imagenet, none, or the path of a state dict.
-        finetune_from: First block that is trained; by default the encoder stays frozen.
-        resize: How an image becomes square: squash, crop its middle, or pad.
-    """
-
-    name: str = "efficientnet_lite0"
-    stage: int | str = "last"
-    image_size: int | None = None
-    weights: str = "imagenet"
-    finetune_from: int | str | None = None
-    resize: Literal["squash", "crop", "pad"] = "squash"
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "model.encoder", positive=("image_size",))
-
-
-@dataclass
-class TrainingOptions:
-    """How the weights are found.
-
-    Args:
-        learning_rate: Largest learning rate of the decoder (AdamW).
-        encoder_learning_rate: Largest learning rate of the fine-tuned blocks of the encoder.
-        weight_decay: Decoupled weight decay of matrices; vectors have none.
-        warmup_steps: Steps in which the learning rate grows from 0.
-        schedule: cosine falls to 1 % at the last step, constant stays.
-        label_smoothing: Share of the target probability spread over all words.
-        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
-        reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
-        reinforce_learning_rate: Learning rate in these epochs.
-        reinforce_samples: Captions sampled of each image in these epochs.
-        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
-    """
-
-    learning_rate: float = 4e-4
-    encoder_learning_rate: float = 1e-5
-    weight_decay: float = 0.0
-    warmup_steps: int = 200
-    schedule: Literal["cosine", "constant"] = "cosine"
-    label_smoothing: float = 0.1
-    doubly_stochastic: float = 1.0
-    reinforce_epochs: int = 0
-    reinforce_learning_rate: float = 5e-5
-    reinforce_samples: int = 5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            "model.training",
-            positive=("learning_rate", "reinforce_learning_rate"),
-            not_negative=(
-                "encoder_learning_rate",
-                "weight_decay",
-                "warmup_steps",
-                "doubly_stochastic",
-                "reinforce_epochs",
-                "seed",
-            ),
-            below_one=("label_smoothing",),
-        )
-        if self.reinforce_samples < 2:
-            raise InputError(
-                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"
-            )
 
 
 class CaptionBatch(NamedTuple):
@@ -301,17 +227,11 @@ class Captioner(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         options = self.training_options
         assert self.decoder is not None
-        groups = []
-        for parameters, rate in [
+        parts = [
             (self.decoder.parameters(), options.learning_rate),
             (self.encoder.finetuned_parameters(), options.encoder_learning_rate),
-        ]:
-            everything = list(parameters)
-            for matrices in (True, False):
-                chosen = [p for p in everything if (p.dim() > 1) == matrices]
-                if chosen:
-                    decay = options.weight_decay if matrices else 0.0
-                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        ]
+        groups = parameter_groups(parts, options.weight_decay)
         # fused: one pass over the weights where the plain form makes a dozen
         optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
         steps = self.trainer.estimated_stepping_batches
@@ -319,15 +239,7 @@ class Captioner(pl.LightningModule):
             assert self.trainer.max_epochs is not None
             steps = steps * self.reinforces_from // self.trainer.max_epochs
 
-        def factor(step: int) -> float:
-            if options.reinforce_epochs and step >= steps:
-                return options.reinforce_learning_rate / options.learning_rate
-            warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
-            if options.schedule == "constant":
-                return warm
-            return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(options, int(steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -336,16 +248,13 @@ class Captioner(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips by norm (Pascanu et al. 2013, algorithm 1) or by value."""
+        """Clips by norm or by value."""
         if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
             # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            if gradient_clip_algorithm == "value":
-                nn.utils.clip_grad_value_(parameters, gradient_clip_val)
-            else:
-                nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+            clip_gradients(parameters, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- free-running evaluation
 
@@ -433,32 +342,3 @@ class Captioner(pl.LightningModule):
         if not batch.names:
             return []
         return self.caption(self.annotate(batch.images), batch.names, keep_alpha=self.keep_attention)
-
-
-def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
-    """Returns a checkpoint's dictionary, read without running code from it.
-
-    Raises:
-        InputError: the file is absent, no checkpoint, damaged, or of another task.
-    """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
-        raise InputError(f"{path}: {what}; name a file such as RUN/checkpoints/best.ckpt")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and key errors of every kind
-        raise InputError(
-            f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"
-        ) from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "task" not in checkpoint:
-        raise InputError(
-            f"{path}: a PyTorch file, but no checkpoint of this project (no task is named in it)"
-        )
-    if checkpoint["task"] != task:
-        raise InputError(
-            f"{path}: a checkpoint of the task {checkpoint['task']!r}; this command needs one of {task!r}"
-        )
-    if "hyper_parameters" not in checkpoint:
-        raise InputError(f"{path}: a checkpoint without its options (hyper_parameters); it cannot be rebuilt")
-    return checkpoint

@@ -13,7 +13,8 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.console import Console
 
 from data_prep.captions.datamodule import CaptionDataModule
-from modules.captioner import Captioner, read_checkpoint
+from modules.captioner import Captioner
+from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from pipelines.arguments import run_folder_of

@@ -20,7 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from modules.captioner import read_checkpoint
+from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from pipelines.arguments import Parser, run_folder_of
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -18,7 +19,32 @@ from modules.encoders.stages import (
     probe,
     to_annotations,
 )
-from modules.errors import InputError
+from modules.errors import InputError, check_ranges
+
+
+@dataclass
+class EncoderOptions:
+    """The CNN that reads the image.
+
+    Args:
+        name: efficientnet_lite0, 1 or 2 (real ImageNet weights, no download), any timm name, or
+            torchvision/NAME.
+        stage: Whose output are the annotations: last, the number of a timm stage, or a torchvision node.
+        image_size: Height and width in pixels; by default the backbone's own.
+        weights: imagenet, none, or the path of a state dict.
+        finetune_from: First block that is trained; by default the encoder stays frozen.
+        resize: How an image becomes square: squash, crop its middle, or pad.
+    """
+
+    name: str = "efficientnet_lite0"
+    stage: int | str = "last"
+    image_size: int | None = None
+    weights: str = "imagenet"
+    finetune_from: int | str | None = None
+    resize: Literal["squash", "crop", "pad"] = "squash"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "model.encoder", positive=("image_size",))
 
 
 class ImageEncoder(nn.Module):

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from modules.captioner import CaptionBatch, Captioner, EncoderOptions, TrainingOptions, read_checkpoint
+from modules.captioner import CaptionBatch, Captioner
+from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions
+from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
+from modules.training import TrainingOptions
 from modules.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(

@@ -12,9 +12,10 @@ from jaxtyping import config
 
 from data_prep.images import read_image
 from data_prep.transforms import EvalTransform
-from modules.captioner import Captioner, EncoderOptions
+from modules.captioner import Captioner
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions, decode
+from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 from pipelines import exporting
