@@ -87,6 +87,7 @@ def silence_libraries() -> None:
         ".*in eval mode at the start of training.*",  # a frozen encoder is meant to be
         ".*isinstance.treespec, LeafSpec.*",
         ".*`resource_tracker`.*",
+        ".*when using `ckpt_path`, callbacks used.*",  # another --save_minutes
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its own folder
         ".*recommended to use `self.log.*sync_dist=True.*",  # every process has computed the same value
         ".*Trying to infer the `batch_size`.*",
