@@ -22,7 +22,10 @@ IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5
 # both sides spend their time in the same products, and on one thread other programs disturb their ratio least
 pytestmark = pytest.mark.usefixtures("one_thread")
-PROMISED_FLOAT32, PROMISED_BFLOAT16, PROMISED_BEAM = 3.5, 5.0, 40.0
+PROMISED_FLOAT32, PROMISED_BFLOAT16 = 3.5, 5.0
+# step by step a beam costs 219 million multiply-adds a word, here 13 million: in equal precision and at equal
+# speed of the products the ratio ends at 17
+PROMISED_BEAM = 12.0
 
 
 def decoder_and_annotations() -> tuple[ShowAttendTellDecoder, Tensor]:
