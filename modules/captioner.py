@@ -80,6 +80,16 @@ class Evaluation:
     loss: float = 0.0
     words: int = 0
 
+    @property
+    def mean_loss(self) -> float:
+        """Plain cross entropy a word, in nats."""
+        return self.loss / max(1, self.words)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean loss."""
+        return math.exp(min(self.mean_loss, 50.0))
+
 
 class Captioner(pl.LightningModule):
     """A CNN reads the image, an RNN with attention writes the caption.
@@ -218,11 +228,9 @@ class Captioner(pl.LightningModule):
 
     def reduce_sum(self, tensor: Tensor) -> Tensor:
         """Returns the sum over all processes."""
-        return (
-            self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
-            if self.trainer.world_size > 1
-            else tensor
-        )
+        if self.trainer.world_size == 1:
+            return tensor
+        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
 
     def configure_optimizers(self) -> Any:
         options = self.training_options
@@ -310,8 +318,7 @@ class Captioner(pl.LightningModule):
         )
         scorer = CaptionScorer({name: row["references"] for name, row in rows.items()})
         scores = scorer.score({name: row["caption"] for name, row in rows.items()}).as_dict()
-        mean_loss = self.evaluation.loss / max(1, self.evaluation.words)
-        scores |= {"loss": mean_loss, "perplexity": math.exp(min(mean_loss, 50.0))}
+        scores |= {"loss": self.evaluation.mean_loss, "perplexity": self.evaluation.perplexity}
         for name, value in scores.items():
             shown = stage == "val" and name in ("bleu4", "cider_d")
             # every process computed the same value: there is nothing to reduce

@@ -13,6 +13,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.console import Console
 
 from data_prep.captions.datamodule import CaptionDataModule
+from data_prep.whole_files import write_whole
 from modules.captioner import Captioner
 from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
@@ -20,7 +21,6 @@ from modules.metrics.captions import METRICS, CaptionScorer
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
 from pipelines.reports.caption import choose_examples, write_report
-from pipelines.reports.page import write_whole
 from pipelines.reports.scores import controls_as_dict, scores_table
 
 
@@ -115,7 +115,7 @@ class CaptionCLI(RunCLI):
         metrics = {
             "split": split,
             "checkpoint": checkpoint,
-            "scores": scores.as_dict() | {"perplexity": self._perplexity()},
+            "scores": scores.as_dict() | {"perplexity": self.model.evaluation.perplexity},
             "intervals": intervals,
             "controls": controls_as_dict(controls),
             "decoding": asdict(self.model.decoding),
@@ -134,10 +134,3 @@ class CaptionCLI(RunCLI):
             ("seconds", f"{seconds['total']:.0f}"),
         ]:
             print(f"{label:<12} {path}")
-
-    def _perplexity(self) -> float:
-        return float(
-            self.trainer.callback_metrics.get(
-                "test/perplexity", self.trainer.callback_metrics.get("val/perplexity", 0.0)
-            )
-        )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from data_prep.captions.predictions import coco_image_id
 from data_prep.images import UnreadableImage, list_files, read_image
 from data_prep.progress import images_bar
 from data_prep.transforms import EvalTransform
+from data_prep.whole_files import write_whole
 from modules.captioner import Caption, Captioner, ImageBatch
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
@@ -267,24 +269,22 @@ def _rows(part: Path) -> list[dict[str, Any]]:
 
 def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str) -> None:
     """Writes the captions, whole or not at all; COCO results have no room for scores and errors."""
-    temporary = output.with_name(output.name + ".part")
+    text = io.StringIO(newline="")
+    if format == "jsonl":
+        text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    elif format == "csv":
+        writer = csv.DictWriter(text, ["image", "caption", "score", "error"])
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        captioned = [row for row in rows if "caption" in row]
+        numbers = [coco_image_id(row["image"]) for row in captioned]
+        results = [
+            {"image_id": row["image"] if number is None else number, "caption": row["caption"]}
+            for row, number in zip(captioned, numbers, strict=True)
+        ]
+        json.dump(results, text, ensure_ascii=False)
     try:
-        with temporary.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file:
-            if format == "jsonl":
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            elif format == "csv":
-                writer = csv.DictWriter(file, ["image", "caption", "score", "error"])
-                writer.writeheader()
-                writer.writerows(rows)
-            else:
-                captioned = [row for row in rows if "caption" in row]
-                numbers = [coco_image_id(row["image"]) for row in captioned]
-                results = [
-                    {"image_id": row["image"] if number is None else number, "caption": row["caption"]}
-                    for row, number in zip(captioned, numbers, strict=True)
-                ]
-                json.dump(results, file, ensure_ascii=False)
-        temporary.replace(output)
+        write_whole(output, text.getvalue().encode(errors=ESCAPED))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"{output}: cannot be written ({error.strerror})") from error

@@ -6,9 +6,7 @@ On disk it is `captions.jsonl`, one image a line, printable and diffable:
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from data_prep.captions.files import (
     resolve_images,
     split_name,
 )
+from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.tokenizer import tokenize
 from modules.vocabulary import Vocabulary
@@ -67,23 +66,9 @@ def write_table(table: CaptionTable, path: Path) -> None:
         for r in table.records
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        write_whole(path, "".join(row + "\n" for row in rows).encode())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(row + "\n" for row in rows)
-        # mkstemp makes files private; a table is as readable as any new file
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        raise
 
 
 def read_table(path: Path, images: Path) -> CaptionTable:
@@ -177,7 +162,6 @@ def run_reader(read: Callable[[Path], CaptionTable], argv: Sequence[str] | None)
 
     Prints what `read` made of DIR; a wrong DIR is one line on stderr and status 2.
     """
-    from jsonargparse import auto_cli
 
     def prepare(dir: Path, output: Path | None = None) -> None:
         """Read a captions data set and print what is in it.
@@ -192,8 +176,15 @@ def run_reader(read: Callable[[Path], CaptionTable], argv: Sequence[str] | None)
             write_table(table, output)
             print(f"wrote {len(table.records):,} images to {output}")
 
+    return run_command(prepare, argv)
+
+
+def run_command(command: Callable[..., None], argv: Sequence[str] | None) -> int:
+    """Returns the exit status of a command whose options are a function's; wrong input is one line and 2."""
+    from jsonargparse import auto_cli
+
     try:
-        auto_cli(prepare, args=None if argv is None else list(argv))
+        auto_cli(command, args=None if argv is None else list(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

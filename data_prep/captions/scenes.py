@@ -32,7 +32,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.captions.records import CaptionTable, describe, read_table, write_table
+from data_prep.captions.records import CaptionTable, describe, read_table, run_command, write_table
 from data_prep.captions.scene_drawing import contact_sheet, draw_picture
 from data_prep.captions.scene_language import write_captions
 from data_prep.captions.scene_layout import Scene, draw_scene, unseen
@@ -222,7 +222,6 @@ def write_sheet(root: Path, path: Path, pictures: int = 24) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status of `python -m data_prep.captions.scenes DIR [options]`."""
-    from jsonargparse import auto_cli
 
     def prepare(
         dir: Path,
@@ -260,12 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_table(table, output)
             print(f"wrote {len(table.records):,} images to {output}")
 
-    try:
-        auto_cli(prepare, args=None if argv is None else list(argv))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(prepare, argv)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.reports.page import write_whole
+from data_prep.whole_files import write_whole
 
 PANEL_WIDTH = 216  # pixels
 INK, FAINT = (28, 28, 30), (110, 110, 115)

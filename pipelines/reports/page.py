@@ -1,7 +1,6 @@
 """Renders a report's template into one self-contained HTML file."""
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,13 @@ import numpy as np
 from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from data_prep.whole_files import write_whole
+
 
 def jpeg_uri(image: UInt8[np.ndarray, "Hh Ww 3"], quality: int = 80) -> str:
     """The RGB picture as a `data:` address, so that the page needs no other file."""
     data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
-
-
-def write_whole(path: Path, data: bytes) -> Path:
-    """Path of the file, which holds either all of the data or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(data)
-        return unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_page(path: Path, template: str, **values: Any) -> Path:

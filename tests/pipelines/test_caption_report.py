@@ -11,11 +11,12 @@ import pytest
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from pipelines.reports.attention import encoder_view
 from pipelines.reports.caption import choose_examples, report, write_report
 from pipelines.reports.curves import Curve, best_step, monitored_metric, read_curves
-from pipelines.reports.page import duration, write_whole
+from pipelines.reports.page import duration
 
 COLOURS = ["red", "green", "blue", "brown", "white"]
 THINGS = ["dog", "cat", "ball", "car"]
