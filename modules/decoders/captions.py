@@ -29,7 +29,7 @@ class DecoderOptions:
 
     Args:
         kind: show_attend_tell reads the grid of annotations at every word, show_and_tell their mean, once.
-        cell: lstm, gru or rnn (vanilla).
+        cell: lstm, gru, gru_reset_before (the lecture's form), rnn (vanilla, Elman) or jordan.
         layers: Recurrent layers.
         embedding_size: Width E of a word's vector.
         hidden_size: Width H of the hidden state.

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PAD, BOS, EOS = Vocabulary.PAD, Vocabulary.BOS, Vocabulary.EOS
 B, L, D, T, V = 4, 6, 10, 5, 23
 
-CELLS, LAYERS = ["rnn", "lstm", "gru"], [1, 2]
+CELLS, LAYERS = ["rnn", "jordan", "lstm", "gru", "gru_reset_before"], [1, 2]
 COMBINATIONS = [
     *(
         {

@@ -1,27 +1,37 @@
-"""Cells and stacks against PyTorch's own, layer by layer, step by step and fused."""
+"""Plain stacks against PyTorch's own, cell by cell, step by step, by the loop and by the fused kernel."""
 
+import inspect
 import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.recurrent import CELLS, RecurrentStack, State
+from modules import recurrent
+from modules.cells import CELLS, RecurrentCell, State
+from modules.errors import InputError
+from modules.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-REFERENCES = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-KINDS = sorted(REFERENCES)
+KINDS = sorted(CELLS)
+FUSED = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
 B, T, D, H = 3, 5, 4, 6
 
 
-def references_of(stack: RecurrentStack) -> nn.RNNBase:
+def reference_of(stack: RecurrentStack) -> nn.RNNBase:
     """Returns PyTorch's module with the stack's weights."""
-    reference = REFERENCES[stack.kind](D, H, len(stack.cells), batch_first=True)
+    module = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[stack.kind]
+    options = {"nonlinearity": stack.activation} if stack.kind == "rnn" else {}
+    layers, both = len(stack.cells), stack.bidirectional
+    reference = module(
+        D, H, layers, batch_first=True, bidirectional=both, dtype=stack.cells[0].bias_hh.dtype, **options
+    )
     with torch.no_grad():
-        for layer, cell in enumerate(stack.cells):
-            for name, weight in cell.named_parameters():
-                getattr(reference, f"{name}_l{layer}").copy_(weight)
+        for layer in range(layers):
+            for suffix, cells in (("", stack.cells), ("_reverse", stack.reverse_cells)):
+                for name, weight in cells[layer].named_parameters() if len(cells) else ():
+                    getattr(reference, f"{name}_l{layer}{suffix}").copy_(weight)
     return reference
 
 
@@ -46,38 +56,59 @@ def by_steps(stack: RecurrentStack, x: Tensor, state: State) -> tuple[Tensor, St
     return torch.stack(outputs, 1), state
 
 
+def looped(stack: RecurrentStack, x: Tensor, state: State) -> tuple[Tensor, State]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent, "KERNELS", {})
+        return stack(x, state)
+
+
 def fused(stack: RecurrentStack, x: Tensor, state: State) -> tuple[Tensor, State]:
-    return stack(x, state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecurrentCell, "project_hidden", None)  # none of the cells' own work is done
+        return stack(x, state)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("run", [by_cells, by_steps, fused])
-@pytest.mark.parametrize("kind", KINDS)
-def test_equals_pytorch_forward_and_backward(kind, run, layers):
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(
+    ("run", "bidirectional"),
+    [(by_cells, False), (by_steps, False), (looped, False), (looped, True), (fused, False), (fused, True)],
+)
+@pytest.mark.parametrize(("kind", "activation"), FUSED)
+def test_equals_pytorch_forward_and_backward(kind, activation, run, bidirectional, layers):
     torch.manual_seed(0)
-    stack = RecurrentStack(kind, D, H, layers)
+    stack = RecurrentStack(kind, D, H, layers, bidirectional=bidirectional, activation=activation).double()
     with torch.no_grad():  # biases of zero would hide one that is left out
         for parameter in stack.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    reference = references_of(stack)
-    x = torch.randn(B, T, D, requires_grad=True)
-    start = [torch.randn(layers, B, H, requires_grad=True) for _ in range(stack.state_size)]
-    flat = tuple(tensor[layer] for layer in range(layers) for tensor in start)
+    reference, rows = reference_of(stack), layers * (1 + bidirectional)
+    x = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True)
+    start = [
+        torch.randn(rows, B, H, dtype=torch.float64, requires_grad=True) for _ in range(stack.state_size)
+    ]
+    flat = tuple(tensor[row] for row in range(rows) for tensor in start)
 
     expected, last = reference(x, tuple(start) if kind == "lstm" else start[0])
     outputs, state = run(stack, x, flat)
     torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-6)
-    assert len(state) == layers * stack.state_size
+    assert len(state) == rows * stack.state_size
     for i, tensor in enumerate(last if kind == "lstm" else (last,)):
         torch.testing.assert_close(torch.stack(state[i :: stack.state_size]), tensor, rtol=0, atol=1e-6)
-    torch.testing.assert_close(stack.output(state), expected[:, -1], rtol=0, atol=1e-6)
+    ends = [expected[:, -1, :H], expected[:, 0, H:]]  # the backward direction ends at the first step
+    torch.testing.assert_close(stack.output(state), torch.cat(ends, -1), rtol=0, atol=1e-6)
 
-    weight = torch.randn(B, T, H)
+    weight = torch.randn_like(expected)
     wanted = torch.autograd.grad((expected * weight).sum(), [x, *start, *reference.parameters()])
-    grads = torch.autograd.grad((outputs * weight).sum(), [x, *start, *stack.parameters()])
-    names = ["x", *"hc"[: len(start)], *(name for name, _ in stack.named_parameters())]
+    of_stack = dict(stack.named_parameters())
+    ours = []  # in PyTorch's order
+    for name, _ in reference.named_parameters():
+        kind_of, _, place = name.rpartition("_l")
+        layer, _, reverse = place.partition("_")
+        ours.append(of_stack[f"{'reverse_' if reverse else ''}cells.{layer}.{kind_of}"])
+    assert len(ours) == len(of_stack)
+    grads = torch.autograd.grad((outputs * weight).sum(), [x, *start, *ours])
+    names = ["x", *"hc"[: len(start)], *(name for name, _ in reference.named_parameters())]
     for name, grad, want in zip(names, grads, wanted, strict=True):
-        torch.testing.assert_close(grad, want, rtol=1e-5, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(grad, want, rtol=0, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,43 +136,25 @@ def test_rows_of_the_flat_state_are_sequences(kind):
     torch.testing.assert_close(output, together[rows], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_initial_state_is_zero_and_has_one_tensor_per_layer_and_kind(kind):
-    stack = RecurrentStack(kind, D, H, layers=3)
+def test_the_initial_state_is_zero_and_has_one_tensor_per_layer_direction_and_kind(kind, bidirectional):
+    torch.manual_seed(0)
+    stack = RecurrentStack(kind, D, H, layers=3, bidirectional=bidirectional)
     state = stack.init_state(7)
-    assert len(state) == 3 * (2 if kind == "lstm" else 1)
+    assert len(state) == 3 * (1 + bidirectional) * (2 if kind == "lstm" else 1)
     assert all(tensor.shape == (7, H) and not tensor.any() for tensor in state)
+    x = torch.randn(7, T, D)  # and it is what no state means
+    torch.testing.assert_close(stack(x), stack(x, state), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_recurrent_blocks_start_orthogonal(kind):
-    torch.manual_seed(0)
-    cell = CELLS[kind](D, H)
-    blocks = cell.weight_hh.detach().view(cell.gates, H, H)
-    torch.testing.assert_close(blocks @ blocks.mT, torch.eye(H).expand(cell.gates, H, H), rtol=0, atol=1e-5)
-    for i in range(1, cell.gates):  # each drawn for itself
-        assert not torch.allclose(blocks[0], blocks[i])
-    assert not cell.bias_hh.any()
-    assert cell.weight_ih.abs().max() <= 1 / math.sqrt(H)
-    assert cell.weight_ih.std() > 0.3 / math.sqrt(H)
+def test_parameter_names_are_those_of_earlier_checkpoints():
+    names = {f"cells.{n}.{name}" for n in (0, 1) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    assert set(RecurrentStack("lstm", D, H, 2).state_dict()) == names
 
 
-def test_the_forget_gate_starts_open():
-    torch.manual_seed(0)
-    cell = CELLS["lstm"](D, H)
-    total = (cell.bias_ih + cell.bias_hh).detach().view(4, H)  # i, f, g, o
-    assert (total[1] == 1).all()
-    assert (total[[0, 2, 3]].abs() <= 1 / math.sqrt(H)).all()
-    # what that does: with nothing else coming in, c decays by sigmoid(1)
-    with torch.no_grad():
-        cell.weight_hh.zero_()
-        cell.bias_ih[2 * H : 3 * H] = 0  # g
-    _, c = cell(torch.zeros(1, D), (torch.zeros(1, H), torch.ones(1, H)))
-    torch.testing.assert_close(c, torch.full((1, H), 1 / (1 + math.exp(-1))))
-
-
-@pytest.mark.parametrize("run", [by_steps, fused])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("run", [by_steps, looped, fused])
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
 def test_dropout_falls_between_layers_and_only_in_training(kind, run):
     torch.manual_seed(0)
     plain = RecurrentStack(kind, D, H, layers=2)
@@ -172,7 +185,7 @@ def test_dropout_falls_between_layers_and_only_in_training(kind, run):
     torch.testing.assert_close(run(alone, x, mine)[0], run(twin, x, mine)[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("run", [by_steps, fused])
+@pytest.mark.parametrize("run", [by_steps, looped, fused])
 def test_dropout_keeps_the_expected_value(run):
     torch.manual_seed(0)
     stack = RecurrentStack("rnn", 1, 400, layers=2, dropout=0.25).train()
@@ -190,6 +203,31 @@ def test_dropout_keeps_the_expected_value(run):
     assert before_tanh.std().item() == pytest.approx(0.0005 * math.sqrt(400 / 3), rel=0.2)
 
 
-def test_a_stack_without_layers_is_refused():
-    with pytest.raises(ValueError, match="at least one layer, not 0"):
-        RecurrentStack("lstm", D, H, layers=0)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layers": 0}, "at least one layer, not 0"),
+        ({"hidden_size": 0}, "4 and 0; they have to be above 0"),
+        ({"dropout": 1.5}, "dropout is 1.5; it is a probability"),
+        ({"recurrent_dropout": -0.1}, "recurrent_dropout is -0.1; it is a probability"),
+        ({"cell": "lst"}, "cell is 'lst'; it has to be one of rnn, jordan, lstm, gru, gru_reset_before"),
+        ({"connection": "skip"}, "one of plain, residual, dense, highway"),
+        ({"activation": "gelu"}, "one of tanh, relu, identity"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options, said):
+    given = {"cell": "lstm", "input_size": D, "hidden_size": H} | options
+    initialize = inspect.unwrap(RecurrentStack.__init__)  # the tests' type checks would refuse some first
+    with pytest.raises(InputError, match=said):
+        initialize(RecurrentStack.__new__(RecurrentStack), **given)
+
+
+def test_a_sequence_lengths_or_state_that_do_not_fit_are_refused():
+    stack, x = RecurrentStack("lstm", D, H, layers=2), torch.randn(B, T, D)
+    for lengths in ([0, 1, 1], [1, 2, T + 1], [1, 2]):
+        with pytest.raises(ValueError, match=f"lengths have to be {B} numbers from 1 to {T}"):
+            inspect.unwrap(RecurrentStack.forward)(stack, x, None, torch.tensor(lengths))
+    with pytest.raises(ValueError, match="state has 2 tensors"):
+        stack(x, RecurrentStack("lstm", D, H).init_state(B))
+    with pytest.raises(ValueError, match="at least one time step"):
+        stack(x[:, :0])
