@@ -182,8 +182,8 @@ class Captioner(pl.LightningModule):
         given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
         logits, alpha = self.decoder(self.annotate(batch.inputs), given, batch.image_index)
         smoothing = self.training_options.label_smoothing
-        plain = cross_entropy_sum(logits.detach() if self.training else logits, targets)
-        smoothed = cross_entropy_sum(logits, targets, smoothing)
+        plain = cross_entropy_sum(logits.detach() if smoothing else logits, targets)
+        smoothed = cross_entropy_sum(logits, targets, smoothing) if smoothing else plain
         attention = doubly_stochastic_sum(alpha, targets) if alpha is not None else smoothed.new_zeros(())
         return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
 
@@ -204,7 +204,7 @@ class Captioner(pl.LightningModule):
         smoothed, plain, attention, words = self.losses(batch)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
         # the number of words on all processes; DDP averages gradients, hence the factor
-        total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain]))
+        total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
         loss = smoothed + self.training_options.doubly_stochastic * attention
         return loss * self.trainer.world_size / total_words

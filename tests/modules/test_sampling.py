@@ -58,9 +58,8 @@ def test_sampled_words_have_the_analytic_frequencies(choice):
     wanted = analytic(logits, options)
 
     def check(seen: int, probability: float) -> None:
-        assert (
-            abs(seen - draws * probability) <= 4.5 * math.sqrt(draws * probability * (1 - probability)) + 1e-3
-        )
+        # two more than 4.5 standard deviations: a rare pair may well be seen once
+        assert abs(seen - draws * probability) <= 4.5 * math.sqrt(draws * probability * (1 - probability)) + 2
 
     for word, probability in enumerate(wanted):
         check(first[word], probability)
