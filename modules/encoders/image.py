@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from modules.encoders.backbones import load_backbone, resolve_backbone
 from modules.encoders.inference import FastPath, fast_dtype
 from modules.encoders.stages import (
+    Stage,
     StageReader,
     block_names,
     cut_classifier,
@@ -29,7 +30,8 @@ class EncoderOptions:
     Args:
         name: efficientnet_lite0, 1 or 2 (real ImageNet weights, no download), any timm name, or
             torchvision/NAME.
-        stage: Whose output are the annotations: last, the number of a timm stage, or a torchvision node.
+        stage: Whose output are the annotations: last, the number of a timm stage, several such as [3, 4]
+            joined on the coarsest grid, or a torchvision node.
         image_size: Height and width in pixels; by default the backbone's own.
         weights: imagenet, none, or the path of a state dict.
         finetune_from: First block that is trained; by default the encoder stays frozen.
@@ -37,7 +39,7 @@ class EncoderOptions:
     """
 
     name: str = "efficientnet_lite0"
-    stage: int | str = "last"
+    stage: Stage = "last"
     image_size: int | None = None
     weights: str = "imagenet"
     finetune_from: int | str | None = None
@@ -58,7 +60,7 @@ class ImageEncoder(nn.Module):
         name: backbone: `efficientnet_lite0|1|2` (ImageNet weights installed), any timm name or any
             torchvision classification name; `timm/NAME` or `torchvision/NAME` says which is meant.
         stage: "last" for the final feature map; a number for that feature stage of a timm backbone, counted
-            from 0; the name of a node, such as layer3, for a torchvision backbone.
+            from 0, or several (`join_stages`); the name of a node, such as layer3, for a torchvision backbone.
         image_size: side of the square input in pixels; the backbone's own where it is not given.
         weights: "imagenet", "none" (a random start, or weights that a checkpoint is about to bring), or the
             path of a state dict of the classifier.
@@ -72,7 +74,7 @@ class ImageEncoder(nn.Module):
     def __init__(
         self,
         name: str = "efficientnet_lite0",
-        stage: int | str = "last",
+        stage: Stage = "last",
         image_size: int | None = None,
         weights: str = "imagenet",
         finetune_from: int | str | None = None,

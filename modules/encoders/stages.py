@@ -2,11 +2,13 @@
 
 import difflib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from modules.errors import InputError
@@ -17,14 +19,18 @@ HEADS = {"avgpool", "classifier", "dropout", "fc", "flatten", "head", "heads"}
 SEQUENCES = {"blocks", "features", "layers", "stages"}
 
 
+Stage = int | list[int] | str
+
+
 class StageReader:
     """Calls a cut network on normalised images and gives annotations (B, L, D).
 
     Args:
-        stage: "last", or the number of a timm feature stage; a torchvision network knows its own.
+        stage: "last", the number of a timm feature stage, or several, which are joined (see `join_stages`); a
+            torchvision network knows its own.
     """
 
-    def __init__(self, stage: int | str):
+    def __init__(self, stage: Stage):
         self.stage = stage
 
     def __call__(self, network: nn.Module, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B L D"]:
@@ -34,11 +40,31 @@ class StageReader:
         """The features as the network gives them: (B, D, h, w), (B, h, w, D) or (B, L, D)."""
         if isinstance(network, fx.GraphModule):
             return network(pixels)["annotations"]
-        if isinstance(self.stage, int):
-            return network.forward_intermediates(  # type: ignore[operator]
-                pixels, indices=[self.stage], stop_early=True, intermediates_only=True
-            )[0]
-        return network.forward_features(pixels)  # type: ignore[operator]
+        if isinstance(self.stage, str):
+            return network.forward_features(pixels)  # type: ignore[operator]
+        numbers = [self.stage] if isinstance(self.stage, int) else self.stage
+        maps = network.forward_intermediates(  # type: ignore[operator]
+            pixels, indices=numbers, stop_early=True, intermediates_only=True
+        )
+        return maps[0] if isinstance(self.stage, int) else join_stages(maps)
+
+
+def join_stages(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D h w"]:
+    """Returns the feature maps (B, C, H, W) of several stages as one, on the grid of the coarsest.
+
+    What a classifier's last stage has forgotten, such as colours and textures, an earlier one still holds. A
+    finer map is folded: the cells that share a coarse cell stand side by side in its channels. At every
+    location each stage's vector gets mean 0 and variance 1, so that no stage drowns another.
+    """
+    height, width = min((m.shape[-2:] for m in maps), key=math.prod)
+    joined = []
+    for features in maps:
+        times = round(features.shape[-1] / width)
+        # a grid that does not divide evenly is resampled to one that does
+        features = F.adaptive_avg_pool2d(features, (height * times, width * times))
+        cells = F.pixel_unshuffle(features, times).movedim(1, -1)  # (B, h, w, C times^2)
+        joined.append(F.layer_norm(cells.float(), cells.shape[-1:]).to(cells.dtype))
+    return torch.cat(joined, -1).movedim(-1, 1)
 
 
 def to_annotations(features: Tensor) -> tuple[Float[Tensor, "B L D"], tuple[int, int]]:
@@ -56,22 +82,29 @@ def to_annotations(features: Tensor) -> tuple[Float[Tensor, "B L D"], tuple[int,
     return features.flatten(2).transpose(1, 2), (second, third)
 
 
-def cut_classifier(classifier: nn.Module, name: str, source: str, stage: int | str, size: int) -> nn.Module:
+def cut_classifier(classifier: nn.Module, name: str, source: str, stage: Stage, size: int) -> nn.Module:
     """The classifier in eval mode up to the chosen stage; a stage it does not have raises InputError.
 
     Args:
         classifier: the network with its head.
         name: what to call it in errors.
         source: "lite", "timm" or "torchvision".
-        stage: "last", the number of a timm feature stage or the name of a torchvision node.
+        stage: "last", the number or numbers of timm feature stages, or the name of a torchvision node.
         size: side of the images in pixels.
     """
     classifier.eval()
     if source != "torchvision":
         stages = len(classifier.feature_info)  # type: ignore[arg-type]
-        if stage != "last" and not (isinstance(stage, int) and 0 <= stage < stages):
-            raise InputError(f"stage {stage!r} of {name!r}: give 'last' or a number from 0 to {stages - 1}")
+        numbers = stage if isinstance(stage, list) else [stage]
+        known = numbers and all(isinstance(n, int) and 0 <= n < stages for n in numbers)
+        if stage != "last" and not (known and sorted(set(numbers)) == numbers):  # type: ignore[type-var]
+            raise InputError(
+                f"stage {stage!r} of {name!r}: give 'last', a number from 0 to {stages - 1}, or several, "
+                "rising, such as [3, 4]"
+            )
         return classifier
+    if isinstance(stage, list):
+        raise InputError(f"stage {stage!r} of {name!r}: several stages can be joined of a timm backbone only")
     train_nodes, nodes = get_graph_node_names(classifier, suppress_diff_warning=True)
     if stage == "last":
         stage = _last_feature_map(classifier, name, [n for n in nodes if n in set(train_nodes)], size)
