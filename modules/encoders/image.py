@@ -60,7 +60,7 @@ class ImageEncoder(nn.Module):
         name: backbone: `efficientnet_lite0|1|2` (ImageNet weights installed), any timm name or any
             torchvision classification name; `timm/NAME` or `torchvision/NAME` says which is meant.
         stage: "last" for the final feature map; a number for that feature stage of a timm backbone, counted
-            from 0, or several (`join_stages`); the name of a node, such as layer3, for a torchvision backbone.
+            from 0, or several (`join_stages`); the name of a node, such as layer3, of a torchvision backbone.
         image_size: side of the square input in pixels; the backbone's own where it is not given.
         weights: "imagenet", "none" (a random start, or weights that a checkpoint is about to bring), or the
             path of a state dict of the classifier.
