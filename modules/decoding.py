@@ -11,8 +11,9 @@ are finished leave the batch, and random numbers belong to the image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
 BOS, EOS, UNK, PAD = Vocabulary.BOS, Vocabulary.EOS, Vocabulary.UNK, Vocabulary.PAD
+DRAWN_AHEAD = 256  # random numbers of a text without end are made in blocks of this size
 
 
 class DecoderState(NamedTuple):
@@ -260,6 +262,45 @@ def _one_by_one(
     return results
 
 
+def sample_stream(
+    step: Step,
+    state: DecoderState,
+    tokens: Int[Tensor, " N"],
+    options: DecodingOptions,
+    *,
+    banned: Sequence[int] = (),
+    seeds: Sequence[int] | None = None,
+) -> Iterator[Int[Tensor, " N"]]:
+    """Yields the next token of each of N texts, then the one after it, and so on without end.
+
+    The most probable one by the method greedy, else drawn (temperature, top_k, top_p).
+
+    Args:
+        step: One time step of a decoder.
+        state: Before `tokens` is read, one row a text.
+        tokens: The last token of each text.
+        options: How to choose; the maximum length is the caller's to keep.
+        banned: Tokens that are never chosen.
+        seeds: One number a text, which with the options' own decides its random numbers, whatever else is in
+            the batch; by default its place.
+    """
+    seeds = range(len(tokens)) if seeds is None else seeds
+    generators = [_generator(options, seed) for seed in seeds]
+    never = torch.tensor(list(banned), dtype=torch.long, device=tokens.device)
+    for t in count():
+        with torch.inference_mode():
+            if t % DRAWN_AHEAD == 0:
+                rows = [torch.rand(DRAWN_AHEAD, generator=generator) for generator in generators]
+                uniforms = torch.stack(rows, dim=1).to(tokens.device)  # (DRAWN_AHEAD, N)
+            logits, state, _ = step(tokens, state)
+            log_probs = logits.float().index_fill(1, never, -torch.inf).log_softmax(dim=-1)  # (N, V)
+            if options.method == "greedy":
+                tokens = log_probs.argmax(dim=1)
+            else:
+                tokens = _draw(log_probs, uniforms[t % DRAWN_AHEAD], options)
+        yield tokens
+
+
 def _allowed_log_probs(
     logits: Float[Tensor, "N V"], history: Int[Tensor, "N t"], options: DecodingOptions
 ) -> Float[Tensor, "N V"]:
@@ -287,18 +328,25 @@ def _allowed_log_probs(
 
 def _uniforms(options: DecodingOptions, seeds: Sequence[int]) -> Float[Tensor, "B T"]:
     """Returns numbers in [0, 1), each image's from a generator of its own."""
-    rows = []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed((options.seed * 1_000_003 + seed) % 2**63)
-        rows.append(torch.rand(options.max_length, generator=generator))
-    return torch.stack(rows)
+    return torch.stack(
+        [torch.rand(options.max_length, generator=_generator(options, seed)) for seed in seeds]
+    )
+
+
+def _generator(options: DecodingOptions, seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed((options.seed * 1_000_003 + seed) % 2**63)
 
 
 def _draw(
     log_probs: Float[Tensor, "N V"], uniforms: Float[Tensor, " N"], options: DecodingOptions
 ) -> Int[Tensor, " N"]:
     """Returns a word a row by inverting the cumulative distribution (nucleus: Holtzman et al. 2020)."""
-    probs, words = (log_probs / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    probs = (log_probs / options.temperature).softmax(dim=-1)
+    if not options.top_k and options.top_p == 1:  # nothing is cut off: sorting would take most of the time
+        cumulative = probs.cumsum(-1)
+        wanted = uniforms.unsqueeze(1) * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, wanted, right=True).clamp(max=probs.shape[1] - 1).squeeze(1)
+    probs, words = probs.sort(dim=-1, descending=True)
     if options.top_k:
         probs[:, options.top_k :] = 0
     # the word that crosses top_p still belongs to the nucleus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,7 +18,8 @@ def cross_entropy_sum(
     Label smoothing takes that share of each target to the uniform distribution (Szegedy et al. 2016, sec. 7).
     """
     return F.cross_entropy(
-        logits.flatten(0, 1).float(),
+        # in float32 at least
+        logits.flatten(0, 1).to(torch.promote_types(logits.dtype, torch.float32)),
         targets.flatten(),
         ignore_index=Vocabulary.PAD,
         reduction="sum",

@@ -44,8 +44,10 @@ class LastCheckpoint(ModelCheckpoint):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # between a step and the validation after it a resumed run would skip that validation
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        if not progress.is_last_batch and (batch_idx + 1) % trainer.val_check_batch:
+        loop = trainer.fit_loop
+        across_epochs = trainer.check_val_every_n_epoch is None
+        done = loop.total_batch_idx + 1 if across_epochs else batch_idx + 1
+        if not loop.epoch_loop.batch_progress.is_last_batch and done % trainer.val_check_batch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
@@ -64,8 +66,11 @@ class EpochLines(Callback):
             return
         metrics = trainer.callback_metrics
         values = [f"{name} {float(metrics[name]):.3f}" for name in self.shown if name in metrics]
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        print("  ".join([epoch, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
+        if trainer.max_epochs == -1:
+            place = f"step {trainer.global_step:,}"
+        else:
+            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print("  ".join([place, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
 
 
 class ProgressBar(RichProgressBar):

@@ -309,7 +309,7 @@ def test_wrong_names_say_what_would_be_right(monkeypatch: pytest.MonkeyPatch, tm
         ({"name": "timm/resnt18"}, "resnet18"),
         ({"name": "torchvision/resnet_18"}, "resnet18"),
         ({"name": "resnet18", "stage": 5}, "0 to 4"),
-        ({"name": "resnet18", "stage": "layer3"}, "'last' or a number"),
+        ({"name": "resnet18", "stage": "layer3"}, "'last', a number"),
         ({"name": "torchvision/resnet18", "stage": "layer9"}, "layer"),
         ({"name": "resnet18", "finetune_from": "layer9"}, "layer1, layer2, layer3, layer4"),
         ({"name": "resnet18", "finetune_from": 40}, "0 to 5"),

@@ -1,0 +1,1 @@
+"""Text: files and made-up tasks to batches of numbers."""

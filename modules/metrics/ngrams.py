@@ -1,0 +1,141 @@
+"""An n-gram model with interpolated modified Kneser-Ney smoothing: the baseline of a language model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Integer, Shaped
+
+from modules.vocabulary import Vocabulary
+
+# n-grams that could be there at most for them to be numbered by a table instead of by sorting
+_TABLE_SIZE = 1 << 26
+
+
+@dataclass
+class _Order:
+    """The n-grams of one length and what they contribute.
+
+    Attributes:
+        keys: context number * vocabulary + unit of each different n-gram, ascending.
+        shares: (count - discount) / count of the context, of each n-gram.
+        left: What each context leaves to the shorter n-grams.
+    """
+
+    keys: Int[np.ndarray, " ngrams"]
+    shares: Float[np.ndarray, " ngrams"]
+    left: Float[np.ndarray, " contexts"]
+
+
+class NGramModel:
+    """P(unit | the n - 1 before it), from counts (Chen and Goodman 1999, section 3).
+
+    P_n(w | c) = max(count(c w) - D(count), 0) / count(c) + gamma(c) P_{n-1}(w | c less its first unit), where
+    shorter n-grams are counted by the different units they follow, D has three values for counts 1, 2 and
+    more, and P_0 is uniform over all units. A document begins after `<bos>`.
+
+    Args:
+        order: n; 1 gives the unigram model.
+        vocabulary_size: Number of ids, the markers included.
+        impossible: Ids that never come, so that no probability is spent on them.
+    """
+
+    def __init__(
+        self,
+        order: int,
+        vocabulary_size: int,
+        impossible: Sequence[int] = (Vocabulary.PAD, Vocabulary.BOS, Vocabulary.EOS),
+    ) -> None:
+        self.order, self.vocabulary_size = order, vocabulary_size
+        self.uniform = 1.0 / (vocabulary_size - len(impossible))
+        self._orders: list[_Order] = []
+
+    def fit(self, tokens: Integer[np.ndarray, " tokens"]) -> "NGramModel":
+        """Counts the n-grams of documents, each after its `<bos>`; returns the model itself."""
+        units = self._padded(tokens)
+        is_unit = units != Vocabulary.BOS
+        contexts = np.zeros(len(units), np.int64)  # number of the context before each unit
+        keys: list[np.ndarray] = []  # of every order
+        numbers: list[np.ndarray] = []  # of the n-gram that ends at each unit
+        for _ in range(self.order):
+            bound = (int(contexts.max()) + 1) * self.vocabulary_size
+            of_order, number = _distinct(contexts * self.vocabulary_size + units, bound)
+            keys.append(of_order)
+            numbers.append(number)
+            contexts = _before(number)
+        self._orders = []
+        counted = np.flatnonzero(is_unit)  # positions whose n-gram counts
+        for n in range(self.order, 0, -1):
+            counts = np.bincount(numbers[n - 1][counted], minlength=len(keys[n - 1]))
+            n_contexts = len(keys[n - 2]) if n > 1 else 1
+            self._orders.insert(0, self._smoothed(keys[n - 1], counts, n_contexts))
+            # one position of each different n-gram: what the next shorter ones are counted by
+            last = np.zeros(len(keys[n - 1]), np.int64)
+            last[numbers[n - 1]] = np.arange(len(units))
+            counted = last[is_unit[last]]
+        return self
+
+    def bits(self, tokens: Integer[np.ndarray, " tokens"]) -> Float[np.ndarray, " units"]:
+        """Returns -log2 P of every unit of documents, each after its `<bos>`, which itself has none."""
+        units = self._padded(tokens)
+        probability = np.full(len(units), self.uniform)
+        contexts = np.zeros(len(units), np.int64)  # -1 where the context was never seen
+        for order in self._orders:
+            keys = contexts * self.vocabulary_size + units
+            number = np.searchsorted(order.keys, keys)
+            number[number == len(order.keys)] = 0
+            seen = (order.keys[number] == keys) & (contexts >= 0)
+            probability *= np.where(contexts >= 0, order.left[contexts], 1.0)
+            probability += np.where(seen, order.shares[number], 0.0)
+            contexts = _before(np.where(seen, number, -1))
+        return -np.log2(probability[units != Vocabulary.BOS])
+
+    def _padded(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns ids with n - 1 <bos> before each document, so that no context reaches into another."""
+        tokens = np.asarray(tokens)
+        if not len(tokens) or tokens[0] != Vocabulary.BOS:
+            raise ValueError("tokens begin with the <bos> of a document")
+        times = np.where(tokens == Vocabulary.BOS, max(1, self.order - 1), 1)
+        return np.repeat(tokens, times).astype(np.int64)
+
+    def _smoothed(self, keys: np.ndarray, counts: np.ndarray, n_contexts: int) -> _Order:
+        contexts = keys // self.vocabulary_size
+        discount = np.array([0.0, *_discounts(counts)])[np.minimum(counts, 3)]  # of each n-gram
+        totals = np.bincount(contexts, counts, minlength=n_contexts)
+        discounted = np.bincount(contexts, discount, minlength=n_contexts)
+        # a context that nothing follows leaves everything
+        left = np.divide(discounted, totals, out=np.ones(n_contexts), where=totals > 0)
+        shares = (counts - discount) / np.maximum(totals, 1)[contexts]
+        return _Order(keys, shares, left)
+
+
+def _discounts(counts: Integer[np.ndarray, " ngrams"]) -> Iterator[float]:
+    """Yields D1, D2 and D3+, by how many n-grams come once, twice, three and four times."""
+    times = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].astype(float)
+    rest = times[0] / (times[0] + 2 * times[1]) if times[0] else 0.5
+    for count in (1, 2, 3):
+        if times[count - 1] and times[count]:
+            found = count - (count + 1) * rest * times[count] / times[count - 1]
+        else:  # too few to estimate it
+            found = rest * count
+        yield float(np.clip(found, 0.05 * count, 0.95 * count))
+
+
+def _distinct(
+    keys: Int[np.ndarray, " units"], bound: int
+) -> tuple[Int[np.ndarray, " distinct"], Int[np.ndarray, " units"]]:
+    """Returns the different keys in order, and which of them each key is; all are below the bound."""
+    if bound > _TABLE_SIZE:
+        distinct, number = np.unique(keys, return_inverse=True)
+        return distinct, number
+    is_there = np.zeros(bound, bool)
+    is_there[keys] = True
+    distinct = np.flatnonzero(is_there)
+    table = np.empty(bound, np.int32)
+    table[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, table[keys].astype(np.int64)
+
+
+def _before(numbers: Shaped[np.ndarray, " units"]) -> Shaped[np.ndarray, " units"]:
+    """Returns what stands one place before; 0 at the beginning, which is a <bos> and is not predicted."""
+    return np.concatenate([np.zeros(1, numbers.dtype), numbers[:-1]])

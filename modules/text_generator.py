@@ -1,0 +1,292 @@
+"""Learns to write like a text, and writes: a language model in four lines of Python.
+
+from modules import TextGenerator
+t = TextGenerator()
+t.train_from_file("x.txt")
+t.generate()
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import RichProgressBar
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from modules.decoders.language import LanguageDecoderOptions
+from modules.decoding import DecoderState, DecodingOptions, sample_stream
+from modules.errors import InputError
+from modules.language_model import LanguageModel, LanguageTrainingOptions
+from modules.recurrent import CellName
+from modules.text_batch import TextBatch
+from modules.text_codec import Level, TextCodec
+from modules.vocabulary import Vocabulary
+
+MARKERS = range(len(Vocabulary.MARKERS))
+SEQUENCE_LENGTH = 64  # units that gradients go back
+BATCHES = 50  # wanted in an epoch: a short text is read in fewer streams at a time
+MOST_STREAMS = 64
+
+
+class TextGenerator:
+    """A recurrent language model that is trained on one text, kept in memory.
+
+    A text is written from left to right, so no network here is bidirectional: it would have to know the end.
+
+    Args:
+        level: What a unit is: character, word or byte.
+        cell: lstm, gru, rnn (vanilla), jordan or gru_reset_before (the lecture's form of the GRU).
+        layers: Recurrent layers.
+        hidden_size: Width of the hidden state.
+        embedding_size: Width of a unit's vector.
+        dropout: Probability of dropping an element of a vector in training; more for short texts.
+        learning_rate: Largest learning rate.
+        seed: Of initial weights and dropout.
+    """
+
+    def __init__(
+        self,
+        level: Level = "character",
+        *,
+        cell: CellName = "lstm",
+        layers: int = 2,
+        hidden_size: int = 256,
+        embedding_size: int = 64,
+        dropout: float = 0.1,
+        learning_rate: float = 1e-2,
+        seed: int = 0,
+    ) -> None:
+        self.level = level
+        self.model = LanguageModel(
+            LanguageDecoderOptions(
+                cell=cell,
+                layers=layers,
+                hidden_size=hidden_size,
+                embedding_size=embedding_size,
+                dropout=dropout,
+                connection="residual",  # learns sooner
+            ),
+            LanguageTrainingOptions(learning_rate=learning_rate, warmup_steps=20, seed=seed),
+        )
+
+    # ---- training
+
+    def train_from_file(self, path: Path | str, epochs: int = 10) -> None:
+        """Trains on a UTF-8 text file; another call goes on from what was learnt.
+
+        Raises:
+            InputError: The file is absent, no UTF-8 text, or too short.
+        """
+        path = Path(path)
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}; name a text file") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+        self.train_from_text(text, epochs, name=str(path))
+
+    def train_from_text(self, text: str, epochs: int = 10, name: str = "the text") -> None:
+        """Trains on a text; another call goes on from what was learnt.
+
+        Args:
+            text: What to write like.
+            epochs: How often it is read from beginning to end.
+            name: What a complaint calls it.
+
+        Raises:
+            InputError: The text is too short.
+        """
+        if epochs < 1:
+            raise InputError(f"epochs is {epochs}; it has to be at least 1")
+        text = text.replace("\r\n", "\n")
+        codec = self.model.codec if self.is_trained else TextCodec.build(self.level, [text])
+        tokens = torch.tensor(codec.encode(text), dtype=torch.long)
+        if len(tokens) < 2 * SEQUENCE_LENGTH:
+            raise InputError(
+                f"{name}: {len(tokens)} {self.level}s; training needs at least {2 * SEQUENCE_LENGTH}"
+            )
+        self.model.use_codec(codec)
+        with warnings.catch_warnings(), _quiet_lightning():
+            warnings.simplefilter("ignore")
+            trainer = pl.Trainer(
+                max_epochs=epochs,
+                devices=1,
+                gradient_clip_val=1.0,
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                callbacks=[RichProgressBar(leave=False), _EpochLines(self.level)],
+            )
+            trainer.fit(self.model, DataLoader(_batches(tokens), batch_size=None))  # type: ignore[arg-type]
+        self.model.eval()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is something to generate from."""
+        return hasattr(self.model, "codec")
+
+    # ---- writing
+
+    def texts(
+        self,
+        n: int = 1,
+        prompt: str = "",
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """Returns n texts, each the prompt and what the model goes on with.
+
+        Args:
+            n: How many.
+            prompt: What the texts begin with; without one they begin as after a line break.
+            length: Units (characters, words, bytes) to write.
+            temperature: Logits are divided by it: below 1 sharpens, above 1 flattens, 0 takes the most
+                probable.
+            top_k: Draw only from the k most probable units; 0 means all.
+            top_p: Draw only from the most probable units that together hold this probability.
+            seed: Of the random numbers.
+
+        Raises:
+            InputError: Nothing was learnt yet, or the prompt has units that the model does not know.
+        """
+        if not self.is_trained:
+            raise InputError("nothing was learnt yet; call train_from_file or load first")
+        codec = self.model.codec
+        if unknown := codec.unknown(prompt):
+            shown = ", ".join(map(repr, unknown[:10]))
+            raise InputError(f"the prompt has {codec.level}s that were not in the training text: {shown}")
+        method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
+        options = DecodingOptions(method, temperature=temperature or 1.0, top_k=top_k, top_p=top_p, seed=seed)
+        begun = codec.encode(prompt)
+        return [prompt + text for text in continuations(self.model, begun, options, length, n)]
+
+    def generate(self, n: int = 1, prompt: str = "", length: int = 500, **options: Any) -> None:
+        """Prints n texts; takes the arguments of `texts`."""
+        for text in self.texts(n, prompt, length, **options):
+            print(text, end="\n\n" if n > 1 else "\n")
+
+    # ---- keeping
+
+    def save(self, path: Path | str) -> None:
+        """Writes a checkpoint, which `load` and the command line read."""
+        if not self.is_trained:
+            raise InputError("nothing was learnt yet; call train_from_file or load first")
+        checkpoint = {"hyper_parameters": dict(self.model.hparams), "state_dict": self.model.state_dict()}
+        self.model.on_save_checkpoint(checkpoint)
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        path = Path(path)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.write_bytes(buffer.getvalue())
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> TextGenerator:
+        """Returns the generator of a checkpoint, its own or one of `python pipelines/text.py fit`.
+
+        Raises:
+            InputError: The file is absent, no checkpoint, damaged, or of another task.
+        """
+        generator = cls.__new__(cls)
+        generator.model = LanguageModel.load(path)
+        generator.level = generator.model.codec.level
+        return generator
+
+
+def continuations(
+    model: LanguageModel, begun: list[int], options: DecodingOptions, length: int, n: int
+) -> list[str]:
+    """Returns what n texts go on with.
+
+    Args:
+        model: In evaluation mode.
+        begun: Units of the prompt; none stands for a line break.
+        options: How to draw.
+        length: Units to write.
+        n: Number of texts, drawn by random numbers of their own.
+    """
+    codec = model.codec
+    if not begun:  # as after a line break, or after the most frequent unit of a text without one
+        begun = [i for i in codec.encode("\n") if i != Vocabulary.UNK] or [len(MARKERS)]
+    given = torch.tensor(begun, device=model.device)
+    state = model.decoder.init_state(1)
+    if len(begun) > 1:
+        with torch.inference_mode():
+            _, state = model.decoder(given[:-1].unsqueeze(0), state)
+    state = DecoderState((), tuple(tensor.expand(n, -1) for tensor in state.recurrent))
+    stream = sample_stream(model.decoder.step, state, given[-1:].expand(n), options, banned=MARKERS)
+    drawn = [tokens.tolist() for tokens in islice(stream, length)]  # (length, n)
+    texts = []
+    for row in range(n):
+        decoder = codec.stream_decoder()
+        for unit in begun:
+            decoder.push(unit)
+        texts.append("".join(decoder.push(tokens[row]) for tokens in drawn) + decoder.flush())
+    return texts
+
+
+def _batches(tokens: Tensor) -> list[TextBatch]:
+    """Returns an epoch: the text in parallel streams, which go on from batch to batch."""
+    fits = len(tokens) // (BATCHES * SEQUENCE_LENGTH)
+    streams = min(MOST_STREAMS, max(1, fits))
+    each = (len(tokens) - 1) // streams
+    given = tokens[: streams * each].view(streams, each)
+    wanted = tokens[1 : streams * each + 1].view(streams, each)
+    carried_on = torch.zeros(streams, dtype=torch.bool)
+    return [
+        TextBatch(given[:, at : at + SEQUENCE_LENGTH], wanted[:, at : at + SEQUENCE_LENGTH], carried_on)
+        for at in range(0, each, SEQUENCE_LENGTH)
+    ]
+
+
+class _EpochLines(pl.Callback):
+    """Prints the loss of every epoch, in bits a unit."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.begun = time.monotonic()
+        self.losses: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"])
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        bits = float(torch.stack(self.losses).mean()) / math.log(2)
+        seconds = time.monotonic() - self.begun
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print(f"{epoch}  {bits:.2f} bits per {self.unit}  {seconds:.0f} s", flush=True)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning's remarks on devices and loaders to itself, inside of this block alone."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

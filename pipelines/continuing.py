@@ -1,0 +1,266 @@
+"""Goes on with a text: by drawing unit after unit, or with the most probable words as a search box does."""
+
+from __future__ import annotations
+
+import io
+import json as jsonlib
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from modules.completion import Boundary, Completions
+from modules.completion import complete as most_probable
+from modules.decoding import DecodingOptions, sample_stream
+from modules.errors import InputError
+from modules.language_model import LanguageModel
+from modules.surprise import SurpriseReader, opening
+from modules.text_codec import StreamDecoder, TextCodec
+from modules.text_features import is_word_character
+from modules.vocabulary import Vocabulary
+from modules.word_tokens import JOIN, Spacing, WordSplitter
+from pipelines.reports.coloured_text import printable
+
+MARKERS = range(len(Vocabulary.MARKERS))
+SHOWN = 40  # characters of the prompt before each completion
+
+
+def sample(
+    ckpt_path: Path,
+    prompt: str = "",
+    length: int = 500,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    samples: int = 1,
+) -> None:
+    """Continue a prompt; the text is written as it comes, after the prompt.
+
+    Args:
+        ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
+        prompt: text to go on with, as at the beginning of a line.
+        length: characters, words or bytes to write, whatever the model's units are.
+        temperature: logits are divided by it; below 1 sharpens, above 1 flattens, 0 takes the most probable.
+        top_p: draw only from the most probable units that together hold this probability.
+        top_k: draw only from the k most probable units; 0 means all.
+        seed: of the random numbers; the same seed gives the same text.
+        samples: so many texts, each after a heading where there are several.
+    """
+    _at_least("length", length, 0)
+    _at_least("samples", samples, 1)
+    _at_least("temperature", temperature, 0)
+    try:
+        method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
+        options = DecodingOptions(method, temperature=temperature or 1.0, top_p=top_p, top_k=top_k, seed=seed)
+    except InputError as error:  # its options stand alone here
+        raise InputError(str(error).removeprefix("decoding.")) from None
+    model = load_model(ckpt_path)
+    texts = sampled_texts(model, read_prompt(model.codec, prompt), options, length, samples)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
+    try:
+        _write_texts(texts, prompt, samples)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> None:
+    """Writes the first text unit by unit and the others, which grow with it, when it is done."""
+
+    def heading(number: int) -> str:
+        return f"{'' if number == 1 else chr(10)}----- {number} of {samples}\n" if samples > 1 else ""
+
+    print(heading(1) + prompt, end="", flush=True)
+    others: list[list[str]] = [[prompt] for _ in range(samples - 1)]
+    for first, *rest in texts:
+        print(first, end="", flush=True)
+        for text, unit in zip(others, rest, strict=True):
+            text.append(unit)
+    print(flush=True)
+    for number, text in enumerate(others, start=2):
+        print(heading(number) + "".join(text), flush=True)
+
+
+def complete(
+    ckpt_path: Path,
+    prompt: str = "",
+    n: int = 10,
+    until: Literal["word", "line"] = "word",
+    beam_size: int = 200,
+    max_length: int = 80,
+    json: bool = False,
+) -> None:
+    """Print the most probable continuations of a prompt, as a search box would, and how probable they are.
+
+    A continuation is what follows up to the end of the next word (letters, marks, digits and underscores,
+    with what stands before them) or of the line; its probability is that of just this and then an end.
+
+    Args:
+        ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
+        prompt: text to go on with, as at the beginning of a line.
+        n: how many continuations.
+        until: what a continuation ends with: word or line.
+        beam_size: beginnings that the search follows at a time; more find what a narrow search misses.
+        max_length: most characters, words or bytes of a continuation.
+        json: print one JSON object in place of the table.
+    """
+    for name, value in (("n", n), ("beam_size", beam_size), ("max_length", max_length)):
+        _at_least(name, value, 1)
+    model = load_model(ckpt_path)
+    start = read_prompt(model.codec, prompt)
+    reader = SurpriseReader(model.decoder, opening(model.codec))
+    reader.read(start.tokens)
+    with Console(stderr=True).status("searching"):
+        found = most_probable(
+            model.decoder.step,
+            reader.following.unsqueeze(0),
+            reader.state,
+            boundary(model.codec, until),
+            n=n,
+            beam_size=beam_size,
+            max_length=max_length,
+        )
+    rows = _distinct(model.codec, start, found)
+    if json:
+        result = {"prompt": prompt, "until": until, "completions": rows, "exact": found.is_exact}
+        print(jsonlib.dumps(result, ensure_ascii=False))
+    else:
+        Console().print(_table(prompt, until, rows, found))
+
+
+def load_model(ckpt_path: Path) -> LanguageModel:
+    """The language model of a checkpoint, ready to read, on the GPU if there is one."""
+    return LanguageModel.load(ckpt_path).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Prompt(NamedTuple):
+    """The ids of a prompt, and whether its last blank belongs to the word that follows."""
+
+    tokens: list[int]
+    blank_held: bool
+
+
+def read_prompt(codec: TextCodec, prompt: str) -> Prompt:
+    """The ids of a prompt; InputError names what the model has never seen.
+
+    At word level a blank at the end is that before the next word, which has none of its own then.
+    """
+    held = False
+    if codec.level == "word":
+        splitter, spacing = WordSplitter(), Spacing()
+        units = splitter.push(prompt)
+        for unit in units:
+            spacing.advance(unit)
+        held = prompt.endswith(" ") and not prompt.endswith("  ") and spacing.expects_blank("a")
+        units += [] if held else splitter.flush()
+    else:
+        units = codec.units(prompt)
+    unknown = list(dict.fromkeys(unit for unit in units if unit not in codec.vocabulary))
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
+        known = f"{len(codec.vocabulary) - len(MARKERS):,} that the model knows"
+        raise InputError(f"--prompt: {codec.level}s that are not among the {known}: {shown}")
+    return Prompt(codec.vocabulary.encode(units), held)
+
+
+def primed_decoder(codec: TextCodec, tokens: list[int]) -> StreamDecoder:
+    """A decoder that has these ids behind it."""
+    decoder = codec.stream_decoder()
+    for token in tokens:
+        decoder.push(token)
+    return decoder
+
+
+def sampled_texts(
+    model: LanguageModel, prompt: Prompt, options: DecodingOptions, length: int, samples: int
+) -> Iterator[list[str]]:
+    """Yields what a unit adds to each of the sampled texts, and last what was held back at their ends."""
+    given = torch.tensor([opening(model.codec), *prompt.tokens], device=model.device)
+    state = model.decoder.init_state(1)
+    if prompt.tokens:
+        with torch.inference_mode():
+            _, state = model.decoder(given[None, :-1], state)
+    state = state.select(torch.zeros(samples, dtype=torch.long, device=model.device))
+    last = given[-1:].expand(samples)
+    stream = sample_stream(model.decoder.step, state, last, options, banned=MARKERS)
+    decoders = [primed_decoder(model.codec, prompt.tokens) for _ in range(samples)]
+    for step, tokens in zip(range(length), stream, strict=False):
+        texts = [decoder.push(token) for decoder, token in zip(decoders, tokens.tolist(), strict=True)]
+        if step == 0 and prompt.blank_held:
+            texts = [text.removeprefix(" ") for text in texts]
+        yield texts
+    yield [decoder.flush() for decoder in decoders]
+
+
+def boundary(codec: TextCodec, until: Literal["word", "line"]) -> Boundary:
+    """Where a continuation ends, for the units of this codec."""
+    units = codec.vocabulary.words
+    markers = torch.zeros(len(units), dtype=torch.bool)
+    markers[list(MARKERS)] = True
+    none = torch.zeros_like(markers)
+    if until == "line":
+        line_breaks = torch.tensor([unit in ("\n", "<0a>") for unit in units])
+        return Boundary(none, line_breaks, none, markers, begun=True)
+    if codec.level == "word":
+        words = [unit != JOIN and any(map(is_word_character, unit)) for unit in units]
+        return Boundary(none, none, torch.tensor(words) & ~markers, markers)
+    if codec.level == "byte":
+        # beyond ASCII a byte is a part of a character, most of which are letters
+        letters = [i in MARKERS or (i >= 132) or is_word_character(chr(i - 4)) for i in range(len(units))]
+    else:
+        letters = [i in MARKERS or is_word_character(unit) for i, unit in enumerate(units)]
+    part_of_word = torch.tensor(letters)
+    return Boundary(part_of_word & ~markers, ~part_of_word, none, markers)
+
+
+def _distinct(codec: TextCodec, prompt: Prompt, found: Completions) -> list[dict[str, Any]]:
+    """The completions as text, the most probable first; two that read the same are one."""
+    log_probs: dict[tuple[str, bool], float] = {}
+    for completion in found.best:
+        decoder = primed_decoder(codec, prompt.tokens)
+        text = "".join(decoder.push(token) for token in completion.tokens) + decoder.flush()
+        text = text.removeprefix(" ") if prompt.blank_held else text
+        key = text, completion.finished
+        before = log_probs.get(key, -math.inf)
+        log_probs[key] = max(before, completion.log_prob) + math.log1p(
+            math.exp(-abs(before - completion.log_prob))
+        )
+    ranked = sorted(log_probs.items(), key=lambda item: -item[1])
+    return [
+        {"text": text, "log_prob": log_prob, "probability": math.exp(log_prob), "finished": finished}
+        for (text, finished), log_prob in ranked
+    ]
+
+
+def _table(prompt: str, until: str, rows: list[dict[str, Any]], found: Completions) -> Table:
+    together = sum(row["probability"] for row in rows)
+    legend = f"together {together:.1%} of all {until}s that could follow; "
+    if found.is_exact:
+        legend += "no other is more probable"
+    else:
+        legend += f"the beam was full: others can have up to {math.exp(found.missed):.2%} (--beam_size)"
+    table = Table(title=f"Most probable, to the end of the {until}", caption=legend)
+    table.add_column("", justify="right")
+    table.add_column("continuation", overflow="fold", min_width=40)
+    table.add_column("probability", justify="right")
+    before = prompt[-SHOWN:].replace("\n", "↵")
+    for rank, row in enumerate(rows, start=1):
+        # as Text: neither is markup
+        shown = Text(("…" if len(prompt) > SHOWN else "") + before, style="dim")
+        shown.append(printable(row["text"]).replace("␣", " ") or "↵", style="bold not dim")
+        shown.append("" if row["finished"] else " …", style="dim")
+        table.add_row(str(rank), shown, f"{row['probability']:.2%}")
+    return table
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name} is {value}; it has to be at least {least}")

@@ -1,0 +1,35 @@
+"""What a run was: its name and its options, a line a part."""
+
+from pathlib import Path
+from typing import Any
+
+
+def run_name(folder: Path) -> str:
+    """Experiment and version: scenes/version_0."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
+def arguments(section: Any) -> dict[str, Any]:
+    """A section's options, whether or not it names its class."""
+    if not isinstance(section, dict):
+        return {}
+    return section.get("init_args") or {} if "class_path" in section else section
+
+
+def describe(section: Any) -> str:
+    """One line: the class's name, then its options that are set."""
+    if not isinstance(section, dict):
+        return "" if section is None else str(section)
+    name = str(section.get("class_path", "")).rsplit(".", 1)[-1]
+    options = [
+        f"{key} {describe(value) if isinstance(value, dict) else value}"
+        for key, value in arguments(section).items()
+        if value is not None and value != [] and value != {}
+    ]
+    return ": ".join(part for part in (name, ", ".join(options)) if part)
+
+
+def config_text(folder: Path) -> str:
+    """The run's config.yaml as it is, "" where there is none."""
+    path = folder / "config.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,98 @@
+"""Reads the folder that `text.py fit` leaves behind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_prep.append_log import whole_lines
+from data_prep.captions.files import read_json, read_text
+from modules.errors import InputError
+from pipelines.reports.curves import Curve, read_curves
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model wrote after so many training steps, the prompt not included."""
+
+    iteration: int
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TextRun:
+    """What a run left behind; all but the checkpoint is empty where its file is missing."""
+
+    folder: Path
+    checkpoint: Path
+    held_out: str  # the beginning of the text that was not trained on
+    samples: list[Sample]
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    curves: dict[str, Curve]
+
+
+def read_text_run(folder: Path) -> TextRun:
+    """The run in `folder`; InputError where it is none: a checkpoint must be there."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the run folder that fit printed")
+    checkpoints = [folder / "checkpoints" / f"{name}.ckpt" for name in CHECKPOINTS]
+    existing = [path for path in checkpoints if path.is_file()]
+    if not existing:
+        raise InputError(
+            f"{folder}: no {checkpoints[0].relative_to(folder)}, so this is no run; fit makes one"
+        )
+    held_out = folder / "held_out.txt"
+    return TextRun(
+        folder=folder,
+        checkpoint=existing[0],
+        held_out=read_text(held_out) if held_out.is_file() else "",
+        samples=_samples(folder / "samples.jsonl"),
+        config=_config(folder / "config.yaml"),
+        metrics=read_metrics(folder),
+        curves=read_curves(folder),
+    )
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What metrics.json holds, nothing where the run has none yet."""
+    path = folder / "metrics.json"
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is no JSON object; write it again with test")
+    return content
+
+
+def read_baselines(folder: Path) -> dict[str, float]:
+    """Bits per character of the models that only count, on the run's held-out text, by their names."""
+    baselines = read_metrics(folder).get("baselines")
+    if not isinstance(baselines, dict):
+        return {}
+    return {str(name): float(value) for name, value in baselines.items() if isinstance(value, int | float)}
+
+
+def _samples(path: Path) -> list[Sample]:
+    """The samples by their steps, of each the last that was written: a resumed run repeats some."""
+    rows = {}
+    for line, _ in whole_lines(path, {"iteration": int, "prompt": str, "text": str}):
+        rows[line["iteration"]] = Sample(line["iteration"], line["prompt"], line["text"])
+    return [rows[iteration] for iteration in sorted(rows)]
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{path}: is no YAML ({cause}); restore the file that fit wrote") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no options; restore the file that fit wrote")
+    return content

@@ -1,0 +1,208 @@
+"""The `score` command: how probable a language model finds a file, as a whole and unit by unit."""
+
+from __future__ import annotations
+
+import csv
+import json as jsonlib
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from data_prep.text.files import find_text, read_pieces
+from modules.errors import InputError
+from modules.surprise import TextReader, TextScore, Unit
+from modules.text_codec import Level
+from pipelines.arguments import run_folder_of
+from pipelines.continuing import load_model
+from pipelines.reports.coloured_text import MOST_BITS, coloured, surprise_pieces
+from pipelines.reports.page import write_page
+from pipelines.reports.text_runs import read_baselines
+
+UNITS_ON_PAGE = 50_000  # a page with more takes a browser long to show
+PART = 2_000  # characters read between two moves of the bar
+_BLANK = re.compile(r"\s")
+COLUMNS = ("offset", "text", "log_prob", "bits", "expected", "expected_probability")
+
+
+def score(
+    ckpt_path: Path,
+    file: Path,
+    encoding: str | None = None,
+    per_token: Path | None = None,
+    html: Path | None = None,
+    overwrite: bool = False,
+    json: bool = False,
+) -> None:
+    """Print how probable a language model finds a text file: log-probability, perplexity, bits per character.
+
+    The file is read once from its beginning to its end, the state carried along, however large it is. A unit
+    that the model has never seen has the probability of the mark of unknown ones, and bits per character also
+    count what spelling it takes; where a model was trained without that mark such units are left out.
+
+    Args:
+        ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
+        file: the text.
+        encoding: of the file; by default UTF-8 or what its byte order mark says.
+        per_token: csv, a row a unit: where, what, log-probability (nats), bits, and what was expected.
+        html: page with the text, a unit's ground the darker the more bits it costs.
+        overwrite: replace the csv and the page where they exist.
+        json: print one JSON object in place of the table.
+    """
+    for output in (per_token, html):
+        _check_output(output, overwrite, ckpt_path, file)
+    model = load_model(ckpt_path)
+    reader = TextReader(model.codec, model.decoder)
+    shown: list[Unit] = []
+    with ExitStack() as files:
+        table = None if per_token is None else files.enter_context(_table_of_units(per_token))
+        offset = 0
+        for units in _read(reader, file, encoding):
+            if html is not None and len(shown) < UNITS_ON_PAGE:
+                shown += units[: UNITS_ON_PAGE - len(shown)]
+            for unit in units:
+                if table is not None:
+                    table.writerow(_row(offset, unit))
+                offset += len(unit.text)
+        if not reader.score.scored_units:
+            nothing = "no character in it is known to the model" if reader.score.units else "is empty"
+            raise InputError(f"{file}: {nothing}; there is nothing to score")
+    level, run = model.codec.level, run_folder_of(ckpt_path)
+    baselines = {"uniform": reader.score.uniform_bits_per_char(model.decoder.output.possible)}
+    baselines |= read_baselines(run) if run is not None else {}
+    if html is not None:
+        write_page(
+            html,
+            "text_score.html.jinja",
+            name=file.name,
+            level=level,
+            score=reader.score,
+            unknown=count_of_unknown(level, reader.score) if reader.score.unknown else "",
+            baselines=baselines,
+            text=coloured(surprise_pieces(shown)),
+            shown=len(shown),
+            most_bits=MOST_BITS,
+        )
+    if json:
+        print(jsonlib.dumps(score_as_dict(file, level, reader.score, baselines)))
+    else:
+        Console().print(score_table(file, level, reader.score, baselines))
+
+
+def _read(reader: TextReader, file: Path, encoding: str | None) -> Iterator[list[Unit]]:
+    """Yields the units of a file, some at a time, under a bar."""
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder; name a text file")
+    try:
+        size = find_text(file, encoding=encoding).size
+        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("scoring", total=size)
+            for piece in read_pieces(file, encoding):
+                for part in _parts(piece, reader.codec.level):
+                    yield reader.push(part)
+                    bar.advance(task, len(part.encode(errors="surrogatepass")))
+            yield reader.flush()
+    except InputError as error:  # the option stands alone here
+        raise InputError(str(error).replace("data.encoding", "encoding")) from None
+
+
+def _parts(text: str, level: Level) -> Iterator[str]:
+    """Yields a text a little at a time; words are not cut."""
+    start = 0
+    while start < len(text):
+        end = start + PART
+        if level == "word":
+            blank = _BLANK.search(text, end)
+            end = blank.end() if blank else len(text)
+        yield text[start:end]
+        start = end
+
+
+def score_as_dict(file: Path, level: str, score: TextScore, baselines: dict[str, float]) -> dict[str, Any]:
+    """Returns what `--json` prints: log_prob in nats, perplexity of a unit, baselines in bits a character."""
+    return {
+        "file": str(file),
+        "level": level,
+        "log_prob": score.log_prob,
+        "perplexity": score.perplexity,
+        "bits_per_char": score.bits_per_char,
+        "characters": score.characters,
+        "units": score.units,
+        "unknown_units": score.unknown,
+        "scored_units": score.scored_units,
+        "scored_characters": score.scored_characters,
+        "baselines": baselines,
+    }
+
+
+def score_table(file: Path, level: str, score: TextScore, baselines: dict[str, float]) -> Table:
+    """Returns the table of the command."""
+    # as Text: a file's name is no markup
+    title = Text(f"{file.name}: {score.characters:,} characters")
+    legend = [count_of_unknown(level, score)] if score.unknown else []
+    if len(baselines) > 1:
+        legend.append("* counted in the training text, of the run's own held-out text")
+    table = Table(title=title, caption="; ".join(legend) or None, min_width=56)
+    table.add_column("")
+    table.add_column("this model", justify="right", style="bold")
+    for name in baselines:
+        table.add_column(name if name == "uniform" else f"{name}*", justify="right")
+    values = [f"{value:.3f}" for value in baselines.values()]
+    table.add_row("bits per character", f"{score.bits_per_char:.3f}", *values)
+    table.add_row(f"perplexity per {level}", f"{score.perplexity:,.2f}")
+    table.add_row("log-probability (nats)", f"{score.log_prob:,.1f}")
+    table.add_row(f"{level}s", f"{score.units:,}")
+    return table
+
+
+def count_of_unknown(level: str, score: TextScore) -> str:
+    """Returns how many units the model has never seen and what became of them."""
+    fate = "left out" if score.scored_units < score.units else "counted as <unk> and spelt out"
+    return f"unknown to the model: {score.unknown:,} of {score.units:,} {level}s, {fate}"
+
+
+@contextmanager
+def _table_of_units(path: Path) -> Iterator[Any]:
+    """Gives a csv writer; the file appears when all is written, and not at all if something fails before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("w", encoding="utf-8", errors="surrogatepass", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(COLUMNS)
+            yield writer
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _row(offset: int, unit: Unit) -> list[Any]:
+    """Returns a row of the csv; a unit without a probability has none there."""
+    expected = f"{math.exp(unit.expected_log_prob):.6g}"
+    if math.isnan(unit.log_prob):
+        return [offset, unit.text, "", "", unit.expected, expected]
+    return [offset, unit.text, f"{unit.log_prob:.9g}", f"{unit.bits:.6g}", unit.expected, expected]
+
+
+def _check_output(output: Path | None, overwrite: bool, *inputs: Path) -> None:
+    """Refuses, before long reading, what cannot be written or must not be overwritten."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise InputError(f"{output}: is a folder; name a file")
+    if output.exists() and any(other.exists() and output.samefile(other) for other in inputs):
+        raise InputError(f"{output}: is what is to be read; name another file for the result")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output}: exists already; name another file or give --overwrite")
+    parent = next(folder for folder in output.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{output}: cannot be written there; name another file")
