@@ -1,0 +1,104 @@
+"""Clips as batches: frames or features, targets, and what of them counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from data_prep.batching import BatchLoader
+from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation, side_camera_targets
+from data_prep.driving.drive_features import DriveFeatures
+from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.frames import FrameCache
+from data_prep.driving.windows import ClipPlan, ClipSampler
+from modules.clip_batch import ClipBatch
+
+
+class StoredFrames:
+    """Frames of a table from the cache, by their rows.
+
+    Args:
+        cache: holds the frames.
+        stored: row of each frame in it (N,).
+    """
+
+    def __init__(self, cache: FrameCache, stored: np.ndarray) -> None:
+        self.cache, self.stored = cache, stored
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Returns RGB bytes (S, 3, H, W) of rows (S,)."""
+        return self.cache.read(self.stored[rows])
+
+
+class ClipDataset:
+    """Takes the plan of a batch and returns the batch.
+
+    Args:
+        table: the drives.
+        inputs: frames or features of its rows.
+        length: frames to predict in a clip.
+        options: where side cameras stand.
+        augmentation: what varies a training clip; none for evaluation and for features.
+    """
+
+    def __init__(
+        self,
+        table: DriveTable,
+        inputs: StoredFrames | DriveFeatures,
+        length: int,
+        options: AugmentationOptions,
+        augmentation: ClipAugmentation | None = None,
+    ) -> None:
+        self.targets, self.cameras = table.targets(), table.camera
+        self.inputs, self.length = inputs, length
+        self.options, self.augmentation = options, augmentation
+
+    def __getitem__(self, plan: ClipPlan) -> ClipBatch:
+        frames, targets = [], []
+        for rows, is_padding, seed in zip(plan.rows, plan.is_padding, plan.draws, strict=True):
+            clip = self.inputs.read(rows)  # (S, ...)
+            truth = self.targets[rows[-self.length :]].copy()  # (T, 3)
+            truth = side_camera_targets(truth, self.cameras[rows[0]], self.options)
+            if self.augmentation is not None:
+                clip, truth = self.augmentation(clip, truth, int(seed))
+            truth[is_padding[-self.length :]] = np.nan
+            frames.append(clip)
+            targets.append(truth)
+        valid = ~plan.is_padding[:, -self.length :]
+        return ClipBatch(
+            frames=torch.from_numpy(np.stack(frames)),
+            targets=torch.from_numpy(np.stack(targets).astype(np.float32)),
+            valid=torch.from_numpy(valid),
+            resets=torch.from_numpy(plan.resets),
+            rows=torch.from_numpy(np.where(valid, plan.rows[:, -self.length :], -1)),
+        )
+
+
+class ClipLoader(BatchLoader):
+    """Iterates over the batches of a clip sampler, from the place in an epoch where training stands.
+
+    Args:
+        dataset: Takes plans and returns batches.
+        sampler: Yields plans.
+        place: Returns epoch and number of batches trained on in it.
+        workers: Worker processes.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        sampler: ClipSampler,
+        *,
+        place: Callable[[], tuple[int, int]] | None = None,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(dataset, sampler, place=place, workers=workers)  # type: ignore[arg-type]
+        self.clips = sampler
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        if self.place is not None:
+            epoch, done = self.place()
+            self.clips.epoch, self.clips.skip = epoch, done % len(self.clips)
+        yield from self.loader

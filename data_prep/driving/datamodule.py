@@ -1,0 +1,329 @@
+"""Drives as batches: from a folder in any known format to `ClipBatch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from data_prep.driving import read_drives
+from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
+from data_prep.driving.balancing import clip_weights
+from data_prep.driving.clips import ClipDataset, ClipLoader, StoredFrames
+from data_prep.driving.cutting import cut_drives
+from data_prep.driving.drive_features import DriveFeatures, compute_features
+from data_prep.driving.drive_summary import prepared
+from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.frame_sources import decode_frames
+from data_prep.driving.frames import FrameCache, frames_root
+from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
+from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
+from modules.errors import InputError
+from modules.steerer import Steerer
+
+FormatName = Literal[
+    "auto",
+    "drive",
+    "road",
+    "udacity",
+    "challenge",
+    "simulator",
+    "sullychen",
+    "donkeycar",
+    "ros",
+    "comma",
+    "video",
+]
+# frames of a clip in evaluation, where only the work at once depends on it
+_EVALUATION_LENGTH = 32
+_SHOWN = 10  # unreadable frames that are named
+
+say = rank_zero_only(print)
+
+
+@dataclass
+class Prepared:
+    """What one model's data come to.
+
+    Args:
+        table: the drives, cut; rows of batches count in it.
+        frames: the cache that holds their frames.
+        stored: row of each frame in it (N,).
+        split: train, val, test or guard, for every row (N,).
+    """
+
+    table: DriveTable
+    frames: FrameCache
+    stored: np.ndarray
+    split: np.ndarray
+
+
+class SteerDataModule(pl.LightningDataModule):
+    """Drives of one folder, in any format that `data_prep/driving` reads.
+
+    Crop, size and context are the model's, so that training and prediction see the same. Frames are decoded
+    once and cached; so are the features of a frozen encoder. Evaluation runs through every drive from its
+    first frame to its last, carrying the state.
+
+    Args:
+        root: Folder of the drives; by default drawn roads, which are made where they are missing.
+        format: How they are laid out; auto recognises it by its files.
+        sequence_length: Frames to predict in a training clip.
+        left_context: Frames before them; by default what the model needs.
+        stride: Frames from one shuffled clip to the next; by default sequence_length.
+        stateful: Train on streams of consecutive clips, whose state is carried (truncated BPTT), instead of
+            shuffled clips that start afresh.
+        batch_size: Clips in a training step, or streams, over all processes together.
+        eval_batch_size: Drives evaluated at once, over all processes together.
+        cameras: The first is evaluated; the others are trained on too, with corrected angles.
+        split: Which frames train, validate and test.
+        augmentation: How training clips are varied.
+        balance: 0 takes every shuffled clip once an epoch, 1 draws straight ones and all degrees of curves
+            equally often.
+        num_workers: Worker processes that read and vary clips.
+        cache: Folder of the caches of frames and features; by default that of the user.
+        seed: Of the order of training clips and of their variation.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        format: FormatName = "auto",
+        sequence_length: int = 10,
+        left_context: int | None = None,
+        stride: int | None = None,
+        stateful: bool = False,
+        batch_size: int = 8,
+        eval_batch_size: int = 4,
+        cameras: list[str] = ["center"],  # noqa: B006
+        split: SplitOptions = SplitOptions(),  # noqa: B008
+        augmentation: AugmentationOptions = AugmentationOptions(),  # noqa: B008
+        balance: float = 0.0,
+        num_workers: int = 0,
+        cache: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, least in [
+            ("sequence_length", sequence_length, 1),
+            ("left_context", left_context, 0),
+            ("stride", stride, 1),
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ]:
+            if value is not None and value < least:
+                raise InputError(f"data.{name} is {value}; it has to be at least {least}")
+        if not 0 <= balance <= 1:
+            raise InputError(f"data.balance is {balance}; it has to be from 0 to 1")
+        if stateful and (balance or stride is not None):
+            raise InputError(
+                "data.stateful takes clips one after the other; it goes without balance and stride"
+            )
+        if not cameras or len(set(cameras)) < len(cameras):
+            raise InputError(
+                f"data.cameras is {cameras}; it has to name one camera or several different ones"
+            )
+        self.root, self.format = root, format
+        self.sequence_length, self.left_context = sequence_length, left_context
+        self.stride, self.stateful = stride or sequence_length, stateful
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.cameras, self.split_options = list(cameras), split
+        self.augmentation_options, self.balance = augmentation, balance
+        self.num_workers, self.cache, self.seed = num_workers, cache, seed
+        self.source: DriveTable | None = None
+        self.data: Prepared | None = None
+
+    # ---- what the folder holds
+
+    def read(self) -> DriveTable:
+        """Returns the drives as their files are, cut, of the chosen cameras; says what is wrong with them."""
+        if self.source is not None:
+            return self.source
+        root = self.root if self.root is not None else frames_root().parent / "road"
+        table = read_drives(root, "road" if self.root is None and self.format == "auto" else self.format)
+        known = list(dict.fromkeys(table.camera.tolist()))
+        if self.cameras == ["center"] and len(known) == 1:
+            self.cameras = known
+        unknown = [name for name in self.cameras if name not in known]
+        if unknown:
+            raise InputError(f"data.cameras: {root} has no camera {unknown[0]!r}; it has {', '.join(known)}")
+        table, warnings = prepared(table.select(np.isin(table.camera, self.cameras)))
+        for line in warnings:
+            say(f"warning: {line}")
+        self.source = table
+        return table
+
+    def prepare(self, model: Steerer) -> Prepared:
+        """Returns drives, frames and splits for this model; decodes the frames that are missing.
+
+        A frame that cannot be read is reported and cuts its drive.
+        """
+        table = self.read()
+        frames = FrameCache(table.root, model.preprocessing, self.cache and self.cache / "frames")
+        stored, report = frames.fill(table)
+        say(report.summary())
+        if (stored < 0).all():
+            row, reason = report.unreadable[0]
+            raise InputError(f"{table.root / table.file[row]}: {reason}; no frame can be read")
+        for row, reason in report.unreadable[:_SHOWN]:
+            file = table.root / table.file[row]
+            say(f"warning: {table.where(row)}: frame {file}: {reason}; the drive is cut there")
+        if len(report.unreadable) > _SHOWN:
+            say(f"warning: {len(report.unreadable) - _SHOWN} more frames cannot be read")
+        if (stored < 0).any():
+            table = cut_drives(table, stored < 0)
+            stored, _ = frames.fill(table)
+        clip = self.sequence_length + self.context(model)
+        return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
+
+    def context(self, model: Steerer) -> int:
+        """Returns the frames before a training clip: what encoder and, afresh, the decoder's window see."""
+        if self.left_context is None:
+            return model.left_context + (0 if self.stateful else model.feature_context)
+        if self.left_context < model.left_context:
+            raise InputError(
+                f"data.left_context is {self.left_context}; the encoder needs {model.left_context} frames"
+            )
+        if self.stateful and self.left_context > model.left_context:
+            raise InputError(
+                f"data.left_context is {self.left_context}, more than the encoder's {model.left_context} "
+                "frames: clips would start afresh, which data.stateful is to spare them"
+            )
+        return self.left_context
+
+    @property
+    def test_split(self) -> str:
+        """The split that is scored at the end: test, or val where no frames are set apart for a test."""
+        assert self.data is not None
+        return "test" if (self.data.split == "test").any() else "val"
+
+    def segments(self, split: str) -> list[np.ndarray]:
+        """Returns the unbroken runs of a split's rows; those of side cameras in training alone."""
+        assert self.data is not None
+        cameras = self.cameras if split == "train" else self.cameras[:1]
+        table = self.data.table
+        found = segments_of(table, (self.data.split == split) & np.isin(table.camera, cameras))
+        if not found:
+            raise InputError(f"{table.root}: the data have no {split} split of camera {cameras[0]}")
+        return found
+
+    def target_statistics(self) -> tuple[Tensor, Tensor]:
+        """Returns mean and standard deviation (3,) of angle_rad, torque and speed_mps, NaN where unknown.
+
+        Over every training frame of the first camera, once. InputError where its angles are no labels.
+        """
+        assert self.data is not None
+        table = self.data.table
+        rows = (self.data.split == "train") & (table.camera == self.cameras[0])
+        targets = table.targets()[rows]
+        mean, std = np.full(3, np.nan), np.full(3, np.nan)
+        for column, values in enumerate(targets.T):
+            known = values[~np.isnan(values)]
+            if len(known):
+                mean[column], std[column] = known.mean(), known.std()
+        if not std[0] > 0:
+            what = "no angle is known" if np.isnan(mean[0]) else f"every angle is {mean[0]:g}"
+            raise InputError(f"{table.root}: of the training frames {what}; there is nothing to learn")
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+    # ---- what Lightning calls
+
+    def _model(self) -> Steerer:
+        assert self.trainer is not None
+        model = self.trainer.lightning_module
+        assert isinstance(model, Steerer)
+        return model
+
+    def setup(self, stage: str) -> None:
+        """Reads drives, decodes missing frames, splits; gives the model the statistics of its targets."""
+        model = self._model()
+        self.data = self.prepare(model)
+        if stage == "fit":
+            model.use_target_statistics(*self.target_statistics())
+            counts = ", ".join(f"{name} {int((self.data.split == name).sum()):,}" for name in SPLITS)
+            say(f"{self.data.table.root}: {len(self.data.table):,} frames: {counts}")
+
+    def _inputs(self, model: Steerer) -> StoredFrames | DriveFeatures:
+        # not in setup: Lightning loads the weights of a checkpoint after it
+        assert self.data is not None and self.trainer is not None
+        if not model.encoder_is_frozen:
+            return StoredFrames(self.data.frames, self.data.stored)
+        model.to(self.trainer.strategy.root_device)
+        folder = self.cache and self.cache / "drive_features"
+        return compute_features(self.data.table, self.data.frames, self.data.stored, model, folder)
+
+    def _shares(self) -> dict[str, int]:
+        assert self.trainer is not None
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def train_dataloader(self) -> ClipLoader:
+        assert self.trainer is not None and self.data is not None
+        model, segments = self._model(), self.segments("train")
+        inputs = self._inputs(model)
+        options = self.augmentation_options
+        length, context = self.sequence_length, self.context(model)
+        augmentation = None
+        if isinstance(inputs, DriveFeatures):
+            context -= model.left_context  # features have seen the encoder's context
+            if options.changes_pixels:
+                say("note: the encoder is frozen, its features are computed once: frames are not varied")
+        elif options.changes_pixels:
+            augmentation = ClipAugmentation(options, model.preprocessing, camera_shape(self.data.table))
+        sampler: ClipSampler
+        if self.stateful:
+            sampler = StreamedClips(
+                segments, length, context, self.batch_size, training=True, seed=self.seed, **self._shares()
+            )
+        else:
+            sampler = ShuffledClips(
+                segments,
+                length,
+                context,
+                self.batch_size,
+                stride=self.stride,
+                seed=self.seed,
+                **self._shares(),
+            )
+            if self.balance:
+                sampler.weigh(clip_weights(sampler.mean_angles(self.data.table.angle_rad), self.balance))
+        loop = self.trainer.fit_loop
+
+        def place() -> tuple[int, int]:
+            batches = loop.epoch_loop.batch_progress.current
+            return loop.epoch_progress.current.processed, batches.processed  # type: ignore[attr-defined]
+
+        dataset = ClipDataset(self.data.table, inputs, length, options, augmentation)
+        return ClipLoader(dataset, sampler, place=place, workers=self.num_workers)
+
+    def _evaluation(self, split: str) -> ClipLoader:
+        assert self.data is not None
+        model, segments = self._model(), self.segments(split)
+        inputs = self._inputs(model)
+        context = 0 if isinstance(inputs, DriveFeatures) else model.left_context
+        shares = self._shares()
+        streams = max(self.eval_batch_size, shares["world_size"])  # one for each process, at least
+        sampler = StreamedClips(segments, _EVALUATION_LENGTH, context, streams, training=False, **shares)
+        dataset = ClipDataset(self.data.table, inputs, _EVALUATION_LENGTH, self.augmentation_options)
+        return ClipLoader(dataset, sampler, workers=self.num_workers)
+
+    def val_dataloader(self) -> ClipLoader:
+        return self._evaluation("val")
+
+    def test_dataloader(self) -> ClipLoader:
+        return self._evaluation(self.test_split)
+
+
+def camera_shape(table: DriveTable) -> tuple[int, int]:
+    """Returns rows and columns of the first frame as the camera gave it."""
+    for _, shape in decode_frames(table.root, [str(table.file[0])], lambda image: image.shape[:2]):
+        if not isinstance(shape, str):
+            return shape[0], shape[1]
+    raise InputError(f"{table.root / table.file[0]}: the frame cannot be read any more")

@@ -1,0 +1,100 @@
+"""Features of a frozen encoder, computed once for every drive and kept on disk.
+
+A file for each drive and camera, under $SEQSIGHT_CACHE/drive_features or ~/.cache/seqsight/drive_features,
+named by a hash of the encoder's weights and of the frames: `HASH.npy`, float32 (frames, D). Files are there
+whole or not at all, so a killed run loses the drive it was at, and several processes may use them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.frames import FrameCache, frames_root
+from data_prep.progress import images_bar
+from data_prep.whole_files import write_whole
+from modules.errors import InputError
+from modules.steerer import Steerer
+
+
+class DriveFeatures:
+    """The features of all frames of a table, by their rows.
+
+    Args:
+        begins: First row of each drive and camera.
+        parts: Their features (n, D), memory maps.
+    """
+
+    def __init__(self, begins: Sequence[int], parts: Sequence[np.ndarray]) -> None:
+        self.begins, self.parts = np.asarray(begins), list(parts)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Returns features float32 (S, D) of rows (S,) of one drive and camera."""
+        part = int(np.searchsorted(self.begins, rows[0], side="right")) - 1
+        return np.asarray(self.parts[part][rows - self.begins[part]])
+
+
+def compute_features(
+    table: DriveTable, frames: FrameCache, stored: np.ndarray, model: Steerer, root: Path | None = None
+) -> DriveFeatures:
+    """Returns the features of every frame of a table; those that are missing are computed first.
+
+    Args:
+        table: drives that were cut.
+        frames: the cache that holds their frames.
+        stored: row of each frame in it (N,).
+        model: the model with the frozen encoder, on the device where it is to run.
+        root: folder of the features; beside the frames if not given.
+    """
+    folder = root or frames_root().parent / "drive_features"
+    encoder = _fingerprint(model)
+    series = table.series()
+    files = []
+    for rows in series:
+        names = hashlib.sha256(f"{encoder} {frames.identity(table.file[rows])}".encode()).hexdigest()[:32]
+        files.append(folder / f"{names}.npy")
+    missing = [number for number, path in enumerate(files) if not path.exists()]
+    if missing:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / "lock"):
+                _compute([(files[n], stored[series[n]]) for n in missing], frames, model)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: features cannot be written ({error.strerror or error}); free disk space or set "
+                "SEQSIGHT_CACHE to a folder with room"
+            ) from error
+    parts = [np.load(path, mmap_mode="r") for path in files]
+    return DriveFeatures([int(rows[0]) for rows in series], parts)
+
+
+def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Steerer) -> None:
+    # another process may have computed some while this one waited for its turn
+    jobs = [(path, rows) for path, rows in jobs if not path.exists()]
+    was_training = model.training
+    model.eval()
+    with images_bar(bool(jobs)) as bar:
+        task = bar.add_task("encoding frames", total=sum(len(rows) for _, rows in jobs))
+        for path, rows in jobs:
+            starts = np.zeros(len(rows), bool)
+            starts[0] = True
+            features = model.features(frames.read(rows), starts, advance=lambda n: bar.advance(task, n))
+            data = io.BytesIO()
+            np.save(data, features.numpy().astype(np.float32))
+            write_whole(path, data.getvalue())
+    model.train(was_training)
+
+
+def _fingerprint(model: Steerer) -> str:
+    """Returns a hash of all that features depend on: weights, geometry, colours, and the kind of device."""
+    digest = hashlib.sha256(f"{model.preprocessing} {model.device.type}".encode())
+    for name, tensor in sorted(model.encoder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()

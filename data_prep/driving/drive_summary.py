@@ -1,0 +1,109 @@
+"""What is in driving data, to print: frames, drives, rate, gaps and the statistics of angles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.captions.records import run_command
+from data_prep.driving.cutting import cut_drives, frame_period
+from data_prep.driving.drive_checks import absent_files, problems
+from data_prep.driving.drive_table import DriveTable, write_drive_csv
+from modules.errors import InputError
+
+_SHOWN = 20  # drives that get a line of their own
+
+
+def describe(table: DriveTable) -> Table:
+    """Returns a line for each drive and camera: frames, duration, rate, gaps, angles, speed.
+
+    A gap is a place where a drive was cut.
+
+    Args:
+        table: a table that was cut.
+    """
+    result = Table(
+        title=f"{escape(str(table.root))}: angles in rad, left positive",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    result.add_column("drive", overflow="fold")
+    result.add_column("camera")
+    for column in ("frames", "s", "Hz", "gaps", "mean", "std", "min", "max", "m/s"):
+        result.add_column(column, justify="right", no_wrap=True)
+    series = table.series(recordings=True)
+    names = table.recordings()
+    for rows in series[:_SHOWN]:
+        result.add_row(escape(str(names[rows[0]])), escape(str(table.camera[rows[0]])), *_cells(table, rows))
+    if len(series) > _SHOWN:
+        result.add_row(f"... {len(series) - _SHOWN} more", "")
+    if len(series) > 1:
+        result.add_section()
+        result.add_row(f"{len(np.unique(names))} drives", "", *_cells(table, np.arange(len(table))))
+    return result
+
+
+def _cells(table: DriveTable, rows: np.ndarray) -> list[str]:
+    stretches = table.select(rows).series()
+    times = [table.time_s[rows[stretch]] for stretch in stretches]
+    seconds = sum(float(time[-1] - time[0]) for time in times)
+    periods = [frame_period(time) for time in times]
+    weights = np.array([len(time) for time, period in zip(times, periods, strict=True) if period > 0])
+    rates = np.array([1 / period for period in periods if period > 0])
+    rate = f"{np.average(rates, weights=weights):.1f}" if len(rates) else "-"
+    gaps = len(stretches) - len(table.select(rows).series(recordings=True))
+    angle = table.angle_rad[rows]
+    known = angle[~np.isnan(angle)]
+    if len(known):
+        angles = [f"{value:+.3f}" for value in (known.mean(), known.std(), known.min(), known.max())]
+        angles[1] = angles[1].lstrip("+")
+    else:
+        angles = ["-"] * 4
+    speed = table.speed_mps[rows]
+    speeds = "-" if np.isnan(speed).all() else f"{np.nanmean(speed):.1f}"
+    return [f"{len(rows):,}", f"{seconds:.0f}", rate, str(gaps), *angles, speeds]
+
+
+def prepared(table: DriveTable) -> tuple[DriveTable, list[str]]:
+    """Returns the table cut at gaps and absent images, and what is wrong with the data.
+
+    Where all images are absent the labels alone are cut, so that they can be looked at.
+    """
+    if not len(table):
+        raise InputError(f"{table.root}: holds no frames")
+    absent = absent_files(table)
+    return cut_drives(table, None if absent.all() else absent), problems(table, absent)
+
+
+def run_reader(read: Callable[[Path], DriveTable], argv: Sequence[str] | None) -> int:
+    """Returns the exit status of `python -m data_prep.driving.NAME DIR [--output drive.csv]`.
+
+    Prints what `read` made of DIR; a wrong DIR is one line on stderr and status 2.
+    """
+
+    def prepare(dir: Path, output: Path | None = None) -> None:
+        """Read driving data and print what is in them.
+
+        Args:
+            dir: folder of the data, or the file itself.
+            output: also write the table to this file (drive.csv).
+        """
+        if not dir.exists():
+            raise InputError(f"{dir}: no such file or folder")
+        table, warnings = prepared(read(dir))
+        Console().print(describe(table))
+        for line in warnings:
+            print(f"warning: {line}", file=sys.stderr)
+        if output is not None:
+            write_drive_csv(table, output)
+            print(f"wrote {len(table):,} frames to {output}")
+
+    return run_command(prepare, argv)

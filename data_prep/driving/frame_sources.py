@@ -1,0 +1,87 @@
+"""Frames decoded from wherever they are: image files, videos, HDF5 files, bags."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from data_prep.driving.drive_table import split_reference
+from data_prep.images import UnreadableImage, read_image
+
+Result = TypeVar("Result")
+
+_HDF5 = (".h5", ".hdf5")
+
+
+def container_of(file: str) -> str:
+    """Returns the file to look at on disk: the container of a frame inside one, else the file itself."""
+    reference = split_reference(file)
+    return file if reference is None else reference[0]
+
+
+def decode_frames(
+    root: Path, files: Sequence[str], prepare: Callable[[np.ndarray], Result], ahead: int = 64
+) -> Iterator[tuple[int, Result | str]]:
+    """Yields the place of each file in the list, and what `prepare` makes of its image or why it has none.
+
+    Image files come in their order, decoded in threads; then frames of containers, each container gone
+    through once from beginning to end.
+
+    Args:
+        root: folder that the files are relative to.
+        files: image files, and frames in containers as `CONTAINER#NUMBER`.
+        prepare: what to do with (Hh, Ww, 3) RGB bytes.
+        ahead: images to hold ready at most.
+    """
+    images: list[int] = []
+    containers: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for place, file in enumerate(files):
+        reference = split_reference(file)
+        if reference is None:
+            images.append(place)
+        else:
+            container, topic, number = reference
+            containers.setdefault((container, topic), []).append((number, place))
+
+    def decode(place: int) -> Result | str:
+        try:
+            return prepare(read_image(root / files[place]))
+        except UnreadableImage as error:
+            return error.reason
+
+    pending: deque[tuple[int, Future[Result | str]]] = deque()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
+        try:
+            for place in images:
+                pending.append((place, pool.submit(decode, place)))
+                if len(pending) > ahead:
+                    first, done = pending.popleft()
+                    yield first, done.result()
+            while pending:
+                first, done = pending.popleft()
+                yield first, done.result()
+        finally:
+            # an interrupted run need not wait for what nobody will use
+            pool.shutdown(wait=False, cancel_futures=True)
+    for (container, topic), wanted in containers.items():
+        wanted.sort()
+        found = _container_frames(root / container, topic, [number for number, _ in wanted])
+        for (_, place), image in zip(wanted, found, strict=True):
+            yield place, image if isinstance(image, str) else prepare(image)
+
+
+def _container_frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
+    # imported when asked for: these need packages that not everyone has
+    if not path.exists():
+        return iter(["is absent"] * len(numbers))
+    name = "ros_bag" if topic else "comma" if path.suffix.lower() in _HDF5 else "video"
+    reader = import_module(f"data_prep.driving.{name}")
+    found: Iterator[np.ndarray | str] = reader.frames(path, *([topic] if topic else []), numbers)
+    return found

@@ -1,0 +1,240 @@
+"""Drawn roads: drives made in seconds, for `fit` without data, tests and demonstrations.
+
+A camera on a car that a human-like driver steers along roads with curves, hills, lane marks, worn surfaces,
+woods, houses and traffic, in sun, cloud, fog, rain and at dusk. Every drive has a road of its own; validation
+and test drives are on roads never seen in training.
+
+    DIR/frames/train_000/train_000_00000.jpg ...   160 x 80, at 20 Hz
+    DIR/drive.csv                                  angle of the steering wheel, torque, speed of each frame
+    DIR/road.json                                  the settings and a hash of the generator; written last
+
+Of 80 drives 64 are called train_000 ..., 8 val_000 ... and 8 test_000 .... Many short drives teach more
+than a few long ones of as many frames: a model has to learn not to mind how a road looks.
+
+`python -m data_prep.driving.road DIR [--drives N] [--seconds S] [--seed K] [--sheet sheet.png]`
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import track
+
+from data_prep.driving.drive_table import TABLE, DriveTable, join_tables, read_drive_csv, write_drive_csv
+from data_prep.driving.road_drives import FRAMES, draw_drive
+from data_prep.driving.road_scene import LONGEST_S, ROADS_PER_SEED, road_seed
+from data_prep.driving.road_vehicle import RATE_HZ
+from data_prep.images import read_image
+from data_prep.whole_files import write_whole
+from modules.errors import InputError
+
+DRIVES, SECONDS, SEED = 80, 6.0, 0
+MARKER = "road.json"
+_FEWEST = 3  # one drive for each split
+_PAUSE_S = 10.0  # between two drives: times of different drives never meet
+
+
+def recognises(root: Path) -> bool:
+    """Whether the folder holds drawn drives."""
+    return (root / MARKER).is_file()
+
+
+def read(root: Path) -> DriveTable:
+    """Returns the table of the drawn drives in a folder, which are drawn first where there are none.
+
+    What a former version of the generator drew, or what is incomplete, is drawn anew with its own settings.
+    """
+    settings = _recorded(root)
+    defaults = {"drives": DRIVES, "seconds": SECONDS, "seed": SEED}
+    generate(root, **{name: settings.get(name, default) for name, default in defaults.items()})
+    return read_drive_csv(root / TABLE)
+
+
+def generate(
+    root: Path,
+    drives: int = DRIVES,
+    seconds: float = SECONDS,
+    seed: int = SEED,
+    workers: int | None = None,
+) -> None:
+    """Draws the drives into a folder, unless they are there already; equal settings give equal files.
+
+    The set is made in a folder beside `root` and moved in when it is complete, under a lock: a killed run
+    leaves nothing that is later trusted, and of two processes at once one draws and the other waits. A set of
+    other settings is replaced; a folder that holds anything else is an InputError.
+
+    Args:
+        root: folder of the data set.
+        drives: how many, all splits together; a tenth of them validates, a tenth tests.
+        seconds: of each drive, at most 150.
+        seed: from 0 to 999; the roads of two seeds have nothing in common.
+        workers: processes that draw; None for one a core, at most 4.
+    """
+    if not _FEWEST <= drives <= ROADS_PER_SEED:
+        raise InputError(f"{drives} drives cannot be drawn; choose from {_FEWEST} to {ROADS_PER_SEED:,}")
+    if not 1 <= seconds <= LONGEST_S:
+        raise InputError(f"drives of {seconds:g} s cannot be drawn; choose from 1 to {LONGEST_S:g}")
+    road_seed("train", 0, seed)  # raises where the seed is out of range
+    settings = {"drives": drives, "seconds": float(seconds), "seed": seed, "generator": _generator()}
+    if _is_complete(root, settings):
+        return
+    root = root.absolute()
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.parent / f".{root.name}.lock"):
+            if _is_complete(root, settings):
+                return
+            if root.exists() and not recognises(root) and (not root.is_dir() or any(root.iterdir())):
+                raise InputError(
+                    f"{root}: holds something else than drawn drives; give a new or an empty folder"
+                )
+            for remains in root.parent.glob(f".{root.name}.*.partial"):
+                shutil.rmtree(remains)  # of a killed run: nobody else is here while we hold the lock
+            partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".partial"))
+            try:
+                _make(partial, settings, workers or min(os.cpu_count() or 1, 4))
+                _move_in(partial, root)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"{root}: cannot be written ({error.strerror or error}); give another folder"
+        ) from None
+
+
+def names_and_seeds(drives: int, seed: int) -> list[tuple[str, int]]:
+    """Returns name and road of every drive of a set: first those that train, then val, then test."""
+    held_out = max(1, drives // 10)
+    counts = {"train": drives - 2 * held_out, "val": held_out, "test": held_out}
+    return [
+        (f"{split}_{number:03d}", road_seed(split, number, seed))
+        for split, count in counts.items()
+        for number in range(count)
+    ]
+
+
+def _generator() -> str:
+    """A hash of the code that draws: when it changes, sets that it drew before are drawn anew."""
+    sources = sorted(Path(__file__).parent.glob("road*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+def _recorded(root: Path) -> dict[str, Any]:
+    """The settings a set was drawn with; empty where there is none or where they cannot be read."""
+    try:
+        settings = json.loads((root / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
+    if _recorded(root) != settings or not (root / TABLE).is_file():
+        return False
+    frames = round(settings["seconds"] * RATE_HZ) * settings["drives"]
+    return sum(1 for _ in (root / FRAMES).glob("*/*.jpg")) == frames
+
+
+def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
+    """Writes frames, table and settings into an empty folder."""
+    drives, seconds = settings["drives"], settings["seconds"]
+    jobs = [
+        (folder, name, seed, seconds, number * (seconds + _PAUSE_S))
+        for number, (name, seed) in enumerate(names_and_seeds(drives, settings["seed"]))
+    ]
+    bar = {"description": "drawing drives", "total": drives, "transient": True}
+    console = Console(stderr=True)
+    if workers == 1:
+        tables = list(track(map(draw_drive, jobs), console=console, **bar))
+    else:
+        # spawned, not forked: the caller may have threads
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers, drives), mp_context=context) as pool:
+            tables = list(track(pool.map(draw_drive, jobs), console=console, **bar))
+    write_drive_csv(join_tables(tables), folder / TABLE)
+    (folder / MARKER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    folder.chmod((folder / FRAMES).stat().st_mode)  # mkdtemp's is private
+
+
+def _move_in(partial: Path, root: Path) -> None:
+    """Puts a complete set in place of a former one, its marker last; anything else in the folder stays."""
+    if not recognises(root):
+        if root.exists():
+            root.rmdir()
+        partial.rename(root)
+        return
+    # from here to the last line the folder is known as ours, and as incomplete
+    write_whole(root / MARKER, b"{}\n")
+    if (root / FRAMES).is_dir():
+        shutil.rmtree(root / FRAMES)
+    for name in (FRAMES, TABLE, MARKER):
+        (partial / name).replace(root / name)
+
+
+def write_sheet(table: DriveTable, path: Path, columns: int = 5, rows: int = 8) -> None:
+    """Writes frames from all over the drives, with their angles, as one PNG."""
+    tiles = []
+    for row in np.linspace(0, len(table) - 1, columns * rows).astype(int):
+        picture = np.ascontiguousarray(read_image(table.root / str(table.file[row])))
+        picture = cv2.resize(picture, None, fx=2, fy=2)
+        text = f"{table.drive[row]} {table.angle_rad[row]:+.2f}"
+        for colour, shift in (((0, 0, 0), 1), ((255, 255, 255), 0)):
+            at = (6 + shift, 14 + shift)
+            cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+        tiles.append(picture)
+    sheet = np.vstack([np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)])
+    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    try:
+        write_whole(path, data.tobytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of `python -m data_prep.driving.road DIR [options]`."""
+    # not on top: they take seconds to import, which every process that draws would wait for
+    from data_prep.captions.records import run_command
+    from data_prep.driving.drive_summary import describe
+
+    def prepare(
+        dir: Path,
+        drives: int = DRIVES,
+        seconds: float = SECONDS,
+        seed: int = SEED,
+        workers: int | None = None,
+        sheet: Path | None = None,
+    ) -> None:
+        """Draw drives on drawn roads, unless they are there already, and print what is in them.
+
+        Args:
+            dir: folder of the data set; a set of other settings in it is replaced.
+            drives: how many, all splits together; a tenth of them validates, a tenth tests.
+            seconds: of each drive, at 20 frames a second; at most 150.
+            seed: from 0 to 999; the roads of two seeds have nothing in common.
+            workers: processes that draw; by default one a core, at most 4.
+            sheet: also write a contact sheet of frames to this PNG.
+        """
+        generate(dir, drives, seconds, seed, workers)
+        table = read_drive_csv(dir / TABLE)
+        Console().print(describe(table))
+        if sheet is not None:
+            write_sheet(table, sheet)
+            print(f"wrote {sheet}")
+
+    return run_command(prepare, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Udacity's `interpolated.csv`: three cameras, with angle, torque and speed interpolated at every frame.
+
+    DIR/interpolated.csv        index,timestamp,width,height,frame_id,filename,angle,torque,speed,lat,long,alt
+    DIR/center/1479425215873184606.jpg, DIR/left/..., DIR/right/...
+
+or several such folders in DIR, each a drive of its own. Timestamps are nanoseconds, angles radians of the
+steering wheel, left positive; speeds metres a second. A side camera's rows carry the angle that was driven,
+not one corrected for where the camera stands.
+
+`python -m data_prep.driving.udacity DIR [--output drive.csv]`
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.driving.drive_summary import run_reader
+from data_prep.driving.drive_table import DriveTable, join_tables
+from data_prep.driving.label_files import nanoseconds, nested, read_labels
+from modules.errors import InputError
+
+LABELS = "interpolated.csv"
+
+
+def recognises(root: Path) -> bool:
+    """Returns whether the folder, or one in it, has an interpolated.csv."""
+    return bool(nested(root, LABELS))
+
+
+def read(root: Path) -> DriveTable:
+    """Returns the frames of all cameras; a drive is called as the folder of its interpolated.csv."""
+    sources = nested(root, LABELS)
+    if not sources:
+        raise InputError(f"{root}: no {LABELS} in this folder, nor in one below it")
+    return join_tables([_read_drive(path, root) for path in sources])
+
+
+def _read_drive(path: Path, root: Path) -> DriveTable:
+    labels = read_labels(path)
+    file, angle = labels.need("image", "filename"), labels.need("angle", "angle")
+    stamp = labels.need("time", "timestamp")
+    files = [name.replace("\\", "/") for name in labels.texts(file)]
+    empty = next((row for row, name in enumerate(files) if not name), None)
+    if empty is not None:
+        raise InputError(f"{labels.where(empty)}: the row has no filename")
+    below = path.parent.relative_to(root).as_posix()
+    camera = labels.find("frame_id")
+    return DriveTable.build(
+        root,
+        file=files if below == "." else [f"{below}/{name}" for name in files],
+        time_s=nanoseconds(labels, stamp) / 1e9,
+        angle_rad=labels.numbers(angle),
+        torque=labels.numbers("torque") if labels.find("torque") else np.nan,
+        speed_mps=labels.numbers("speed") if labels.find("speed") else np.nan,
+        camera=[name.removesuffix("_camera") for name in labels.texts(camera)] if camera else "center",
+        drive=path.parent.name or path.parent.absolute().name,
+        source=path,
+        line=labels.lines,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of `python -m data_prep.driving.udacity DIR [--output drive.csv]`."""
+    return run_reader(read, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

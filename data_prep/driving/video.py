@@ -1,0 +1,179 @@
+"""A video and a csv of times and angles.
+
+    DIR/monday.mp4      any container that FFmpeg reads
+    DIR/monday.csv      time_s,angle_rad[,torque,speed_mps]; or frame,angle_rad: its number, from 0
+
+or several such pairs in DIR, each a drive of its own. The time column may be called time_s, time, t, seconds
+or timestamp, and is in seconds from the beginning of the video. The angle column may be called angle_rad,
+angle, steering_angle or steering: radians of the steering wheel, left positive; or angle_deg: the same in
+degrees. A frame gets the nearest label that is not later than it, unless that is older than three steps of
+the table: then its angle is unknown.
+
+`python -m data_prep.driving.video DIR [--output drive.csv]`
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.driving.cutting import LONGEST_STEP, frame_period
+from data_prep.driving.drive_summary import run_reader
+from data_prep.driving.drive_table import DriveTable, join_tables
+from data_prep.driving.label_files import LabelFile, read_labels
+from data_prep.progress import images_bar
+from modules.errors import InputError
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+_TIMES = ("time_s", "time", "t", "seconds", "timestamp")
+_ANGLES = ("angle_rad", "angle", "steering_angle", "steering")
+_DEGREES = ("angle_deg", "steering_angle_deg", "steering_deg")
+# times are rounded: a label that is later by less counts as of the same moment
+_SAME_MOMENT_S = 1e-3
+# a first label later than this belongs to no video that begins with it
+_LATEST_START_S = 1e6
+
+
+def recognises(root: Path) -> bool:
+    """Returns whether the folder has a video with a csv of the same name, or is such a video."""
+    return bool(_pairs(root))
+
+
+def _pairs(root: Path) -> list[tuple[Path, Path]]:
+    candidates = [root] if root.is_file() else sorted(root.glob("*"))
+    videos = [path for path in candidates if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [(path, path.with_suffix(".csv")) for path in videos if path.with_suffix(".csv").is_file()]
+
+
+def read(root: Path) -> DriveTable:
+    """Returns the frames of every video that has a csv of the same name; a drive is called as its file."""
+    pairs = _pairs(root)
+    if not pairs:
+        raise InputError(f"{root}: no video with a csv of the same name ({', '.join(SUFFIXES)})")
+    folder = root.parent if root.is_file() else root
+    return join_tables([_read_drive(video, labels, folder) for video, labels in pairs])
+
+
+def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
+    labels = read_labels(path)
+    degrees = labels.find(*_DEGREES)
+    angle = labels.numbers(degrees or labels.need("angle", *_ANGLES, *_DEGREES))
+    columns = {"angle_rad": np.radians(angle) if degrees else angle}
+    for name, called in (("torque", ("torque",)), ("speed_mps", ("speed_mps", "speed"))):
+        found = labels.find(*called)
+        if found:
+            columns[name] = labels.numbers(found)
+    times = frame_times(video)
+    label_times, notes = _label_times(labels, times)
+    order = np.argsort(label_times, kind="stable")
+    label_times = label_times[order]
+    place = np.searchsorted(label_times, times + _SAME_MOMENT_S, side="right") - 1
+    oldest = LONGEST_STEP * frame_period(label_times) if len(label_times) > 1 else np.inf
+    unknown = (place < 0) | (times - label_times[place] > oldest)
+    taken = {name: np.where(unknown, np.nan, values[order][place]) for name, values in columns.items()}
+    return DriveTable.build(
+        root,
+        file=[f"{video.relative_to(root).as_posix()}#{number}" for number in range(len(times))],
+        time_s=times,
+        **taken,
+        drive=video.stem,
+        source=video,
+        line=np.arange(len(times)),
+        notes=notes,
+    )
+
+
+def _label_times(labels: LabelFile, frame_times: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Returns the time of each label from the beginning of the video, and what is to be said of it."""
+    notes: list[str] = []
+    frame = labels.find("frame")
+    if frame is not None and labels.find(*_TIMES) is None:
+        numbers = labels.numbers(frame)
+        outside = ~((numbers >= 0) & (numbers < len(frame_times)) & (numbers % 1 == 0))
+        if outside.any():
+            row = int(outside.argmax())
+            raise InputError(
+                f"{labels.where(row)}: frame {numbers[row]:g} is none of the video's {len(frame_times)}"
+            )
+        return frame_times[numbers.astype(np.int64)], notes
+    times = labels.numbers(labels.need("time", *_TIMES, "frame"))
+    if np.isnan(times).any():
+        raise InputError(f"{labels.where(int(np.isnan(times).argmax()))}: the label has no time")
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        notes.append(f"{labels.where(int(back[0]) + 1)}: time runs backwards; the labels were sorted")
+    if times.min() > _LATEST_START_S:
+        notes.append(
+            f"{labels.where(int(times.argmin()))}: times begin at {times.min():.0f} s; taken as the time of "
+            "the video's first frame"
+        )
+        times = times - times.min()
+    if times.min() > frame_times[-1]:
+        raise InputError(
+            f"{labels.where(int(times.argmin()))}: the first label is at {times.min():.1f} s, after the end "
+            f"of the video at {frame_times[-1]:.1f} s"
+        )
+    return times, notes
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise InputError(f"{path}: is no video that can be read")
+    return capture
+
+
+def frame_times(path: Path) -> np.ndarray:
+    """Returns the time of each frame from the first (N,), as the video has it.
+
+    The whole video is gone through: containers announce a number of frames and a constant rate, and often
+    neither holds.
+    """
+    capture = _open(path)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    times = []
+    with images_bar(announced > 500) as bar:
+        task = bar.add_task(f"reading {path.name}", total=max(announced, 0) or None)
+        while capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            bar.advance(task)
+    capture.release()
+    if not times:
+        raise InputError(f"{path}: holds no frame that can be read")
+    found = np.array(times)
+    # some containers tell no times: FFmpeg then gives zeros
+    if len(found) > 1 and not (np.diff(found) > 0).all():
+        if not 0 < rate < 1000:
+            raise InputError(f"{path}: has neither times of frames nor their rate; convert it to mp4")
+        found = np.arange(len(found)) / rate
+    return found - found[0]
+
+
+def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
+    """Yields the frames of these ascending numbers as (Hh, Ww, 3) RGB bytes, or why one cannot be read."""
+    capture = _open(path)
+    at = 0  # the frame that comes next; seeking is not exact in most containers, going forward is
+    try:
+        for number in numbers:
+            while at < number and capture.grab():
+                at += 1
+            done, image = capture.read() if at == number else (False, None)
+            if not done or image is None:
+                yield f"frame {number} cannot be read"
+                continue
+            at += 1
+            yield np.ascontiguousarray(image[:, :, ::-1])
+    finally:
+        capture.release()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of `python -m data_prep.driving.video DIR [--output drive.csv]`."""
+    return run_reader(read, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A backbone trained on ImageNet as the eyes of a steering model: Chauffeur's idea with today's networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from modules.encoders.image import ImageEncoder
+from modules.encoders.inference import fold_batch_norms
+from modules.encoders.single_frame import SingleFrameEncoder
+from modules.errors import InputError
+
+# activations of a backbone may be hundreds long and would saturate the gates of an RNN
+FEATURE_LENGTH = 2.0
+
+
+class PretrainedEncoder(SingleFrameEncoder):
+    """A feature map of a backbone, averaged to a grid of `pool` rows and columns, as one vector a frame.
+
+    The grid keeps where things are in the frame, which decides the angle; each vector is scaled to the same
+    length. Frames need not be square. What the weights expect of the pixels (their mean and standard
+    deviation) happens inside. Without gradients, and always for a frozen backbone, a copy with folded batch
+    norms computes the same in less time.
+
+    Args:
+        height: Pixel rows of a frame.
+        width: Pixel columns of a frame.
+        name: Backbone with a convolutional feature map: efficientnet_lite0, any timm name, or
+            torchvision/NAME.
+        stage: Whose map: last, the number of a timm stage, or a torchvision node.
+        weights: imagenet, none, or the path of a state dict.
+        finetune_from: First block that is trained; by default the backbone stays frozen.
+        pool: Rows and columns of the grid.
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        name: str = "efficientnet_lite0",
+        stage: int | str = "last",
+        weights: str = "imagenet",
+        finetune_from: int | str | None = None,
+        pool: Sequence[int] = (3, 8),
+    ) -> None:
+        super().__init__()
+        self.image = ImageEncoder(name, stage, None, weights, finetune_from)
+        self.pool = (pool[0], pool[1])
+        self._folded: tuple[tuple, nn.Module] | None = None
+        probe = torch.zeros(1, 3, height, width)
+        with torch.no_grad():
+            features = self._feature_map(self.image.trunk, probe)
+        if features.dim() != 4 or features.shape[1] != self.image.annotation_size:
+            raise InputError(f"{name!r} has no convolutional feature map; name another as model.encoder.name")
+        self.feature_size = features.shape[1] * self.pool[0] * self.pool[1]
+
+    @property
+    def is_frozen(self) -> bool:
+        """True if no parameter is fine-tuned."""
+        return self.image.is_frozen
+
+    def encode(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
+        pixels = (frames - self.image.mean) / self.image.std
+        if self.is_frozen or not torch.is_grad_enabled():
+            with torch.no_grad():
+                trunk = self._folded_trunk(pixels[:1])
+                features = self._feature_map(trunk, pixels.to(memory_format=torch.channels_last))
+        else:
+            features = self._feature_map(self.image.trunk, pixels)
+        grid = F.adaptive_avg_pool2d(features, self.pool).flatten(1)  # (N, C h w) -> (N, C rows columns)
+        return FEATURE_LENGTH * F.normalize(grid)
+
+    def _feature_map(self, trunk: nn.Module, pixels: Float[Tensor, "N 3 H W"]) -> Tensor:
+        """Returns the chosen stage's map (N, C, h, w) as the backbone gives it."""
+        if isinstance(trunk, fx.GraphModule):  # torchvision
+            return trunk(pixels)["annotations"]
+        stage = self.image.read.stage
+        if isinstance(stage, int):
+            stages = trunk.forward_intermediates(  # type: ignore[operator]
+                pixels, indices=[stage], stop_early=True, intermediates_only=True
+            )
+            return stages[0]
+        return trunk.forward_features(pixels)  # type: ignore[operator]
+
+    def _folded_trunk(self, probe: Tensor) -> nn.Module:
+        """Returns the backbone in eval mode with folded batch norms, made anew when a weight has changed."""
+        # a weight that changes in place gets a new version, one that is replaced or moved a new address
+        weights = [*self.image.trunk.parameters(), *self.image.trunk.buffers()]
+        version = tuple((weight.data_ptr(), weight._version, weight.device) for weight in weights)
+        if self._folded is None or self._folded[0] != version:
+            with torch.inference_mode(False):  # folding reads tensors' versions, which that mode lacks
+                folded = fold_batch_norms(self.image.trunk, self._feature_map, probe.clone())
+            self._folded = version, folded.to(memory_format=torch.channels_last)
+        return self._folded[1]

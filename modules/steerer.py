@@ -1,0 +1,357 @@
+"""The steering system as a LightningModule: encoder, decoder, carried state, free-running evaluation.
+
+It knows tensors, not files: batches come from a DataModule, and a checkpoint holds everything that steering
+by another camera frame needs (weights, preprocessing, mean and standard deviation of the targets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from modules.checkpoints import read_checkpoint
+from modules.clip_batch import ClipBatch
+from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
+from modules.encoders.motion import ImageShifts
+from modules.encoders.steering import SteeringEncoderOptions, build_encoder
+from modules.errors import InputError
+from modules.frames import FramePreprocessing
+from modules.free_running import DrivesPredicted, FrameArray, pieces, stretches
+from modules.recurrent import State, detach_state
+from modules.steering_training import SteeringTrainingOptions, squared_error_sums
+from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
+
+Advance = Callable[[int], object] | None
+OUTPUTS = ("angle_rad", "torque", "speed_mps")
+SHIFT_SCALE = 250.0  # a curve moves the picture by about a hundredth of its width a frame: a few units, then
+
+
+class Steerer(pl.LightningModule):
+    """A CNN reads camera frames, an RNN turns what it read into steering-wheel angles.
+
+    Args:
+        frames: What the model sees of a camera frame.
+        encoder: The CNN.
+        decoder: The RNN.
+        training: Loss, learning rates and their schedule.
+    """
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        frames: FramePreprocessing = FramePreprocessing(),  # noqa: B008
+        encoder: SteeringEncoderOptions = SteeringEncoderOptions(),  # noqa: B008
+        decoder: SteeringDecoderOptions = SteeringDecoderOptions(),  # noqa: B008
+        training: SteeringTrainingOptions = SteeringTrainingOptions(),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        self.preprocessing, self.training_options = frames, training
+        self.encoder_options, self.decoder_options = encoder, decoder
+        # a checkpoint keeps plain dictionaries, so that it loads with weights_only
+        self.save_hyperparameters(
+            {
+                "frames": asdict(frames),
+                "encoder": asdict(encoder),
+                "decoder": asdict(decoder),
+                "training": asdict(training),
+            }
+        )
+        with torch.random.fork_rng():  # the same weights whatever was drawn before
+            torch.manual_seed(training.seed)
+            self.encoder = build_encoder(encoder, frames)
+            width = self.encoder.feature_size + len(encoder.motion)
+            self.decoder = DECODERS[decoder.kind](width, decoder)
+        self.motion = ImageShifts(encoder.motion) if encoder.motion else None
+        if training.pretrain_epochs:
+            self.encoder.requires_grad_(False)
+        self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
+        self.register_buffer("target_std", torch.ones(len(OUTPUTS)))
+        # the state after the training batch before, free-running and fed the truth; after the evaluated one
+        self.carried: tuple[State, State] | None = None
+        self.carried_evaluation: State | None = None
+        self.parts: list[DrivesPredicted] = []
+        self.evaluation: DrivesPredicted | None = None
+
+    # ---- construction and checkpoints
+
+    @property
+    def left_context(self) -> int:
+        """Frames before the first one of a stretch that have to be seen."""
+        return max(self.encoder.left_context, 1 if self.motion is not None else 0)
+
+    @property
+    def feature_context(self) -> int:
+        """Frames whose features should come before a stretch that starts afresh amid a drive."""
+        return self.decoder_options.window - 1 if self.decoder_options.kind == "window" else 0
+
+    @property
+    def encoder_is_frozen(self) -> bool:
+        """True if no parameter of the encoder is trained: its features may be computed once."""
+        return not any(parameter.requires_grad for parameter in self.encoder.parameters())
+
+    def use_target_statistics(self, mean: Float[Tensor, " 3"], std: Float[Tensor, " 3"]) -> None:
+        """Standardises targets by mean and standard deviation of the training data, NaN where it has none."""
+        self.target_mean.copy_(mean.nan_to_num(0.0))
+        self.target_std.copy_(torch.where(std > 1e-6, std, 1.0))
+        if isinstance(self.decoder, AutoregressiveDecoder):
+            self.decoder.is_known.copy_(mean.isfinite()[: self.decoder_options.outputs])
+
+    def single_frame_model(self) -> Steerer:
+        """Returns the model of the first stage: this encoder, trained to steer from one frame at a time."""
+        decoder = SteeringDecoderOptions(kind="frame", dropout=0.5)
+        rate = self.training_options.pretrain_learning_rate
+        training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
+        encoder = replace(self.encoder_options, motion=())
+        return Steerer(self.preprocessing, encoder, decoder, training)
+
+    def adopt_encoder(self, trained: Steerer) -> None:
+        """Takes over the encoder's weights of a model of the first stage; its head is left behind."""
+        self.encoder.load_state_dict(trained.encoder.state_dict())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["task"] = "steer"
+
+    @classmethod
+    def load(cls, path: Path | str) -> Steerer:
+        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
+
+        Raises:
+            InputError: the file is absent, no checkpoint, damaged, or of another task.
+        """
+        checkpoint = read_checkpoint(path, "steer")
+        try:
+            options = checkpoint["hyper_parameters"]
+            model = cls(
+                FramePreprocessing(**options["frames"]),
+                # the weights are in the checkpoint: neither package nor download is needed
+                SteeringEncoderOptions(**{**options["encoder"], "weights": "none"}),
+                SteeringDecoderOptions(**options["decoder"]),
+                SteeringTrainingOptions(**options["training"]),
+            )
+            model.load_state_dict(checkpoint["state_dict"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
+        return model.eval()
+
+    # ---- training
+
+    def train(self, mode: bool = True) -> Steerer:
+        """Switches training mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.encoder_is_frozen:
+            self.encoder.eval()
+        return self
+
+    def encode(self, frames: Tensor) -> Float[Tensor, "B T D"]:
+        """Returns features of RGB bytes (B, S, 3, H, W), or the given ones (B, S, D) in this precision."""
+        if frames.dtype != torch.uint8:
+            return frames.float()
+        seen = frames[:, self.left_context - self.encoder.left_context :]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_is_frozen):
+            features = self.encoder(self.preprocessing.recolour(seen))
+        if self.motion is None:
+            return features
+        shifts = self.motion(frames[:, self.left_context - 1 :])  # (B, T, K)
+        return torch.cat([features, SHIFT_SCALE * shifts], dim=-1)
+
+    def start(self, resets: Bool[Tensor, " B"], carried: State | None) -> State:
+        """Returns the state before a batch: the initial one where a stretch begins, else the carried one."""
+        initial = self.decoder.init_state(len(resets))
+        if carried is None or any(len(tensor) != len(resets) for tensor in carried):
+            return initial
+        begins = [resets.view(-1, *[1] * (tensor.dim() - 1)) for tensor in initial]
+        return tuple(
+            torch.where(begin, fresh, old) for begin, fresh, old in zip(begins, initial, carried, strict=True)
+        )
+
+    def errors(self, batch: ClipBatch) -> list[tuple[Tensor, Tensor]]:
+        """Returns sums and counts (O,) of squared errors: free-running, and fed the truth if it can be.
+
+        The state goes on from the batch before. Where a batch brings more context than the encoder needs, its
+        stretches start afresh instead, and the context warms the decoder up.
+        """
+        features = self.encode(batch.frames)
+        steps, outputs = batch.targets.shape[1], self.decoder_options.outputs
+        targets = ((batch.targets - self.target_mean) / self.target_std)[..., :outputs]
+        warm_up = features.shape[1] - steps
+        free, forced = self.carried if self.carried is not None and not warm_up else (None, None)
+        predicted, free = self.decoder(features, self.start(batch.resets, free))
+        results = [squared_error_sums(predicted[:, warm_up:], targets, batch.valid)]
+        if isinstance(self.decoder, AutoregressiveDecoder):
+            before = targets.new_full((len(targets), warm_up, outputs), torch.nan)
+            given = torch.cat([before, targets], dim=1)
+            predicted, forced = self.decoder(features, self.start(batch.resets, forced), given)
+            results.append(squared_error_sums(predicted[:, warm_up:], targets, batch.valid))
+        self.carried = None if warm_up else (detach_state(free), detach_state(forced or ()))
+        return results
+
+    def on_train_epoch_start(self) -> None:
+        self.carried = None
+
+    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
+        # every step's dropout depends on its number alone, not on what ran before it in this process
+        seed = self.training_options.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed * 1009 + self.global_rank)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        (free, free_count), *forced = self.errors(batch)
+        weight = self.training_options.auxiliary_weight
+        # MSE(free-running angle) + 0.1 (MSE(free-running, all outputs) + MSE(fed the truth, all outputs))
+        terms = [(1.0, free[0], free_count[0])]
+        if len(free) > 1:
+            terms.append((weight, free.sum(), free_count.sum()))
+        terms += [(weight, errors.sum(), count.sum()) for errors, count in forced]
+        local = torch.stack([torch.stack([errors, count]) for _, errors, count in terms])  # (terms, 2)
+        everywhere = self.reduce_sum(local.detach())
+        counts = everywhere[:, 1].clamp(min=1)
+        weights = local.new_tensor([w for w, _, _ in terms])
+        self.log("train/loss", weights @ (everywhere[:, 0] / counts), prog_bar=True, batch_size=1)
+        # DDP averages gradients over processes, hence the factor
+        return weights @ (local[:, 0] / counts) * self.trainer.world_size
+
+    def reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over all processes."""
+        if self.trainer.world_size == 1:
+            return tensor
+        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
+
+    def configure_optimizers(self) -> Any:
+        options = self.training_options
+        encoder = [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
+        rate = options.encoder_learning_rate or options.learning_rate
+        parts = [(list(self.decoder.parameters()), options.learning_rate), (encoder, rate)]
+        groups = parameter_groups(parts, options.weight_decay)
+        # fused: one pass over the weights where the plain form makes a dozen
+        optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
+        shape = TrainingOptions(warmup_steps=options.warmup_steps, schedule=options.schedule)
+        factor = learning_rate_factor(shape, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by norm or by value."""
+        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            clip_gradients(parameters, gradient_clip_val, gradient_clip_algorithm)
+
+    # ---- free-running evaluation
+
+    def drive(self, frames: Tensor, state: State) -> tuple[Float[Tensor, "B T O"], State]:
+        """Returns outputs in their units, free-running, and the state after the last frame.
+
+        Args:
+            frames: RGB bytes (B, left_context + T, 3, H, W), or features (B, T, D).
+            state: After the frame before.
+        """
+        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
+        with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
+            outputs, state = self.decoder(self.encode(frames), state)
+        many = outputs.shape[-1]
+        return outputs * self.target_std[:many] + self.target_mean[:many], state
+
+    def features(
+        self, frames: FrameArray, starts: np.ndarray, chunk: int = 64, advance: Advance = None
+    ) -> Float[Tensor, "N D"]:
+        """Returns the features of all frames of drives, each frame encoded once: what a cache holds.
+
+        Args:
+            frames: RGB bytes (N, 3, H, W) in time order, as `preprocessing` gives them; a memory map too.
+            starts: True at the first frame of a drive and after each gap (N,).
+            chunk: Frames encoded at once.
+            advance: Called with the number of frames after each chunk.
+        """
+        results = []
+        for first, end in stretches(starts):
+            for piece in pieces(frames, first, end, self.left_context, chunk):
+                with torch.no_grad():
+                    results.append(self.encode(piece.unsqueeze(0).to(self.device))[0].cpu())
+                if advance:
+                    advance(len(results[-1]))
+        return torch.cat(results)
+
+    def predict(
+        self, frames: FrameArray, starts: np.ndarray, chunk: int = 64, advance: Advance = None
+    ) -> Float[np.ndarray, "N O"]:
+        """Returns angle_rad (torque, speed_mps) at every frame of whole drives, free-running.
+
+        The state starts afresh at each start and is carried from frame to frame; the first frame of a stretch
+        stands in for those before it. The result does not depend on `chunk`. The arguments are those of
+        `features`, whose result may stand in for the frames.
+        """
+        context = self.left_context if frames.ndim == 4 else 0
+        results = []
+        for first, end in stretches(starts):
+            state = self.decoder.init_state(1)
+            for piece in pieces(frames, first, end, context, chunk):
+                outputs, state = self.drive(piece.unsqueeze(0).to(self.device), state)
+                results.append(outputs[0].cpu().numpy())
+                if advance:
+                    advance(len(results[-1]))
+        return np.concatenate(results)
+
+    def _evaluate(self, batch: ClipBatch) -> Float[Tensor, "B T O"]:
+        """Predicts a batch that continues the one before and keeps what is no padding."""
+        with torch.no_grad():
+            warm_up = batch.frames.shape[1] - batch.targets.shape[1]
+            warm_up -= self.left_context if batch.frames.dtype == torch.uint8 else 0
+            state = self.start(batch.resets, None if warm_up else self.carried_evaluation)
+        outputs, self.carried_evaluation = self.drive(batch.frames, state)
+        outputs = outputs[:, warm_up:]
+        kept = (tensor[batch.valid].cpu().numpy() for tensor in (batch.rows, outputs, batch.targets))
+        self.parts.append(DrivesPredicted(*kept))
+        return outputs
+
+    def _begin(self) -> None:
+        self.carried_evaluation, self.parts = None, []
+
+    def _conclude(self, stage: str) -> None:
+        """Gathers all processes' frames, scores them once and logs under `stage/`."""
+        gathered = [self.parts]
+        if self.trainer.world_size > 1:
+            gathered = [[]] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self.parts)
+        self.evaluation = DrivesPredicted.merge([part for parts in gathered for part in parts])
+        self.parts = []
+        scores = self.evaluation.scores()
+        scores["loss"] = (scores["rmse_rad"] / float(self.target_std[0])) ** 2
+        for name, value in scores.items():
+            # every process computed the same value: there is nothing to reduce
+            shown = stage == "val" and name == "rmse_rad"
+            self.log(f"{stage}/{name}", value, prog_bar=shown, rank_zero_only=False, sync_dist=False)
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin()
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._conclude("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._begin()
+
+    def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._conclude("test")

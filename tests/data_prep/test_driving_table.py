@@ -1,0 +1,200 @@
+"""The table of drives: read and written without loss, cut where a drive is broken, faults said with row."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from driving_folders import draw, drive, drives, put
+
+from data_prep.driving import drive_table
+from data_prep.driving.cutting import cut_drives, frame_period
+from data_prep.driving.drive_checks import absent_files, problems
+from data_prep.driving.drive_table import DriveTable, read_drive_csv, split_reference, write_drive_csv
+from modules.errors import InputError
+
+
+def said(table: DriveTable) -> str:
+    lines = problems(table, absent_files(table))
+    assert all("\n" not in line for line in lines)
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------ drive.csv
+
+
+def test_drive_csv_comes_back_as_written(tmp_path: Path) -> None:
+    table = drive(tmp_path, 5, time_s=1479425441.182877835 + np.arange(5) / 20, speed_mps=7.25)
+    table.torque[2], table.angle_rad[3] = -0.5, np.nan
+    write_drive_csv(table, tmp_path / "drive.csv")
+    head, *rows = (tmp_path / "drive.csv").read_text().splitlines()
+    assert head == "frame,file,time_s,angle_rad,torque,speed_mps,camera,drive"
+    assert rows[3] == f"00003,images/00003.png,{float(table.time_s[3])!r},,,7.25,center,monday"
+    again = drive_table.read(tmp_path)
+    for name, column in table.columns().items():
+        if name not in ("source", "line"):
+            np.testing.assert_array_equal(getattr(again, name), column)
+    assert again.where(4) == f"{tmp_path / 'drive.csv'}:6"
+    assert not list(tmp_path.glob(".*")), "no unfinished file is left"
+
+
+def test_drive_csv_elsewhere_still_finds_the_images(tmp_path: Path) -> None:
+    table = drive(tmp_path / "data", 3, drawn=True)
+    write_drive_csv(table, tmp_path / "tables/a/drive.csv")
+    again = drive_table.read(tmp_path / "tables/a")
+    assert again.file[0] == "../../data/images/00000.png" and not absent_files(again).any()
+
+
+def test_columns_in_any_order_with_defaults(tmp_path: Path) -> None:
+    path = put(
+        tmp_path, "drive.csv", "\ufeffangle_rad;file;time_s;note\r\n0.5;a/b.jpg;1\r\n\r\n;c.mp4#7;2;\r\n"
+    )
+    with pytest.raises(InputError, match=r"drive\.csv:2: 3 cells under 4 columns"):
+        read_drive_csv(path)
+    put(tmp_path, "drive.csv", "\ufeffangle_rad;file;time_s;note\r\n0.5;a/b.jpg;1;x\r\n\r\n;c.mp4#7;2;\r\n")
+    table = read_drive_csv(path)
+    assert table.frame.tolist() == ["b", "7"] and table.camera.tolist() == ["center"] * 2
+    assert table.angle_rad[0] == 0.5 and np.isnan(table.angle_rad[1]) and table.line.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,time_s\na.jpg,1\n", r"csv:1: no column for the angle_rad .*columns are: file, time_s"),
+        ("file,time_s,angle_rad\na.jpg,1,left\n", r"csv:2: angle_rad is 'left', which is no number"),
+        ("file,time_s,angle_rad\na.jpg,1,inf\n", r"csv:2: angle_rad is infinite"),
+        ("file,time_s,angle_rad\na.jpg,,0\n", r"csv:2: the frame has no time_s"),
+        ("file,time_s,angle_rad\n,1,0\n", r"csv:2: the frame has no file"),
+        ("file,time_s,angle_rad,file\na,1,0,a\n", r"csv:1: has two columns 'file'"),
+        ('file,time_s,angle_rad\n"a,1,0\nb,1,0\n', r"csv:2: is no csv .*quote"),
+        ("file,time_s,angle_rad\n", r"csv: holds no rows"),
+        ("", r"csv: holds no rows"),
+        (b"file,time_s,angle_rad\na.jpg,1,0\n\xff\xfe,1,0\n", r"csv:3: is not UTF-8"),
+    ],
+)
+def test_faults_of_drive_csv(tmp_path: Path, text: str | bytes, message: str) -> None:
+    put(tmp_path, "drive.csv", text)
+    with pytest.raises(InputError, match=message) as caught:
+        drive_table.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_references_into_containers() -> None:
+    assert split_reference("a/b.mp4#12") == ("a/b.mp4", "", 12)
+    assert split_reference("b.bag#/camera/image#3") == ("b.bag", "/camera/image", 3)
+    assert split_reference("center/12.jpg") is None and split_reference("a#1.jpg") is None
+
+
+# --------------------------------------------------------------------------------------------------- cutting
+
+
+def parts(table: DriveTable) -> dict[str, list[str]]:
+    return {str(table.drive[rows[0]]): table.frame[rows].tolist() for rows in table.series()}
+
+
+def test_a_drive_is_cut_where_time_leaps_over_more_than_three_periods(tmp_path: Path) -> None:
+    times = np.arange(12) / 20
+    times[4:] += 0.1  # a step of three periods: no cut
+    times[8:] += 0.101  # and one of a little more
+    table = cut_drives(drive(tmp_path, 12, time_s=times))
+    assert {name: len(frames) for name, frames in parts(table).items()} == {"monday": 8, "monday~2": 4}
+    assert frame_period(times) == pytest.approx(0.05)
+
+
+def test_a_drive_is_cut_where_time_runs_backwards(tmp_path: Path) -> None:
+    table = drive(tmp_path, 10, time_s=np.r_[np.arange(6), np.arange(4)] / 20)
+    assert [len(frames) for frames in parts(cut_drives(table)).values()] == [6, 4]
+    assert "row:7: time runs backwards to 0.000 s (1 such rows)" in said(table)
+
+
+def test_a_drive_is_cut_at_unusable_frames_however_short_the_gap(tmp_path: Path) -> None:
+    unusable = np.isin(np.arange(10), [0, 3, 4, 9])
+    table = cut_drives(drive(tmp_path, 10), unusable)
+    assert parts(table) == {"monday": ["00001", "00002"], "monday~2": [f"0000{n}" for n in (5, 6, 7, 8)]}
+    assert set(table.recordings()) == {"monday"}
+    again = cut_drives(table)
+    assert parts(again) == parts(table), "cutting once more changes nothing"
+    further = cut_drives(again, again.frame == "00006")
+    assert list(parts(further)) == ["monday", "monday~2", "monday~3"]
+
+
+def test_cameras_are_cut_by_themselves_and_lie_together(tmp_path: Path) -> None:
+    table = drive(tmp_path, 30, time_s=np.arange(30) / 60, camera=["left", "center", "right"] * 10)
+    cut = cut_drives(table, np.arange(30) == 9)  # a frame of the left camera
+    assert [len(rows) for rows in cut.series()] == [3, 6, 10, 10]
+    assert all((np.diff(rows) == 1).all() for rows in cut.series())
+
+
+def test_repeated_frames_are_left_out_without_a_cut(tmp_path: Path) -> None:
+    table = drive(tmp_path, 8, time_s=np.array([0, 1, 1, 2, 3, 4, 5, 6]) / 20)
+    table.file[6] = table.file[5]
+    cut = cut_drives(table)
+    assert parts(cut) == {"monday": [f"0000{n}" for n in (0, 1, 3, 4, 5, 7)]}
+    assert "row:3: 2 frames are repeated" in said(table)
+
+
+def test_times_in_whole_seconds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"row:2: most frames of monday stand at the time .*fractions"):
+        cut_drives(drive(tmp_path, 60, time_s=np.arange(60) // 20))
+
+
+# ---------------------------------------------------------------------------------------------------- checks
+
+
+def test_absent_images_are_said_with_the_first(tmp_path: Path) -> None:
+    table = drive(tmp_path, 5)
+    assert "row:1: all images are absent, the first is" in said(table)
+    draw(tmp_path, ["images/00000.png", "images/00001.png", "images/00003.png", "images/00004.png"])
+    assert absent_files(table).tolist() == [False, False, True, False, False]
+    line = said(table)
+    assert "row:3: 1 image is absent, the drive is cut; (1 of 5)" in line and "00002.png" in line
+
+
+@pytest.mark.parametrize(
+    ("angles", "message"),
+    [
+        (np.zeros(60), r"drive monday \(center\): all 60 angles are 0; these are no labels"),
+        (np.full(60, 0.3), r"all 60 angles are 0.3; these are no labels"),
+        (np.r_[np.nan, np.arange(59) / 100], r"row:1: 1 frame is without an angle \(1 of 60\)"),
+        (np.linspace(-90, 90, 60), r"row:1: drive monday: angles up to 90.0 rad look like degrees"),
+        (np.linspace(-5.5, 5.5, 60), r"look like degrees"),
+        (np.sin(np.arange(60)) * 1.5, r"look like degrees"),  # turned to and fro at 15 rad/s
+        (np.linspace(-0.5, 0.3, 60) * np.pi / 180, r"no angle is above 0.0087 rad; .*they are 0.5 rad"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_said(tmp_path: Path, angles: np.ndarray, message: str) -> None:
+    table = drive(tmp_path, 60, drawn=True, angle_rad=angles)
+
+    assert re.search(message, said(table)), said(table)
+
+
+def test_ordinary_driving_is_not_complained_of(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    angles = 0.2 * np.convolve(random.normal(size=79), np.ones(20) / 4, "valid")
+    assert said(drive(tmp_path, 60, drawn=True, angle_rad=angles)) == ""
+
+
+# --------------------------------------------------------------------------------------------------- summary
+
+
+def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    table = drives(tmp_path / "data", [30, 20], drawn=True, speed_mps=10.0)
+    table.time_s[10:30] += 5
+    write_drive_csv(table, tmp_path / "data/drive.csv")
+    output = tmp_path / "out/drive.csv"
+    assert drive_table.main([str(tmp_path / "data"), "--output", str(output)]) == 0
+    printed = capsys.readouterr()
+    row = next(line.split() for line in printed.out.splitlines() if line.split()[:2] == ["a", "center"])
+    assert row[2:6] == ["30", "1", "20.0", "1"] and row[6:] == ["+0.145", "0.087", "+0.000", "+0.290", "10.0"]
+    assert "2 drives" in printed.out and "wrote 50 frames" in printed.out and printed.err == ""
+    assert list(parts(read_drive_csv(output))) == ["a", "a~2", "b"]
+
+    assert drive_table.main([str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'absent'}: no such file or folder\n"
+
+
+def test_faults_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_drive_csv(drive(tmp_path, 60, angle_rad=0.0), tmp_path / "drive.csv")
+    assert drive_table.main([str(tmp_path)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("warning: ") == 2 and "all 60 angles are 0" in err and "all images are absent" in err

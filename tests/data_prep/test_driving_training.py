@@ -1,0 +1,88 @@
+"""Steering models trained with Lightning on folders of drives: what is learned is what is evaluated."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from driving_folders import CLIP, SMALL, folder, model, module
+
+from modules.decoders.steering import SteeringDecoderOptions
+from modules.encoders.steering import SteeringEncoderOptions
+from modules.frames import FramePreprocessing
+from modules.steerer import Steerer
+from modules.steering_training import SteeringTrainingOptions
+
+
+def trainer_of(epochs: int = 1) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        accelerator="cpu", enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+    )  # fmt: skip
+
+
+def test_a_model_is_trained_and_evaluated(tmp_path: Path) -> None:
+    folder(tmp_path, [80, 70])
+    steerer, data = model(), module(tmp_path, sequence_length=4, batch_size=4, stateful=True)
+    trainer = trainer_of(2)
+    trainer.fit(steerer, data)
+    assert trainer.callback_metrics["val/rmse_rad"].isfinite()
+    assert data.data is not None and steerer.evaluation is not None
+    assert steerer.evaluation.rows.tolist() == np.flatnonzero(data.data.split == "val").tolist()
+    trainer.test(steerer, data, verbose=False)
+    error = steerer.evaluation.outputs[:, 0] - steerer.evaluation.targets[:, 0]
+    rmse = float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))
+    assert trainer.callback_metrics["test/rmse_rad"] == pytest.approx(rmse)
+
+
+def test_features_follow_the_weights_of_both_stages_and_of_a_checkpoint(tmp_path: Path) -> None:
+    folder(tmp_path, [80, 70])
+    training = SteeringTrainingOptions(pretrain_epochs=1)
+    decoder = SteeringDecoderOptions(kind="window", hidden_size=8, window=3, dense_size=8)
+
+    def chauffeur() -> Steerer:
+        frames = FramePreprocessing(32, 64)
+        return Steerer(frames, SteeringEncoderOptions(kind="chauffeur"), decoder, training)
+
+    steerer, data = chauffeur(), module(tmp_path, sequence_length=4, batch_size=8)
+    first = steerer.single_frame_model()
+    trainer_of().fit(first, data)
+    steerer.adopt_encoder(first)
+    trainer = trainer_of()
+    trainer.fit(steerer, data)
+    (trained,) = trainer.validate(steerer, data, verbose=False)
+    trainer.save_checkpoint(tmp_path / "best.ckpt")
+
+    with torch.no_grad():  # by frames instead of features
+        assert data.data is not None
+        expected = []
+        for rows in data.segments("val"):
+            starts = np.arange(len(rows)) == 0
+            expected.append(steerer.predict(data.data.frames.read(data.data.stored[rows]), starts)[:, 0])
+    errors = np.concatenate(expected) - data.data.table.angle_rad[np.concatenate(data.segments("val"))]
+    assert trained["val/rmse_rad"] == pytest.approx(float(np.sqrt(np.mean(errors**2))), rel=1e-4)
+
+    # a fresh encoder has other weights until Lightning has loaded those of the checkpoint
+    (loaded,) = trainer_of().validate(
+        chauffeur(), module(tmp_path, sequence_length=4), ckpt_path=tmp_path / "best.ckpt", verbose=False
+    )
+    assert loaded["val/rmse_rad"] == pytest.approx(trained["val/rmse_rad"], rel=1e-6)
+
+
+def test_features_have_seen_the_context_of_their_frames(tmp_path: Path) -> None:
+    folder(tmp_path, [80, 70])
+    training = SteeringTrainingOptions(pretrain_epochs=1)
+    steerer = Steerer(SMALL, CLIP, SteeringDecoderOptions(kind="recurrent", hidden_size=8), training)
+    assert steerer.encoder_is_frozen and steerer.left_context == 5
+    data = module(tmp_path, sequence_length=4, batch_size=3, stateful=True)
+    trainer_of().fit(steerer, data)
+    batch = list(data.train_dataloader())[-1]
+    assert batch.frames.shape == (3, 4, 8), "features alone: a state is carried, no frame comes before"
+    with torch.no_grad():
+        assert data.data is not None
+        stream = int((~batch.resets).nonzero()[0])
+        rows = batch.rows[stream].numpy()
+        pixels = data.data.frames.read(data.data.stored[np.arange(rows[0] - 5, rows[-1] + 1)])
+        expected = steerer.encode(torch.from_numpy(np.array(pixels)).unsqueeze(0))
+    torch.testing.assert_close(batch.frames[stream], expected[0], atol=1e-5, rtol=1e-4)

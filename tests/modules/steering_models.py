@@ -1,0 +1,103 @@
+"""Tiny steering models of every kind, and frames for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from modules.clip_batch import ClipBatch
+from modules.decoders.steering import SteeringDecoderOptions
+from modules.encoders.steering import SteeringEncoderOptions
+from modules.frames import FramePreprocessing
+from modules.steerer import Steerer
+from modules.steering_training import SteeringTrainingOptions
+
+CLIP = SteeringEncoderOptions(
+    kind="clip",
+    channels=4,
+    kernels=(3, 3, 3, 3),
+    strides=(2, 2, 1, 1),
+    pool=(1, 4),
+    dense_sizes=(16, 16, 16),
+    feature_size=8,
+)
+KINDS = {
+    "pilotnet": (
+        FramePreprocessing(66, 66, colours="yuv"),
+        SteeringEncoderOptions(kind="pilotnet"),
+        SteeringDecoderOptions(kind="frame"),
+    ),
+    "komanda": (
+        FramePreprocessing(24, 32, crop_top=0.1),
+        CLIP,
+        SteeringDecoderOptions(kind="autoregressive", outputs=3, hidden_size=8, projection_size=6),
+    ),
+    "chauffeur": (
+        FramePreprocessing(32, 64, crop_top=0.5, colours="yuv", equalise=True),
+        SteeringEncoderOptions(kind="chauffeur"),
+        SteeringDecoderOptions(kind="window", hidden_size=8, window=5, dense_size=8),
+    ),
+    "transfer": (
+        FramePreprocessing(32, 64),
+        SteeringEncoderOptions(
+            kind="pretrained",
+            name="mobilenetv3_small_050",
+            stage=1,
+            weights="none",
+            pool=(2, 4),
+            motion=((0.0, 0.5), (0.3, 0.8)),
+        ),
+        SteeringDecoderOptions(kind="recurrent", cell="gru", layers=2, hidden_size=8, dense_size=16),
+    ),
+    "clip_recurrent": (
+        FramePreprocessing(24, 32),
+        CLIP,
+        SteeringDecoderOptions(kind="recurrent", dense_size=0),
+    ),
+}
+
+
+def steerer(kind: str, outputs: int | None = None, **training: object) -> Steerer:
+    """Returns a model of that kind, of the same weights each time, that says something in its range."""
+    frames, encoder, decoder = KINDS[kind]
+    if outputs:
+        decoder = SteeringDecoderOptions(**{**vars(decoder), "outputs": outputs})
+    model = Steerer(frames, encoder, decoder, SteeringTrainingOptions(**training))
+    model.use_target_statistics(torch.tensor([0.05, 1.0, 10.0]), torch.tensor([0.3, 0.5, 4.0]))
+    return model
+
+
+def camera_frames(count: int, seed: int = 0, height: int = 40, width: int = 64) -> np.ndarray:
+    """Returns RGB bytes (N, Hh, Ww, 3) of blobs that move: no frame is like the next."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    frames = np.zeros((count, height, width, 3))
+    for colour in range(3):
+        place, pace = random.uniform(0, width), random.uniform(2, 5)
+        for n in range(count):
+            across = (place + pace * n) % width
+            blob = np.exp(-((x - across) ** 2 + (y - height * random.uniform(0.5, 0.8)) ** 2) / 120)
+            frames[n, ..., colour] = 40 + 200 * blob
+    return (frames + random.uniform(-10, 10, frames.shape)).clip(0, 255).astype(np.uint8)
+
+
+def prepared(model: Steerer, frames: np.ndarray) -> torch.Tensor:
+    """Returns the frames (N, 3, H, W) as the model's preprocessing gives them."""
+    return torch.stack([model.preprocessing(frame) for frame in frames])
+
+
+def batch(model: Steerer, rows: int = 2, steps: int = 4, seed: int = 0) -> ClipBatch:
+    """Returns a batch of whole little drives: context is the first frame, targets are numbers."""
+    random = np.random.default_rng(seed)
+    clips = []
+    for row in range(rows):
+        frames = prepared(model, camera_frames(steps, seed=100 * seed + row))
+        clips.append(torch.cat([frames[:1]] * model.left_context + [frames]))
+    targets = random.normal([0.05, 1.0, 10.0], [0.3, 0.5, 4.0], size=(rows, steps, 3))
+    return ClipBatch(
+        torch.stack(clips),
+        torch.tensor(targets, dtype=torch.float32),
+        torch.ones(rows, steps, dtype=torch.bool),
+        torch.ones(rows, dtype=torch.bool),
+        torch.arange(rows * steps).view(rows, steps),
+    )

@@ -1,0 +1,42 @@
+"""Steering frame by frame gives what the prediction of whole drives gives."""
+
+import numpy as np
+import pytest
+import torch
+from steering_models import KINDS, camera_frames, prepared, steerer
+
+from modules.steering_predictor import SteeringPredictor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_streaming_equals_prediction_and_reset_starts_afresh(kind, tmp_path):
+    model = steerer(kind).eval()
+    checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "best.ckpt")
+    predictor = SteeringPredictor.load(tmp_path / "best.ckpt")
+
+    frames = camera_frames(13)
+    expected = model.predict(prepared(model, frames), np.isin(np.arange(13), [0, 8]))
+    found = []
+    for n, frame in enumerate(frames):
+        if n == 8:
+            predictor.reset()
+        found.append(predictor.step(frame))
+    assert isinstance(found[0], float)
+    np.testing.assert_allclose(found, expected[:, 0], rtol=0, atol=1e-5)
+    assert len(set(found)) > 5
+
+
+def test_what_was_seen_before_counts_until_the_reset():
+    predictor = SteeringPredictor(steerer("komanda"))
+    frames = camera_frames(6)
+    first = predictor.step(frames[5])
+    predictor.reset()
+    for frame in frames[:5]:
+        predictor.step(frame)
+    assert abs(predictor.step(frames[5]) - first) > 1e-5
+    predictor.reset()
+    assert predictor.step(frames[5]) == first
