@@ -5,8 +5,9 @@ gradient clipping, all else equal: initial weights, sentences, width, optimiser,
 second vanilla RNN starts with larger recurrent weights, from where its gradients explode.
 
 The highway's shortcuts run from layer to layer, not from step to step: of vanilla cells it forgets as one of
-them does. Training with short distances too (`--distances [2,10,50,200]`) is a curriculum that can teach
-a vanilla RNN to latch the word, which then keeps for as long as one likes.
+them does. Which distances are trained on decides: with short ones among them (`--distances [2,10,50,200]`) a
+vanilla RNN learns to latch the word as well, and then keeps it for as long as one likes. What it cannot do is
+learn a dependency that it meets from afar alone.
 
     gradients.png     |dJ/dh_j| over distance, recall accuracy over distance, gradient norms of the training
     gradients.csv     the same by network, clipping, seed and distance
@@ -15,6 +16,7 @@ a vanilla RNN to latch the word, which then keeps for as long as one likes.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -216,14 +218,13 @@ def _device(name: str) -> torch.device:
 
 
 def _folder(output: Path | None) -> Path:
-    """Returns the folder to write to, made where it is new; InputError where it holds anything."""
+    """Returns the folder to write to; InputError where it holds anything or nothing can be written."""
     if output is None:
         parent = Path("runs") / "text" / "gradients"
         output = next(parent / f"version_{n}" for n in range(10**6) if not (parent / f"version_{n}").exists())
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    existing = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{existing}: no folder that can be written to; choose another --output")
+    if output.exists() and any(output.iterdir()):
         raise InputError(f"{output}: exists already; name a new or an empty folder")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror})") from None
     return output

@@ -186,10 +186,20 @@ def test_a_wrong_option_is_one_line_and_nothing_is_written(arguments, cause, tmp
 
 def test_nothing_is_overwritten(tiny, capsys):
     before = {path: path.read_bytes() for path in tiny.iterdir()}
-    for output in (tiny, tiny / "gradients.csv"):
+    file = tiny / "gradients.csv"
+    for output, cause in ((tiny, "exists already"), (file, "no folder"), (file / "new", "no folder")):
         assert command("--output", output, *TINY) == 2
-        assert "exists already" in capsys.readouterr().err
+        assert cause in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tiny.iterdir()} == before
+
+
+def test_a_stopped_command_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.gradients.train_last_word", stop)
+    assert command("--output", tmp_path / "new", *TINY) == 130
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_default_distances_are_those_of_the_help():

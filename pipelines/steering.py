@@ -1,0 +1,193 @@
+"""fit, validate and test of steering models, and what they leave behind: predictions and scores."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.cli import LightningArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.driving.closed_loop import drive_closed_loop
+from data_prep.driving.datamodule import SteerDataModule
+from data_prep.driving.road_drives import draw_roads
+from data_prep.whole_files import write_whole
+from modules.checkpoints import read_checkpoint
+from modules.metrics.steering import baselines, score_steering
+from modules.steerer import Steerer
+from modules.steering_predictor import SteeringPredictor
+from pipelines.arguments import run_folder_of
+from pipelines.cli import RunCLI, blaming
+
+CLOSED_LOOP_ROADS, CLOSED_LOOP_S = 6, 15.0
+
+
+class SteerCLI(RunCLI):
+    """A fit ends by scoring the test split with its best checkpoint; on drawn roads it drives, too."""
+
+    task = "steer"
+    monitor = "val/rmse_rad"
+    monitors = ("val/rmse_rad", "val/mae_rad")
+    shown = ("train/loss", "val/rmse_rad")
+    model: Steerer
+    datamodule: SteerDataModule
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.started = time.monotonic()
+        super().__init__(Steerer, SteerDataModule, argv)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.set_defaults({"checkpoint.mode": "min", "early_stopping.mode": "min"})
+
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        config = self.config_init[self.subcommand]
+        # what is wrong with the data shows before the run folder is made or changed
+        self.datamodule.read()
+        if self.subcommand != "fit":
+            self.model = Steerer.load(config.ckpt_path)
+        elif config.ckpt_path:
+            with blaming("model"):
+                self.model.load_state_dict(read_checkpoint(config.ckpt_path, self.task)["state_dict"])
+
+    def before_fit(self) -> None:
+        """Trains the encoder on single frames where the model has that as its first stage (Chauffeur)."""
+        config = self.config_init["fit"]
+        epochs = self.model.training_options.pretrain_epochs
+        if not epochs or config.ckpt_path:
+            return
+        print(f"first stage: the encoder learns to steer from single frames, {epochs} epochs", flush=True)
+        single = self.model.single_frame_model()
+        frames = copy.copy(self.datamodule)  # the same drives, frame by frame
+        frames.sequence_length, frames.stride, frames.stateful, frames.batch_size = 1, 1, False, 32
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            accelerator=config.trainer.accelerator,
+            devices=config.trainer.devices,
+            strategy=config.trainer.strategy,
+            precision=config.trainer.precision,
+            gradient_clip_val=config.trainer.gradient_clip_val,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(single, frames)
+        self.model.adopt_encoder(single)
+
+    def after_fit(self) -> None:
+        monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
+        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
+        if not best or self.run_folder is None:  # a fast_dev_run keeps nothing
+            return
+        seconds = {"fit": time.monotonic() - self.started}
+        self.model = Steerer.load(best)
+        self.trainer.test(self.model, self.datamodule, verbose=False)
+        self._leave_behind(self.run_folder, self.datamodule.test_split, best, seconds)
+
+    def _evaluate(self, split: str) -> None:
+        checkpoint = Path(self.config[self.subcommand].ckpt_path)
+        parent = run_folder_of(checkpoint) or checkpoint.resolve().parent
+        number = next(n for n in range(10**6) if not (parent / f"{self.subcommand}_{n}").exists())
+        self._leave_behind(parent / f"{self.subcommand}_{number}", split, str(checkpoint), {})
+
+    def after_validate(self) -> None:
+        self._evaluate("val")
+
+    def after_test(self) -> None:
+        self._evaluate(self.datamodule.test_split)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand != "fit":  # loaded already
+            kwargs |= {"ckpt_path": None, "verbose": False}
+        return kwargs
+
+    def _leave_behind(self, folder: Path, split: str, checkpoint: str, seconds: dict[str, float]) -> None:
+        """Writes predictions.csv and metrics.json, and prints the scores beside what trivial systems say."""
+        if not self.trainer.is_global_zero:
+            return
+        evaluation, data = self.model.evaluation, self.datamodule.data
+        assert evaluation is not None and data is not None
+        table = data.table
+        known = np.isfinite(evaluation.targets[:, 0])
+        rows, truth = evaluation.rows[known], evaluation.targets[known, 0].astype(np.float64)
+        stretch = np.unique(table.drive[rows], return_inverse=True)[1]
+        mean = float(self.datamodule.target_statistics()[0][0])
+        said = {"model": evaluation.outputs[known, 0].astype(np.float64)}
+        said |= baselines(truth, stretch, mean)
+        rate = 1 / float(np.median([np.median(np.diff(table.time_s[run])) for run in table.series()]))
+        scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
+
+        folder.mkdir(parents=True, exist_ok=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["frame_id", "steering_angle"])
+        names = [Path(str(table.file[row])).stem for row in evaluation.rows]
+        writer.writerows(zip(names, evaluation.outputs[:, 0].round(6).tolist(), strict=True))
+        write_whole(folder / "predictions.csv", text.getvalue().encode())
+
+        metrics: dict[str, Any] = {"split": split, "checkpoint": checkpoint}
+        metrics["scores"] = scores["model"].as_dict()
+        metrics["baselines"] = {n: s.as_dict() for n, s in scores.items() if n != "model"}
+        if self.datamodule.root is None:
+            metrics["closed_loop"] = self._closed_loop()
+        seconds = {**seconds, "total": time.monotonic() - self.started}
+        metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
+        write_whole(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+
+        Console().print(_table(split, {name: s.as_dict() for name, s in scores.items()}))
+        if "closed_loop" in metrics:
+            loop = metrics["closed_loop"]
+            print(
+                f"closed loop  autonomy {loop['autonomy']:.1%}, {loop['interventions']} interventions "
+                f"in {loop['elapsed_s']:.0f} s on {loop['roads']} unseen roads, "
+                f"{loop['lateral_rmse_m']:.2f} m off the lane's centre (RMS)"
+            )
+        for label, value in [
+            ("split", f"{split}, {len(evaluation.rows):,} frames, free-running"),
+            ("checkpoint", checkpoint),
+            ("predictions", folder / "predictions.csv"),
+            ("metrics", folder / "metrics.json"),
+            ("seconds", f"{seconds['total']:.0f}"),
+        ]:
+            print(f"{label:<12} {value}")
+
+    def _closed_loop(self) -> dict[str, Any]:
+        """Returns how the model drives roads that no training drive was on."""
+        predictor = SteeringPredictor(self.model.cpu())
+        roads = draw_roads(CLOSED_LOOP_ROADS, CLOSED_LOOP_S)
+        return drive_closed_loop(
+            predictor.step, roads, CLOSED_LOOP_S, reset=lambda _: predictor.reset(), progress=True
+        ).to_dict()
+
+
+def _table(split: str, scores: dict[str, dict[str, Any]]) -> Table:
+    shown = {
+        "rmse_rad": "RMSE",
+        "mae_rad": "MAE",
+        "r2": "R2",
+        "whiteness_rad_s": "whiteness",
+        "lag_frames": "lag",
+    }
+    table = Table(title=f"Steering-wheel angle in radians, {split}")
+    table.add_column("system")
+    for heading in shown.values():
+        table.add_column(heading, justify="right")
+    for name, values in scores.items():
+        cells = [values[key] for key in shown]
+        texts = ["-" if v is None else f"{v:d}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
+        table.add_row(name.replace("_", " "), *texts, style="bold" if name == "model" else None)
+    table.caption = "the oracle repeats the last true angle, which nobody who steers has"
+    return table
