@@ -222,7 +222,8 @@ def _one_by_one(
     device = state.recurrent[0].device
     sampled = options.method == "sample"
     if sampled:
-        uniforms = _uniforms(options, range(images) if seeds is None else seeds).to(device)  # (B, max_length)
+        generators = _generators(options, range(images) if seeds is None else seeds)
+        uniforms = _uniforms(generators, options.max_length).to(device)  # (B, max_length)
     live = torch.arange(images, device=device)
     tokens = torch.full((images,), bos, device=device)
     history = torch.empty(images, 0, dtype=torch.long, device=device)
@@ -281,23 +282,20 @@ def sample_stream(
         tokens: The last token of each text.
         options: How to choose; the maximum length is the caller's to keep.
         banned: Tokens that are never chosen.
-        seeds: One number a text, which with the options' own decides its random numbers, whatever else is in
-            the batch; by default its place.
+        seeds: One number a text, of its own random numbers; by default its place in the batch.
     """
-    seeds = range(len(tokens)) if seeds is None else seeds
-    generators = [_generator(options, seed) for seed in seeds]
+    generators = _generators(options, range(len(tokens)) if seeds is None else seeds)
     never = torch.tensor(list(banned), dtype=torch.long, device=tokens.device)
     for t in count():
         with torch.inference_mode():
             if t % DRAWN_AHEAD == 0:
-                rows = [torch.rand(DRAWN_AHEAD, generator=generator) for generator in generators]
-                uniforms = torch.stack(rows, dim=1).to(tokens.device)  # (DRAWN_AHEAD, N)
+                uniforms = _uniforms(generators, DRAWN_AHEAD).to(tokens.device)  # (N, DRAWN_AHEAD)
             logits, state, _ = step(tokens, state)
             log_probs = logits.float().index_fill(1, never, -torch.inf).log_softmax(dim=-1)  # (N, V)
             if options.method == "greedy":
                 tokens = log_probs.argmax(dim=1)
             else:
-                tokens = _draw(log_probs, uniforms[t % DRAWN_AHEAD], options)
+                tokens = _draw(log_probs, uniforms[:, t % DRAWN_AHEAD], options)
         yield tokens
 
 
@@ -326,15 +324,13 @@ def _allowed_log_probs(
     return log_probs
 
 
-def _uniforms(options: DecodingOptions, seeds: Sequence[int]) -> Float[Tensor, "B T"]:
-    """Returns numbers in [0, 1), each image's from a generator of its own."""
-    return torch.stack(
-        [torch.rand(options.max_length, generator=_generator(options, seed)) for seed in seeds]
-    )
+def _generators(options: DecodingOptions, seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed((options.seed * 1_000_003 + seed) % 2**63) for seed in seeds]
 
 
-def _generator(options: DecodingOptions, seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed((options.seed * 1_000_003 + seed) % 2**63)
+def _uniforms(generators: Sequence[torch.Generator], steps: int) -> Float[Tensor, "N T"]:
+    """Returns numbers in [0, 1), each row's from a generator of its own."""
+    return torch.stack([torch.rand(steps, generator=generator) for generator in generators])
 
 
 def _draw(

@@ -233,16 +233,20 @@ class LanguageModel(pl.LightningModule):
             return tensor
         return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
 
-    def configure_optimizers(self) -> Any:
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Returns the optimiser of the decoder's parameters, matrices with weight decay, vectors without."""
         options = self.training_options
         groups = parameter_groups([(self.decoder.parameters(), options.learning_rate)], options.weight_decay)
-        optimizer: torch.optim.Optimizer
+        # fused: one pass over the weights where the plain form makes a dozen
         if options.optimizer == "adagrad":
+            fused = self.device.type == "cpu"  # there is no such kernel for other devices
             # sum = 1e-8 + g^2 + ..., step = g / sqrt(sum): PyTorch's own epsilon stands outside of the root
-            optimizer = torch.optim.Adagrad(groups, initial_accumulator_value=1e-8, eps=0.0)
-        else:
-            # fused: one pass over the weights where the plain form makes a dozen
-            optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
+            return torch.optim.Adagrad(groups, initial_accumulator_value=1e-8, eps=0.0, fused=fused)
+        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
+        return torch.optim.AdamW(groups, fused=not scaled)
+
+    def configure_optimizers(self) -> Any:
+        optimizer, options = self.build_optimizer(), self.training_options
         schedule = TrainingOptions(
             learning_rate=options.learning_rate,
             warmup_steps=options.warmup_steps,

@@ -58,14 +58,9 @@ class Steerer(pl.LightningModule):
         self.preprocessing, self.training_options = frames, training
         self.encoder_options, self.decoder_options = encoder, decoder
         # a checkpoint keeps plain dictionaries, so that it loads with weights_only
-        self.save_hyperparameters(
-            {
-                "frames": asdict(frames),
-                "encoder": asdict(encoder),
-                "decoder": asdict(decoder),
-                "training": asdict(training),
-            }
-        )
+        options = {"frames": asdict(frames), "encoder": asdict(encoder)}
+        options |= {"decoder": asdict(decoder), "training": asdict(training)}
+        self.save_hyperparameters(options)
         with torch.random.fork_rng():  # the same weights whatever was drawn before
             torch.manual_seed(training.seed)
             self.encoder = build_encoder(encoder, frames)
@@ -111,8 +106,7 @@ class Steerer(pl.LightningModule):
         decoder = SteeringDecoderOptions(kind="frame", dropout=0.5)
         rate = self.training_options.pretrain_learning_rate
         training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
-        encoder = replace(self.encoder_options, motion=())
-        return Steerer(self.preprocessing, encoder, decoder, training)
+        return Steerer(self.preprocessing, replace(self.encoder_options, motion=()), decoder, training)
 
     def adopt_encoder(self, trained: Steerer) -> None:
         """Takes over the encoder's weights of a model of the first stage; its head is left behind."""
@@ -330,7 +324,6 @@ class Steerer(pl.LightningModule):
             gathered = [[]] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, self.parts)
         self.evaluation = DrivesPredicted.merge([part for parts in gathered for part in parts])
-        self.parts = []
         scores = self.evaluation.scores()
         scores["loss"] = (scores["rmse_rad"] / float(self.target_std[0])) ** 2
         for name, value in scores.items():

@@ -104,7 +104,8 @@ def _read(reader: TextReader, file: Path, encoding: str | None) -> Iterator[list
     try:
         size = find_text(file, encoding=encoding).size
         columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("scoring", total=size)
             for piece in read_pieces(file, encoding):
                 for part in _parts(piece, reader.codec.level):

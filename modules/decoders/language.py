@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from modules.cells import ActivationName, CellName
 from modules.decoding import DecoderState
 from modules.errors import InputError, check_ranges
+from modules.one_hot_rnn import OneHotRNN
 from modules.recurrent import ConnectionName, RecurrentStack
 from modules.vocabulary import Vocabulary
 
@@ -171,8 +172,29 @@ class LanguageDecoder(nn.Module):
         self, tokens: Int[Tensor, "B T"], state: DecoderState
     ) -> tuple[Float[Tensor, "B T V"], DecoderState]:
         """Returns the logits of the unit after each given one, and the state after the last."""
-        h, recurrent = self.rnn(self.vectors(tokens), state.recurrent)  # (B, T, H)
+        if self._is_min_char_rnn and tokens.device.type == "cpu":
+            h, recurrent = self._one_hot(tokens, state.recurrent[0])
+        else:
+            h, recurrent = self.rnn(self.vectors(tokens), state.recurrent)  # (B, T, H)
         return self.output(self.dropout(h)), DecoderState((), recurrent)
+
+    @property
+    def _is_min_char_rnn(self) -> bool:
+        """Whether it is one plain layer of vanilla cells over one-hot vectors."""
+        options = self.options
+        return (options.cell, options.activation, options.layers, options.embedding_size) == (
+            "rnn",
+            "tanh",
+            1,
+            0,
+        ) and not (options.layer_norm or options.recurrent_dropout)
+
+    def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Returns hidden states (B, T, H) and last state, without a one-hot vector in memory."""
+        cell = self.rnn.cells[0]
+        bias, before = cell.bias_ih + cell.bias_hh, before.to(cell.weight_hh.dtype)
+        hs = OneHotRNN.apply(tokens.t(), cell.weight_ih, bias, cell.weight_hh, before)  # (T, B, H)
+        return hs.transpose(0, 1), (hs[-1],)
 
 
 def draw_normal(module: nn.Module, deviation: float) -> None:

@@ -133,6 +133,22 @@ def test_the_lstm_decoder_is_pytorchs_lstm_between_two_tables():
     torch.testing.assert_close(found[..., 3:], expected[..., 3:], atol=1e-6, rtol=1e-5)
 
 
+def test_one_hot_vectors_that_are_never_made_give_the_same_states_and_gradients():
+    made, text = decoder(cell="rnn", layers=1, embedding_size=0).double(), tokens(3, 7)
+    before = torch.randn(3, 8, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    found = []
+    for run in (made._one_hot, lambda text, before: made.rnn(made.vectors(text), (before,))):
+        begun = before.clone().requires_grad_()
+        h, last = run(text, begun)
+        (h.sin().sum() + last[0].cos().sum()).backward()
+        cell = made.rnn.cells[0]
+        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih]
+        found.append([h.detach(), last[0].detach(), begun.grad, *(w.grad.clone() for w in weights)])
+        made.zero_grad()
+    for written_out, recorded in zip(*found, strict=True):
+        torch.testing.assert_close(written_out, recorded, atol=1e-12, rtol=1e-12)
+
+
 def test_the_fixed_window_is_a_network_over_concatenated_vectors():
     made, text = decoder(kind="fixed_window", window=3), tokens(1, 6)
     found, _ = made(text, made.init_state(1))
@@ -195,7 +211,7 @@ def test_padding_counts_nothing():
     pad = torch.zeros(1, 5, dtype=torch.long)
     padded = TextBatch(torch.cat([batch.tokens, pad], 1), torch.cat([batch.targets, pad], 1), batch.resets)
     padded_nats, padded_units, _ = made.losses(padded, made.decoder.init_state(1))
-    assert float(padded_nats) == pytest.approx(float(nats)) and int(padded_units) == int(units) == 10
+    assert padded_nats.item() == pytest.approx(nats.item()) and int(padded_units) == int(units) == 10
 
 
 def test_unknown_units_are_left_out_where_they_have_no_probability():

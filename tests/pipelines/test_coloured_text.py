@@ -1,8 +1,10 @@
 """Coloured text is escaped, complete and no longer than it has to be."""
 
+import math
 from html import unescape
 from re import sub
 
+from modules.surprise import Unit
 from pipelines.reports.coloured_text import (
     LEVELS,
     Piece,
@@ -10,6 +12,7 @@ from pipelines.reports.coloured_text import (
     coloured,
     printable,
     surprise_level,
+    surprise_pieces,
 )
 
 
@@ -38,6 +41,18 @@ def test_neighbours_of_one_colour_share_an_element():
     )
     assert coloured([Piece("a", 1, "x"), Piece("b", 1, "y")]).count("<span") == 2
     assert coloured([]) == ""
+
+
+def test_what_adds_no_text_counts_with_what_follows():
+    units = [
+        Unit("", -1.0, 3.0, "<c3>", -1.0),
+        Unit("é", -1.0, 2.0, " ", math.log(0.25)),
+        Unit("a", 0, 0, "a", 0),
+    ]
+    assert list(surprise_pieces(units)) == [
+        Piece("é", surprise_level(5), "5.0 bits; expected ␣ (25%)"),
+        Piece("a", 0),
+    ]
 
 
 def test_control_characters_are_shown_not_sent():

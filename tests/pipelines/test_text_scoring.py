@@ -70,7 +70,7 @@ def test_reading_in_small_parts_changes_nothing(level, file, tmp_path, capsys, m
 
 @pytest.mark.parametrize("level", ["character", "word", "byte"])
 def test_the_rows_of_the_csv_add_up_to_the_text_and_its_score(level, file, tmp_path, capsys):
-    file.write_text(TEXT + 'Unseen zebras, "q";\n', encoding="utf-8")
+    file.write_text(TEXT + 'Unseen zebras, "q";\n  ', encoding="utf-8")
     path = save(tiny_model(level=level), tmp_path / "model.ckpt")
     printed = score(path, file, capsys, "--per_token", str(tmp_path / "units.csv"))
     rows = rows_of(tmp_path / "units.csv")
@@ -168,7 +168,7 @@ def test_what_is_no_text_is_one_line_and_leaves_no_file(data, cause, tmp_path, c
     outputs = ("--per_token", str(tmp_path / "old.csv"), "--html", str(tmp_path / "p.html"), "--overwrite")
     assert main(["score", "--ckpt_path", str(path), "--file", str(file), *outputs]) == 2
     out, err = capsys.readouterr()
-    assert cause in err and err.strip().count("\n") == 0 and out == "" and "data.encoding" not in err
+    assert cause in err and err.count("\n") == 1 and out == "" and "data.encoding" not in err
     assert (tmp_path / "old.csv").read_text() == "old"
     assert {p.name for p in tmp_path.iterdir()} == {"model.ckpt", "old.csv", "input"}
 
@@ -187,5 +187,5 @@ def test_wrong_paths_are_refused_before_anything_is_read(file, tmp_path, checkpo
     ]:
         assert main(["score", "--ckpt_path", str(checkpoint), *arguments]) == 2
         out, err = capsys.readouterr()
-        assert cause in err and err.strip().count("\n") == 0 and out == ""
+        assert cause in err and err.count("\n") == 1 and out == ""
     assert (tmp_path / "there.csv").read_text() == "old" and file.read_bytes() == before
