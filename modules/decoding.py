@@ -24,7 +24,7 @@ from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
 BOS, EOS, UNK, PAD = Vocabulary.BOS, Vocabulary.EOS, Vocabulary.UNK, Vocabulary.PAD
-DRAWN_AHEAD = 256  # random numbers of a text without end are made in blocks of this size
+DRAWN_AHEAD = 256  # random numbers of a text without end come in blocks
 
 
 class DecoderState(NamedTuple):
@@ -272,9 +272,7 @@ def sample_stream(
     banned: Sequence[int] = (),
     seeds: Sequence[int] | None = None,
 ) -> Iterator[Int[Tensor, " N"]]:
-    """Yields the next token of each of N texts, then the one after it, and so on without end.
-
-    The most probable one by the method greedy, else drawn (temperature, top_k, top_p).
+    """Yields the next token of each of N texts, drawn or (method greedy) the best, and so on without end.
 
     Args:
         step: One time step of a decoder.
@@ -292,10 +290,8 @@ def sample_stream(
                 uniforms = _uniforms(generators, DRAWN_AHEAD).to(tokens.device)  # (N, DRAWN_AHEAD)
             logits, state, _ = step(tokens, state)
             log_probs = logits.float().index_fill(1, never, -torch.inf).log_softmax(dim=-1)  # (N, V)
-            if options.method == "greedy":
-                tokens = log_probs.argmax(dim=1)
-            else:
-                tokens = _draw(log_probs, uniforms[:, t % DRAWN_AHEAD], options)
+            u = uniforms[:, t % DRAWN_AHEAD]
+            tokens = log_probs.argmax(dim=1) if options.method == "greedy" else _draw(log_probs, u, options)
         yield tokens
 
 

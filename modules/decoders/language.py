@@ -182,12 +182,8 @@ class LanguageDecoder(nn.Module):
     def _is_min_char_rnn(self) -> bool:
         """Whether it is one plain layer of vanilla cells over one-hot vectors."""
         options = self.options
-        return (options.cell, options.activation, options.layers, options.embedding_size) == (
-            "rnn",
-            "tanh",
-            1,
-            0,
-        ) and not (options.layer_norm or options.recurrent_dropout)
+        plain = options.layers == 1 and not (options.layer_norm or options.recurrent_dropout)
+        return plain and self.embedding is None and (options.cell, options.activation) == ("rnn", "tanh")
 
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns hidden states (B, T, H) and last state, without a one-hot vector in memory."""
@@ -198,9 +194,9 @@ class LanguageDecoder(nn.Module):
 
 
 def draw_normal(module: nn.Module, deviation: float) -> None:
-    """Draws all matrices of a module from a normal distribution around 0 and sets its vectors to 0."""
-    for parameter in module.parameters():
+    """Draws all matrices of a module from a normal distribution around 0 and sets its biases to 0."""
+    for name, parameter in module.named_parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=deviation)
-        else:
+        elif "bias" in name:
             nn.init.zeros_(parameter)
