@@ -92,8 +92,8 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
 
 
 def _fingerprint(model: Steerer) -> str:
-    """Returns a hash of all that features depend on: weights, geometry, colours, and the kind of device."""
-    digest = hashlib.sha256(f"{model.preprocessing} {model.device.type}".encode())
+    """Returns a hash of all that features depend on: weights, options, geometry, colours, kind of device."""
+    digest = hashlib.sha256(f"{model.preprocessing} {model.encoder_options} {model.device.type}".encode())
     for name, tensor in sorted(model.encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
