@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PROMISED_FLOAT32, PROMISED_BFLOAT16 = 3.5, 5.0
 # step by step a beam costs 219 million multiply-adds a word, here 13 million: in equal precision and at equal
 # speed of the products the ratio ends at 17
-PROMISED_BEAM = 12.0
+# the goal of 40 is not reached: 15 on one quiet core; the floor guards that
+FLOOR_BEAM = 12.0
 
 
 def decoder_and_annotations() -> tuple[ShowAttendTellDecoder, Tensor]:
@@ -144,4 +145,4 @@ def test_beam_search_of_32_images_against_one_at_a_time() -> None:
             (f"{IMAGES} images at a time", f"{1000 * quick:.0f}", f"{plain / quick:.1f}"),
         ],
     )
-    assert plain / quick >= PROMISED_BEAM
+    assert plain / quick >= FLOOR_BEAM

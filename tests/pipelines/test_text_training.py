@@ -118,8 +118,8 @@ def test_validate_scores_the_validation_split_whatever_the_batch_size(finished):
 
 AFTER_AN_EPOCH = ["--save_minutes", "10", "--trainer.max_epochs", "2"]
 # the state of every stream has to come back; validation every so many steps, as in configs/text/python.yaml
-WITHIN_ONE = ["--save_minutes", "0.001", "--trainer.max_steps", "42", "--trainer.max_epochs", "-1"]
-WITHIN_ONE += ["--trainer.val_check_interval", "8", "--trainer.check_val_every_n_epoch", "null"]
+WITHIN_ONE = ["--save_minutes", "0.001", "--trainer.max_steps", "26", "--trainer.max_epochs", "-1"]
+WITHIN_ONE += ["--trainer.val_check_interval", "7", "--trainer.check_val_every_n_epoch", "null"]
 
 
 @pytest.mark.parametrize(
