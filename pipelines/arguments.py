@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
-from data_prep.captions.files import read_text
+from data_prep.input_files import read_text
 from modules.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"

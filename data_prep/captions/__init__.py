@@ -41,7 +41,7 @@ def read_captions(root: Path | str, format: str = "auto") -> "CaptionTable":
 
 def recognise_format(root: Path) -> str:
     """Returns the name of the first format whose files are in the folder, going by file names alone."""
-    from data_prep.captions.files import existing_folder
+    from data_prep.input_files import existing_folder
 
     existing_folder(root)
     for name in FORMATS:

@@ -13,15 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.files import (
-    caption_text,
-    existing_folder,
-    image_name,
-    locate_images,
-    read_json,
-    resolve_images,
-)
+from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.input_files import existing_folder, read_json
 from modules.errors import InputError
 
 _SPLIT_IN_NAME = re.compile(r"captions_(?P<folder>(?P<split>train|val|test)[^.]*)\.json")

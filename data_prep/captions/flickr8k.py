@@ -16,15 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.captions import folder
-from data_prep.captions.files import (
-    caption_text,
-    existing_folder,
-    image_name,
-    locate_images,
-    read_text,
-    resolve_images,
-)
+from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.input_files import existing_folder, read_text
 from modules.errors import InputError
 
 TOKEN_FILES = ("Flickr8k.token.txt", "results_20130124.token", "results.csv", "captions.txt")

@@ -17,17 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.files import (
-    caption_text,
-    existing_folder,
-    image_name,
-    locate_images,
-    read_jsonl,
-    read_text,
-    resolve_images,
-    split_name,
-)
+from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.input_files import existing_folder, read_jsonl, read_text, split_name
 from modules.errors import InputError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl", "captions.txt")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from data_prep.captions import coco, flickr8k, folder, karpathy
-from data_prep.captions.files import caption_text, encodable, read_json, read_jsonl, read_text
+from data_prep.captions.files import caption_text, encodable
+from data_prep.input_files import read_json, read_jsonl, read_text
 from modules.errors import InputError
 from modules.metrics.captions import first_five
 

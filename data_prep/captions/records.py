@@ -6,7 +6,6 @@ On disk it is `captions.jsonl`, one image a line, printable and diffable:
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,9 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from data_prep.captions.files import (
-    SPLITS,
-    caption_text,
-    image_name,
-    read_jsonl,
-    resolve_images,
-    split_name,
-)
+from data_prep.captions.files import caption_text, image_name, resolve_images
+from data_prep.input_files import SPLITS, read_jsonl, split_name
+from data_prep.reader_command import run_command
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.tokenizer import tokenize
@@ -177,15 +171,3 @@ def run_reader(read: Callable[[Path], CaptionTable], argv: Sequence[str] | None)
             print(f"wrote {len(table.records):,} images to {output}")
 
     return run_command(prepare, argv)
-
-
-def run_command(command: Callable[..., None], argv: Sequence[str] | None) -> int:
-    """Returns the exit status of a command whose options are a function's; wrong input is one line and 2."""
-    from jsonargparse import auto_cli
-
-    try:
-        auto_cli(command, args=None if argv is None else list(argv))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0

@@ -32,11 +32,12 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.captions.records import CaptionTable, describe, read_table, run_command, write_table
+from data_prep.captions.records import CaptionTable, describe, read_table, write_table
 from data_prep.captions.scene_drawing import contact_sheet, draw_picture
 from data_prep.captions.scene_language import write_captions
 from data_prep.captions.scene_layout import Scene, draw_scene, unseen
 from data_prep.images import read_image
+from data_prep.reader_command import run_command
 from modules.errors import InputError
 
 IMAGES, SEED, SIZE = 2400, 0, 224

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.captions.files import read_jsonl
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.drive_summary import run_reader
 from data_prep.driving.drive_table import DriveTable, join_tables
 from data_prep.driving.label_files import nested, read_text
+from data_prep.input_files import read_jsonl
 from modules.errors import InputError
 
 MANIFEST = "manifest.json"

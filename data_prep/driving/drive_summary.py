@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.captions.records import run_command
 from data_prep.driving.cutting import cut_drives, frame_period
 from data_prep.driving.drive_checks import absent_files, problems
 from data_prep.driving.drive_table import DriveTable, write_drive_csv
+from data_prep.reader_command import run_command
 from modules.errors import InputError
 
 _SHOWN = 20  # drives that get a line of their own

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.captions.files import read_text
+from data_prep.input_files import read_text
 from modules.errors import InputError
 
 

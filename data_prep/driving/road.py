@@ -205,8 +205,8 @@ def write_sheet(table: DriveTable, path: Path, columns: int = 5, rows: int = 8) 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status of `python -m data_prep.driving.road DIR [options]`."""
     # not on top: they take seconds to import, which every process that draws would wait for
-    from data_prep.captions.records import run_command
     from data_prep.driving.drive_summary import describe
+    from data_prep.reader_command import run_command
 
     def prepare(
         dir: Path,

@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from data_prep.captions.files import SPLITS
+from data_prep.input_files import SPLITS
 from data_prep.text.encoded import EncodedText, Units, encode_text
 from data_prep.text.files import check_encoding, find_text
 from data_prep.text.standard_library import find_standard_library

@@ -24,7 +24,7 @@ import filelock
 import numpy as np
 from rich.progress import Progress
 
-from data_prep.captions.files import SPLITS
+from data_prep.input_files import SPLITS
 from data_prep.text.files import TextFiles, bytes_bar
 from data_prep.text.splits import Document, split_documents
 from modules.errors import InputError

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.captions.files import SPLITS
-from data_prep.captions.records import run_command
+from data_prep.input_files import SPLITS
+from data_prep.reader_command import run_command
 from data_prep.text.datamodule import TextDataModule
 from data_prep.text.encoded import EncodedText
 from modules.text_codec import Level

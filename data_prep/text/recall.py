@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_prep.captions.records import run_command
+from data_prep.reader_command import run_command
 from modules.errors import InputError
 
 KEYWORDS = ("tickets", "letters", "photos", "recipes", "maps", "poems", "invoices", "posters")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from data_prep.captions.files import SPLITS, split_name
+from data_prep.input_files import SPLITS, split_name
 from data_prep.text.files import TextFiles, read_pieces
 from modules.errors import InputError
 

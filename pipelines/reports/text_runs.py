@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from data_prep.append_log import whole_lines
-from data_prep.captions.files import read_json, read_text
+from data_prep.input_files import read_json, read_text
 from modules.errors import InputError
 from pipelines.reports.curves import Curve, read_curves
 

@@ -1,0 +1,92 @@
+"""Reading what people made: text, JSON and folders; every failure one line with file and line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from modules.errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+# what the formats people have call our three splits; COCO's restval is validation data meant for training
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def read_text(path: Path) -> str:
+    """Returns the UTF-8 text of a file less its byte order mark; InputError names the line of a bad byte."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, a file is needed") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
+
+
+def read_json(path: Path) -> object:
+    """Returns the parsed JSON file; InputError with the line where it is none."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg})") from None
+    except RecursionError:
+        raise InputError(f"{path}: is no JSON that can be read (nested too deeply)") from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yields (line number, object) for every non-blank line; InputError where a line is no JSON object."""
+    # split on "\n" alone: str.splitlines also breaks at U+2028, which JSON allows inside a string
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            reason = getattr(error, "msg", "nested too deeply")
+            raise InputError(f"{path}:{number}: is no JSON ({reason})") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number}: is no JSON object, as every line has to be")
+        yield number, row
+
+
+def split_name(name: str, where: str) -> str:
+    """Returns "train", "val" or "test" for any of their usual names (dev, valid, restval, ...).
+
+    Args:
+        name: the split as the data calls it.
+        where: "file:line" for the message.
+    """
+    split = _SPLIT_NAMES.get(name.strip().lower())
+    if split is None:
+        raise InputError(f"{where}: split {name!r} is none of {', '.join(_SPLIT_NAMES)}")
+    return split
+
+
+def existing_folder(root: Path) -> Path:
+    """Returns `root` if it is a folder that holds something; InputError otherwise."""
+    if not root.exists():
+        raise InputError(f"{root}: no such folder")
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file, a folder is needed")
+    try:
+        if not any(root.iterdir()):
+            raise InputError(f"{root}: the folder is empty")
+    except PermissionError:
+        raise InputError(f"{root}: no permission to read this folder") from None
+    return root
