@@ -1,5 +1,7 @@
 """The one exception for everything a user can get wrong."""
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """A file, folder, option or checkpoint the user gave is wrong.
@@ -7,6 +9,13 @@ class InputError(ValueError):
     The message is a single line that names the file (and the line number), the cause and the remedy. The
     command line prints it and exits with status 2; a traceback would only hide it.
     """
+
+
+def first_five(names: Iterable[str]) -> str:
+    """Returns the first five names on one line, for a message that also says how many there are."""
+    names = list(names)
+    shown = [name if name.isprintable() else ascii(name) for name in names[:5]]
+    return ", ".join(shown + ["..."] * (len(names) > 5))
 
 
 def check_ranges(

@@ -1,9 +1,10 @@
-"""Camera drives to steering-wheel angles: train and evaluate, free-running.
+"""Camera drives to steering-wheel angles: train, evaluate free-running, score.
 
     python pipelines/steer.py fit                                 drawn roads, no data needed, minutes
     python pipelines/steer.py fit --config configs/steer/pilotnet.yaml --data.root DIR [--data.format NAME]
     python pipelines/steer.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/steer.py validate|test --ckpt_path RUN/checkpoints/best.ckpt --data.root DIR
+    python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
 
 configs/steer holds pilotnet, komanda, chauffeur and transfer. COMMAND --help lists every option. Wrong input
 is one line on stderr and exit status 2.
@@ -12,13 +13,38 @@ is one line on stderr and exit status 2.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from modules.errors import InputError
-from pipelines.arguments import CONFIGS, with_config
+from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
 from pipelines.cli import run
 
-COMMANDS = ("fit", "validate", "test")
+
+def train_or_evaluate(argv: Sequence[str]) -> None:
+    from pipelines.steering import SteerCLI
+
+    SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
+
+
+def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
+    parser = Parser(prog=f"steer.py {argv[0]}", description=None)
+    parser.add_function_arguments(body, None)
+    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json"))))
+
+
+def score(argv: Sequence[str]) -> None:
+    from pipelines.reports.steering_scores import score as body
+
+    simple(argv, body)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "fit": train_or_evaluate,
+    "validate": train_or_evaluate,
+    "test": train_or_evaluate,
+    "score": score,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,9 +62,7 @@ def dispatch(argv: Sequence[str]) -> None:
 
         near = [f"; the nearest is {name!r}" for name in get_close_matches(argv[0], COMMANDS, n=1)]
         raise InputError(f"no command {argv[0]!r}{''.join(near)}; there are {', '.join(COMMANDS)}")
-    from pipelines.steering import SteerCLI
-
-    SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
+    COMMANDS[argv[0]](argv)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from pathlib import Path, PurePosixPath
 from data_prep.captions import coco, flickr8k, folder, karpathy
 from data_prep.captions.files import caption_text, encodable
 from data_prep.input_files import read_json, read_jsonl, read_text
-from modules.errors import InputError
-from modules.metrics.captions import first_five
+from modules.errors import InputError, first_five
 
 # COCO's own file names end in the image id: COCO_val2014_000000000042.jpg, 000000000042.jpg
 _COCO_NAME = re.compile(r"(?:COCO_\w+_)?(\d{12})\.\w+")

@@ -127,7 +127,7 @@ class DriveTable:
     def recordings(self) -> np.ndarray:
         """Returns the drive of each row as it was before it was cut: `monday` for `monday~2`."""
         names, inverse = np.unique(self.drive, return_inverse=True)
-        return np.array([_PART.sub("", name) for name in names], str)[inverse]
+        return np.array([recording_name(name) for name in names], str)[inverse]
 
     def series(self, recordings: bool = False) -> list[np.ndarray]:
         """Returns the rows of each drive and camera, in the order of their first rows.
@@ -166,6 +166,11 @@ def split_reference(file: str) -> tuple[str, str, int] | None:
     """
     match = _REFERENCE.fullmatch(file)
     return (match[1], match[2] or "", int(match[3])) if match else None
+
+
+def recording_name(drive: str) -> str:
+    """Returns what a drive was called before it was cut: `monday` for `monday~2`."""
+    return _PART.sub("", drive)
 
 
 def frame_name(file: str) -> str:

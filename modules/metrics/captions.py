@@ -1,14 +1,14 @@
 """Scores of captions against references, as the COCO evaluation computes them, with two blind controls."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
 
-from modules.errors import InputError
+from modules.errors import InputError, first_five
 from modules.metrics.bleu import BleuReferences, Ngrams, bleu, count_ngrams
 from modules.metrics.cider import CiderD
 from modules.metrics.rouge import rouge_l
@@ -193,10 +193,3 @@ def _summary(statistics: _Statistics) -> dict[str, float]:
     """The corpus-level metrics by name."""
     values = [*bleu(statistics.bleu.sum(axis=0)), statistics.rouge_l.mean(), statistics.cider_d.mean()]
     return {name: float(value) for name, value in zip(METRICS, values, strict=True)}
-
-
-def first_five(names: Iterable[str]) -> str:
-    """The first five names on one line, for a message that also says how many there are."""
-    names = list(names)
-    shown = [name if name.isprintable() else ascii(name) for name in names[:5]]
-    return ", ".join(shown + ["..."] * (len(names) > 5))

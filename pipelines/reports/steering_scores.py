@@ -1,0 +1,196 @@
+"""The `score` command: any system's steering angles against the true ones, beside trivial systems."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_prep.driving.angle_files import (
+    MatchedAngles,
+    match_angles,
+    read_predicted_angles,
+    read_true_angles,
+)
+from modules.errors import InputError
+from modules.metrics.block_bootstrap import rmse_interval
+from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
+from modules.metrics.steering_alarms import steering_alarms
+
+LABELS = {
+    "rmse_rad": "RMSE (rad)",
+    "public_rmse_rad": "RMSE, public",
+    "private_rmse_rad": "RMSE, private",
+    "mae_rad": "MAE (rad)",
+    "balanced_mae_rad": "MAE, mean of bins",
+    "max_error_rad": "largest error (rad)",
+    "bias_rad": "bias (rad)",
+    "r2": "R2",
+    "explained_variance": "explained variance",
+    "correlation": "correlation",
+    "thresholded_relative_error": "share off by over 10 %",
+    "quantised_classification_error": "share of wrong class",
+    "f1": "F1 of directions",
+    "whiteness_rad_s": "whiteness (rad/s)",
+    "lag_frames": "lag (frames)",
+    "prediction_std_rad": "spread (rad)",
+}
+SYSTEMS = {
+    "zeros": "zeros",
+    "training_mean": "training mean",
+    "labels_mean": "mean of labels",
+    "persistence_oracle": "oracle",
+}
+ORACLE = "the oracle repeats the last true angle, which nobody who steers has"
+LEGEND = f"{ORACLE}; classes are left, straight (within 0.03 rad) and right, directions too (within 0.02)"
+
+
+@dataclass(frozen=True)
+class SteeringJudgement:
+    """Scores of a system beside those of trivial ones.
+
+    Attributes:
+        scores: Of the system.
+        interval: 95 % interval of its RMSE, or None.
+        baselines: Scores of the trivial systems by their names.
+        drives: Errors by drive, of more than one.
+        alarms: What is plainly wrong, in sentences.
+    """
+
+    scores: SteeringScores
+    interval: tuple[float, float] | None
+    baselines: dict[str, SteeringScores]
+    drives: dict[str, dict[str, float | int]]
+    alarms: list[str]
+
+
+def score(
+    predictions: Path,
+    labels: Path,
+    subset: Path | None = None,
+    rate: float | None = None,
+    training_mean: float | None = None,
+    json: bool = False,
+) -> None:
+    """Print the scores of any system's steering angles against labels, beside trivial systems.
+
+    Frames are taken in the order of time, which their names tell (nanoseconds) or the labels' column time_s;
+    numbers count frames, other names come in the order of the labels. Where time jumps more than 3 frame
+    periods nothing is compared across. Missing, repeated or unknown frames are an error. Angles are radians
+    of the steering wheel, left positive.
+
+    Args:
+        predictions: csv with the columns frame_id,steering_angle; others do not matter.
+        labels: csv with frame_id,steering_angle[,public], a drive.csv, or Udacity's interpolated.csv.
+        subset: score only the frames listed in this file, one a line, or in its column frame_id.
+        rate: frames a second, of frames whose names are no times (20 if not given).
+        training_mean: mean angle of the system's training frames (rad), for the baseline of that name.
+        json: print one JSON object in place of the table.
+    """
+    if rate is not None and not 0 < rate < float("inf"):
+        raise InputError(f"rate is {rate}; it has to be above 0")
+    with Console(stderr=True).status("scoring"):
+        said, true = read_predicted_angles(predictions), read_true_angles(labels)
+        matched = match_angles(said, true, subset, rate)
+        judgement = judge(matched, training_mean)
+    for note in matched.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for alarm in judgement.alarms:
+        print(f"WARNING: {alarm}", file=sys.stderr)
+    if json:
+        print(jsonlib.dumps(as_dict(judgement, matched)))
+    else:
+        for table in score_tables(judgement, predictions.name, matched):
+            Console().print(table)
+
+
+def judge(matched: MatchedAngles, training_mean: float | None = None) -> SteeringJudgement:
+    """Returns the scores of a system's angles, and those of zeros, constants and the oracle."""
+    truth, stretch, rate = matched.truth_rad, matched.stretch, matched.rate_hz
+    trivial = baselines(truth, stretch, training_mean)
+    trivial["labels_mean"] = np.full(len(truth), truth.mean())
+    scores, *others = (
+        score_steering(angles, truth, stretch, rate, matched.is_public)
+        for angles in (matched.prediction_rad, *(trivial[name] for name in SYSTEMS if name in trivial))
+    )
+    drives = per_drive(matched.prediction_rad, truth, matched.drive)
+    return SteeringJudgement(
+        scores,
+        rmse_interval(matched.prediction_rad - truth, stretch, rate),
+        dict(zip([name for name in SYSTEMS if name in trivial], others, strict=True)),
+        drives if len(drives) > 1 else {},
+        steering_alarms(matched.prediction_rad, truth, scores, rate),
+    )
+
+
+def as_dict(judgement: SteeringJudgement, matched: MatchedAngles) -> dict[str, Any]:
+    """Returns what `--json` prints; what is not defined on these frames is None."""
+    return {
+        **judgement.scores.as_dict(),
+        "rmse_rad_interval": judgement.interval,
+        "drives": judgement.drives,
+        "stretches": int(matched.stretch.max()) + 1,
+        "rate_hz": matched.rate_hz,
+        "baselines": {name: scores.as_dict() for name, scores in judgement.baselines.items()},
+        "warnings": judgement.alarms,
+    }
+
+
+def score_tables(judgement: SteeringJudgement, name: str, matched: MatchedAngles) -> list[Table]:
+    """Returns the tables of the command: all scores, errors by bin of |angle|, errors by drive."""
+    scores, others = judgement.scores, judgement.baselines
+    stretches = int(matched.stretch.max()) + 1
+    # as Text: a file's name is no markup
+    title = Text(
+        f"{name}: {scores.frames:,} frames, {stretches} unbroken stretch{'es' * (stretches > 1)}, "
+        f"{matched.rate_hz:.1f} Hz"
+    )
+    table = Table(title=title, caption=LEGEND, title_justify="left")
+    table.add_column("")
+    table.add_column("score", justify="right", style="bold")
+    for system in others:
+        table.add_column(SYSTEMS[system], justify="right")
+    columns = [scores.as_dict(), *(other.as_dict() for other in others.values())]
+    for key, label in LABELS.items():
+        if any(column[key] is not None for column in columns):
+            table.add_row(label, *(cell(column[key]) for column in columns))
+        if key == "rmse_rad" and judgement.interval is not None:
+            low, high = judgement.interval
+            table.add_row("  95 % interval", f"{low:.4f} - {high:.4f}")
+        if key == "whiteness_rad_s":
+            table.add_row("  of the human", cell(scores.human_whiteness_rad_s))
+    tables = [table, _errors("|true angle| (rad)", scores.bins, others["zeros"].bins)]
+    if judgement.drives:
+        tables.append(_errors("drive", judgement.drives))
+    return tables
+
+
+def cell(value: Any) -> str:
+    """Returns a score as text, "-" for one that is not defined."""
+    if value is None:
+        return "-"
+    return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _errors(
+    what: str,
+    errors: Mapping[str, Mapping[str, float | int]],
+    zeros: Mapping[str, Mapping[str, float | int]] | None = None,
+) -> Table:
+    table = Table()
+    table.add_column(what)
+    for heading in ("frames", "RMSE", "MAE", "bias", *(["RMSE of zeros"] if zeros else [])):
+        table.add_column(heading, justify="right")
+    for name, values in errors.items():
+        cells = [cell(values[key]) for key in ("rmse_rad", "mae_rad", "bias_rad")]
+        cells += [cell(zeros[name]["rmse_rad"])] if zeros else []
+        table.add_row(Text(name), f"{values['frames']:,}", *cells)
+    return table

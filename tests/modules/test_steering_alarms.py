@@ -1,0 +1,39 @@
+"""Alarms fire on plain mistakes and on nothing else."""
+
+import numpy as np
+import pytest
+
+from modules.metrics.steering import score_steering
+from modules.metrics.steering_alarms import steering_alarms
+
+TRUTH = 0.4 * np.sin(np.arange(400) / 30)
+NOISE = np.random.default_rng(0).normal(size=400)
+
+
+def alarms(prediction: np.ndarray, truth: np.ndarray = TRUTH) -> list[str]:
+    return steering_alarms(prediction, truth, score_steering(prediction, truth), 20.0)
+
+
+@pytest.mark.parametrize("prediction", [TRUTH, 0.6 * TRUTH + 0.02 * NOISE, np.roll(TRUTH, 1), TRUTH + 0.1])
+def test_a_working_system_raises_none(prediction):
+    assert alarms(prediction) == []
+
+
+def test_noise_is_neither_late_nor_in_degrees():
+    said = alarms(NOISE)
+    assert len(said) == 1 and "no better than straight on" in said[0]
+
+
+def test_labels_in_degrees_are_named_as_such():
+    said = alarms(TRUTH, np.degrees(TRUTH))
+    assert "the true angles reach 23" in said[0] and "nearly constant" in said[1]
+
+
+def test_a_prediction_on_a_straight_road_is_not_called_degrees():
+    assert not any("degrees" in line for line in alarms(0.001 * NOISE[:1], np.zeros(1)))
+
+
+def test_a_lag_at_the_edge_of_the_search_says_so():
+    late = np.roll(TRUTH, 24)
+    late[:24] = 0
+    assert any("at least 20 frames (1.00 s) late" in line for line in alarms(late))
