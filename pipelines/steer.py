@@ -1,11 +1,13 @@
-"""Camera drives to steering-wheel angles: train, evaluate free-running, score.
+"""Camera drives to steering-wheel angles: train, evaluate free-running, score, drive.
 
     python pipelines/steer.py fit                                 drawn roads, no data needed, minutes
     python pipelines/steer.py fit --config configs/steer/pilotnet.yaml --data.root DIR [--data.format NAME]
     python pipelines/steer.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/steer.py validate|test --ckpt_path RUN/checkpoints/best.ckpt --data.root DIR
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
+    python pipelines/steer.py drive --ckpt_path CKPT [--video out.mp4] [--roads N] [--seconds S] [--json]
 
+drive is a closed loop on drawn roads: the model steers, and what it sees next follows from that.
 configs/steer holds pilotnet, komanda, chauffeur and transfer. COMMAND --help lists every option. Wrong input
 is one line on stderr and exit status 2.
 """
@@ -30,11 +32,17 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
 def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
     parser = Parser(prog=f"steer.py {argv[0]}", description=None)
     parser.add_function_arguments(body, None)
-    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json"))))
+    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json", "--overwrite"))))
 
 
 def score(argv: Sequence[str]) -> None:
     from pipelines.reports.steering_scores import score as body
+
+    simple(argv, body)
+
+
+def drive(argv: Sequence[str]) -> None:
+    from pipelines.driving import drive as body
 
     simple(argv, body)
 
@@ -44,6 +52,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "score": score,
+    "drive": drive,
 }
 
 

@@ -17,18 +17,15 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.driving.closed_loop import drive_closed_loop
 from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.road_drives import draw_roads
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.metrics.steering import baselines, score_steering
 from modules.steerer import Steerer
-from modules.steering_predictor import SteeringPredictor
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
-
-CLOSED_LOOP_ROADS, CLOSED_LOOP_S = 6, 15.0
+from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
 
 
 class SteerCLI(RunCLI):
@@ -150,11 +147,7 @@ class SteerCLI(RunCLI):
         Console().print(_table(split, {name: s.as_dict() for name, s in scores.items()}))
         if "closed_loop" in metrics:
             loop = metrics["closed_loop"]
-            print(
-                f"closed loop  autonomy {loop['autonomy']:.1%}, {loop['interventions']} interventions "
-                f"in {loop['elapsed_s']:.0f} s on {loop['roads']} unseen roads, "
-                f"{loop['lateral_rmse_m']:.2f} m off the lane's centre (RMS)"
-            )
+            Console().print(closed_loop_table({"model": loop} | loop["controls"]))
         for label, value in [
             ("split", f"{split}, {len(evaluation.rows):,} frames, free-running"),
             ("checkpoint", checkpoint),
@@ -165,12 +158,11 @@ class SteerCLI(RunCLI):
             print(f"{label:<12} {value}")
 
     def _closed_loop(self) -> dict[str, Any]:
-        """Returns how the model drives roads that no training drive was on."""
-        predictor = SteeringPredictor(self.model.cpu())
-        roads = draw_roads(CLOSED_LOOP_ROADS, CLOSED_LOOP_S)
-        return drive_closed_loop(
-            predictor.step, roads, CLOSED_LOOP_S, reset=lambda _: predictor.reset(), progress=True
-        ).to_dict()
+        """Returns how the model drives roads that no training drive was on, and how the controls do."""
+        roads = draw_roads(ROADS, SECONDS, progress=True)
+        driven, _ = drive_model(self.model, roads, SECONDS)
+        controls = {name: result.to_dict() for name, result in drive_controls(roads, SECONDS).items()}
+        return driven.to_dict() | {"controls": controls}
 
 
 def _table(split: str, scores: dict[str, dict[str, Any]]) -> Table:

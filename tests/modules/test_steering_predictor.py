@@ -40,3 +40,20 @@ def test_what_was_seen_before_counts_until_the_reset():
     assert abs(predictor.step(frames[5]) - first) > 1e-5
     predictor.reset()
     assert predictor.step(frames[5]) == first
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_streams_in_lockstep_are_as_each_alone(kind):
+    model = steerer(kind)
+    drives = [camera_frames(9, seed) for seed in range(3)]
+    together = SteeringPredictor(model, streams=3)
+    alone = [SteeringPredictor(model) for _ in drives]
+    for n in range(9):
+        if n == 4:  # one of them starts afresh
+            together.reset(np.array([False, True, False]))
+            alone[1].reset()
+        angles = together.step_all(np.stack([frames[n] for frames in drives]))
+        expected = [predictor.step(frames[n]) for predictor, frames in zip(alone, drives, strict=True)]
+        np.testing.assert_allclose(angles, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="2 frames for 3 streams"):
+        together.step_all(np.stack([frames[0] for frames in drives[:2]]))

@@ -76,13 +76,15 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
 def test_a_model_drives_unseen_roads(run, monkeypatch):
     from modules.steerer import Steerer
 
-    monkeypatch.setattr(steering, "CLOSED_LOOP_ROADS", 2)
-    monkeypatch.setattr(steering, "CLOSED_LOOP_S", 2.0)
+    monkeypatch.setattr(steering, "ROADS", 2)
+    monkeypatch.setattr(steering, "SECONDS", 2.0)
     cli = steering.SteerCLI.__new__(steering.SteerCLI)
     cli.model = Steerer.load(run / "checkpoints" / "best.ckpt")
     driven = cli._closed_loop()
     assert driven["roads"] == 2 and driven["elapsed_s"] == pytest.approx(4.0)
     assert 0 <= driven["autonomy"] <= 1 and driven["lateral_rmse_m"] > 0
+    assert driven["controls"]["human_like_driver"]["autonomy"] == 1
+    assert driven["controls"].keys() == {"human_like_driver", "always_straight"}
 
 
 def test_two_stages_run_by_one_command(drives, tmp_path, capsys):
