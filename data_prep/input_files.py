@@ -1,8 +1,10 @@
-"""Reading what people made: text, JSON and folders; every failure one line with file and line."""
+"""Reading what people made: text, JSON, YAML and folders; every failure one line with file and line."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 from modules.errors import InputError
 
@@ -47,6 +49,17 @@ def read_json(path: Path) -> object:
         raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg})") from None
     except RecursionError:
         raise InputError(f"{path}: is no JSON that can be read (nested too deeply)") from None
+
+
+def read_yaml(path: Path) -> object:
+    """Returns the parsed YAML file; InputError with the line where it is none."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: is no YAML ({error.problem})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, object]]]:

@@ -9,10 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
-from data_prep.input_files import read_text
+from data_prep.input_files import read_yaml
 from modules.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -135,15 +134,7 @@ def _values(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def _check_config(path: Path) -> None:
-    text = read_text(path)
-    try:
-        options = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: is no YAML ({error.problem})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(options, dict):
+    if not isinstance(read_yaml(path), dict):
         raise InputError(f"{path}: is no configuration; write options by name, such as data: {{root: DIR}}")
 
 

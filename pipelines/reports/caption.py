@@ -18,11 +18,13 @@ from data_prep.images import read_image
 from modules.metrics.captions import CaptionScorer
 from modules.tokenizer import tokenize
 from pipelines.reports.attention import attention_panels, encoder_view, fit_within
+from pipelines.reports.caption_runs import CaptionRun, Prediction, read_run
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
-from pipelines.reports.page import duration, jpeg_uri, write_page
-from pipelines.reports.runs import CaptionRun, Prediction, read_run
+from pipelines.reports.page import jpeg_uri, write_page
+from pipelines.reports.run_files import config_text
 from pipelines.reports.scores import LABELS, controls_as_dict
+from pipelines.reports.summary import arguments, run_name, summary_rows
 
 PHOTOGRAPH = 320  # pixels of the longer side
 
@@ -49,7 +51,7 @@ def write_report(run: Path) -> Path:
         return write_page(
             results.folder / "report.html",
             "caption.html.jinja",
-            name=_run_name(results.folder),
+            name=run_name(results.folder),
             split=results.split,
             images=len(results.predictions),
             unreadable=results.unreadable,
@@ -60,7 +62,7 @@ def write_report(run: Path) -> Path:
             curve_charts=_curve_charts(results),
             examples=_examples(results.predictions, per_image),
             **_language(results.predictions),
-            config_text=_config_text(results.folder),
+            config_text=config_text(results.folder),
         )
 
 
@@ -205,51 +207,18 @@ def _word_use(said: Counter[str], meant: Counter[str], count: int = 10) -> tuple
     return lists[0], lists[1]
 
 
-def _run_name(folder: Path) -> str:
-    """Experiment and version: scenes/version_0."""
-    return "/".join(folder.resolve().parts[-2:])
-
-
 def _summary(run: CaptionRun) -> list[tuple[str, str]]:
     """What was run, as (label, text), from the configuration and metrics.json; absent parts are left out."""
-    config, model = run.config, _arguments(run.config.get("model"))
-    trainer = _arguments(config.get("trainer"))
+    config, model = run.config, arguments(run.config.get("model"))
+    trainer = arguments(config.get("trainer"))
     steps = None if trainer.get("max_steps") == -1 else trainer.get("max_steps")
     training = {key: trainer.get(key) for key in ("max_epochs", "precision", "gradient_clip_val")}
     parts = {
         "Data": config.get("data"),
         "Encoder": model.get("encoder"),
         "Decoder": model.get("decoder"),
-        "Training": {"max_steps": steps} | training | _arguments(model.get("training")),
+        "Training": {"max_steps": steps} | training | arguments(model.get("training")),
         "Decoding": run.metrics.get("decoding") or config.get("decoding"),
         "Checkpoint": run.metrics.get("checkpoint"),
     }
-    seconds = run.metrics.get("seconds") or {}
-    times = [f"{part.replace('_', ' ')} {duration(spent)}" for part, spent in seconds.items()]
-    rows = [(label, _describe(part)) for label, part in parts.items()] + [("Time", ", ".join(times))]
-    return [(label, text) for label, text in rows if text]
-
-
-def _arguments(section: Any) -> dict[str, Any]:
-    """A section's options, whether or not it names its class."""
-    if not isinstance(section, dict):
-        return {}
-    return section.get("init_args") or {} if "class_path" in section else section
-
-
-def _describe(section: Any) -> str:
-    """One line: the class's name, then its options that are set."""
-    if not isinstance(section, dict):
-        return "" if section is None else str(section)
-    name = str(section.get("class_path", "")).rsplit(".", 1)[-1]
-    options = [
-        f"{key} {_describe(value) if isinstance(value, dict) else value}"
-        for key, value in _arguments(section).items()
-        if value is not None and value != [] and value != {}
-    ]
-    return ": ".join(part for part in (name, ", ".join(options)) if part)
-
-
-def _config_text(folder: Path) -> str:
-    path = folder / "config.yaml"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return summary_rows(parts, run.metrics.get("seconds"))

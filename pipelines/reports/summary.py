@@ -1,7 +1,10 @@
 """What a run was: its name and its options, a line a part."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pipelines.reports.page import duration
 
 
 def run_name(folder: Path) -> str:
@@ -29,7 +32,13 @@ def describe(section: Any) -> str:
     return ": ".join(part for part in (name, ", ".join(options)) if part)
 
 
-def config_text(folder: Path) -> str:
-    """The run's config.yaml as it is, "" where there is none."""
-    path = folder / "config.yaml"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def summary_rows(parts: Mapping[str, Any], seconds: Any) -> list[tuple[str, str]]:
+    """What was run, as (label, text); parts that hold nothing are left out.
+
+    Args:
+        parts: Sections of the configuration, or texts, by their labels.
+        seconds: Durations by what took them, as metrics.json has them.
+    """
+    times = [f"{part.replace('_', ' ')} {duration(spent)}" for part, spent in (seconds or {}).items()]
+    rows = [(label, describe(part)) for label, part in parts.items()] + [("Time", ", ".join(times))]
+    return [(label, text) for label, text in rows if text]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 from rich.console import Console
@@ -20,8 +19,9 @@ from modules.surprise import TextReader
 from pipelines.reports.coloured_text import MOST_BITS
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
-from pipelines.reports.page import duration, write_page
-from pipelines.reports.summary import arguments, config_text, describe, run_name
+from pipelines.reports.page import write_page
+from pipelines.reports.run_files import config_text
+from pipelines.reports.summary import arguments, run_name, summary_rows
 from pipelines.reports.text_runs import Sample, TextRun, read_baselines, read_text_run
 from pipelines.reports.text_surprise import surprise_section
 from pipelines.reports.text_units import unit_section
@@ -144,7 +144,4 @@ def _summary(run: TextRun) -> list[tuple[str, str]]:
         "Training": training | arguments(model.get("training")),
         "Checkpoint": run.metrics.get("checkpoint") or run.checkpoint,
     }
-    seconds: dict[str, Any] = run.metrics.get("seconds") or {}
-    times = ", ".join(f"{part.replace('_', ' ')} {duration(spent)}" for part, spent in seconds.items())
-    rows = [(label, describe(part)) for label, part in parts.items()] + [("Time", times)]
-    return [(label, text) for label, text in rows if text]
+    return summary_rows(parts, run.metrics.get("seconds"))

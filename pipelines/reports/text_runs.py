@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_prep.append_log import whole_lines
-from data_prep.input_files import read_json, read_text
+from data_prep.input_files import read_text
 from modules.errors import InputError
 from pipelines.reports.curves import Curve, read_curves
+from pipelines.reports.run_files import existing_run, read_config, read_metrics
 
 CHECKPOINTS = ("best", "last")
 
@@ -38,8 +37,7 @@ class TextRun:
 
 def read_text_run(folder: Path) -> TextRun:
     """The run in `folder`; InputError where it is none: a checkpoint must be there."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the run folder that fit printed")
+    existing_run(folder)
     checkpoints = [folder / "checkpoints" / f"{name}.ckpt" for name in CHECKPOINTS]
     existing = [path for path in checkpoints if path.is_file()]
     if not existing:
@@ -52,21 +50,10 @@ def read_text_run(folder: Path) -> TextRun:
         checkpoint=existing[0],
         held_out=read_text(held_out) if held_out.is_file() else "",
         samples=_samples(folder / "samples.jsonl"),
-        config=_config(folder / "config.yaml"),
+        config=read_config(folder),
         metrics=read_metrics(folder),
         curves=read_curves(folder),
     )
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """What metrics.json holds, nothing where the run has none yet."""
-    path = folder / "metrics.json"
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: is no JSON object; write it again with test")
-    return content
 
 
 def read_baselines(folder: Path) -> dict[str, float]:
@@ -83,16 +70,3 @@ def _samples(path: Path) -> list[Sample]:
     for line, _ in whole_lines(path, {"iteration": int, "prompt": str, "text": str}):
         rows[line["iteration"]] = Sample(line["iteration"], line["prompt"], line["text"])
     return [rows[iteration] for iteration in sorted(rows)]
-
-
-def _config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        cause = " ".join(str(error).split())
-        raise InputError(f"{path}: is no YAML ({cause}); restore the file that fit wrote") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no options; restore the file that fit wrote")
-    return content

@@ -302,8 +302,8 @@ GOOD = '{"image": "a.jpg", "caption": "a dog", "references": ["a dog"]}'
     [
         ("", "no captions"),
         ('{"image": "a.jpg", "error": "torn"}', "no captions"),
-        (GOOD + "\n{oops", ":2: no JSON"),
-        (GOOD + "\n\n[1]", ":3: no JSON object"),
+        (GOOD + "\n{oops", ":2: is no JSON"),
+        (GOOD + "\n\n[1]", ":3: is no JSON object"),
         (GOOD + "\n" + GOOD, ":2: image 'a.jpg' occurs twice"),
         ('{"caption": "a"}', ":1: no image name"),
         ('{"image": "a.jpg", "references": ["a"]}', ":1: no text under 'caption'"),
@@ -311,7 +311,7 @@ GOOD = '{"image": "a.jpg", "caption": "a dog", "references": ["a dog"]}'
         ('{"image": "a.jpg", "caption": "a", "references": []}', ":1: no list of texts"),
         (GOOD[:-1] + ', "words": ["a"], "attention": {"grid": [2, 2], "alpha": [[1]]}}', ":1: words and att"),
         (GOOD[:-1] + ', "words": ["a"], "attention": [[1]]}', ":1: words and attention"),
-        (b'{"image": "\xff"}', "not UTF-8 at byte 11"),
+        (b'{"image": "\xff"}', ":1: is not UTF-8"),
     ],
 )
 def test_a_wrong_predictions_file_is_named_with_its_line(tmp_path, content, cause):

@@ -1,16 +1,16 @@
 """Reads the folder that `caption.py fit` leaves behind."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Float
 
+from data_prep.input_files import read_jsonl
 from modules.errors import InputError
 from pipelines.reports.curves import Curve, read_curves
+from pipelines.reports.run_files import existing_run, read_config, read_metrics
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,11 @@ class CaptionRun:
 def read_run(folder: Path) -> CaptionRun:
     """The run in `folder`; raises InputError where it is none: only predictions.jsonl must be there."""
     path = folder / "predictions.jsonl"
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the run folder that fit printed")
+    existing_run(folder)
     if not path.is_file():
         raise InputError(f"{folder}: no predictions.jsonl, so this is no finished run; fit or test writes it")
     predictions, unreadable, seen, split = [], [], set(), ""
-    for number, row in _json_lines(path):
+    for number, row in read_jsonl(path):
         where = f"{path}:{number}"
         image = row.get("image")
         if not isinstance(image, str):
@@ -73,13 +72,13 @@ def read_run(folder: Path) -> CaptionRun:
             predictions.append(_prediction(row, where))
     if not predictions:
         raise InputError(f"{path}: no captions; write the file again with test")
-    metrics = _read_json(folder / "metrics.json")
+    metrics = read_metrics(folder)
     return CaptionRun(
         folder=folder,
         split=str(metrics.get("split") or split or "test"),
         predictions=predictions,
         unreadable=unreadable,
-        config=_read_config(folder / "config.yaml"),
+        config=read_config(folder),
         metrics=metrics,
         curves=read_curves(folder),
     )
@@ -116,50 +115,3 @@ def _attention(row: dict[str, Any], where: str) -> WordAttention:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: words and attention do not fit each other ({error})") from error
     return WordAttention(words, alpha, (rows, columns), resize)
-
-
-def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The file's objects with their line numbers, blank lines left out."""
-    rows = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: no JSON ({error.msg}); is the file cut off?") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: no JSON object; expected one per image")
-            rows.append((number, row))
-    return rows
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg}); write it again with test") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: no JSON object; write it again with test")
-    return content
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        cause = " ".join(str(error).split())
-        raise InputError(f"{path}: no YAML ({cause}); restore the file that fit wrote") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no options; restore the file that fit wrote")
-    return content
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
