@@ -223,9 +223,16 @@ class RunCLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.trainer.precision is None:
             config.trainer.precision = "bf16-mixed" if has_fast_bfloat16() else "32-true"
+        clip = config.trainer.gradient_clip_val
+        if clip is not None and clip < 0:
+            raise InputError(f"trainer.gradient_clip_val is {clip:g}; it has to be 0 (no clipping) or more")
         if self.subcommand != "fit":
             config.trainer.logger = False
             return
+        if not config.save_minutes > 0:
+            raise InputError(f"save_minutes is {config.save_minutes:g}; it has to be above 0")
+        if Path(config.name).name != config.name or config.name in ("", ".."):
+            raise InputError(f"name is {config.name!r}; it names one folder, without a path: see --runs")
         for option in ("checkpoint.monitor", "early_stopping.monitor"):
             # Lightning would complain at the end of the first epoch
             if config[option] is not None and config[option] not in self.monitors:
