@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from data_prep.images import UnreadableImage, decode_image
+from data_prep.progress import images_bar
 
 Transform = Callable[[np.ndarray], Tensor]
 
@@ -66,6 +67,27 @@ def prepare_all(
         finally:
             # an interrupted run need not wait for what nobody will use
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def unreadable_images(
+    paths: Sequence[Path], transform: Transform, progress: bool = True
+) -> list[tuple[Path, str]]:
+    """Returns the files that are no readable image, each with the reason; every file is decoded once.
+
+    Args:
+        paths: image files.
+        transform: what will be made of them.
+        progress: show a progress bar.
+    """
+    found = []
+    with images_bar(progress) as bar:
+        task = bar.add_task("checking images", total=len(paths))
+        prepared = prepare_all([str(path) for path in paths], transform, known=(), ahead=64)
+        for path, image in zip(paths, prepared, strict=True):
+            bar.advance(task)
+            if image.reason:
+                found.append((path, image.reason))
+    return found
 
 
 def _prepare(name: str, transform: Transform, known: Container[str]) -> PreparedImage:

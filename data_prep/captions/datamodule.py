@@ -15,6 +15,7 @@ from torch import Tensor
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.captions import read_captions
 from data_prep.captions.records import CaptionRecord
+from data_prep.decode_ahead import unreadable_images
 from data_prep.features import FeatureCache, cache_root
 from data_prep.images import read_image
 from data_prep.transforms import EvalTransform, TrainTransform
@@ -220,6 +221,8 @@ class CaptionDataModule(pl.LightningDataModule):
         paths = [record.path for record in self.splits[split]]
         transform = EvalTransform(model.encoder.image_size, model.resize)
         if not model.encoder.is_frozen:
+            # an image that fails in the middle of an epoch would end the fit
+            paths = self._leave_out(split, unreadable_images(paths, transform))
             train = TrainTransform(model.encoder.image_size, model.resize)
             return Pixels(paths, train if split == "train" else transform)
         assert self.trainer is not None
@@ -227,15 +230,18 @@ class CaptionDataModule(pl.LightningDataModule):
         cache = FeatureCache.open(model.encoder, transform, device, self.cache_root)
         report = cache.fill(paths, model.encoder, transform, device)
         say(f"{split}: {report.summary()}")
-        if report.unreadable:
-            bad = dict(report.unreadable)
-            name, reason = report.unreadable[0]
+        return Annotations(cache, cache.rows(self._leave_out(split, report.unreadable)))
+
+    def _leave_out(self, split: str, unreadable: Sequence[tuple[Path, str]]) -> list[Path]:
+        """Returns the files of a split without the unreadable ones, which it names and takes out of it."""
+        if unreadable:
+            bad = dict(unreadable)
+            name, reason = unreadable[0]
             say(f"warning: {split}: {len(bad)} unreadable image(s) left out, the first {name}: {reason}")
             self.splits[split] = [record for record in self.splits[split] if record.path not in bad]
-            paths = [record.path for record in self.splits[split]]
-            if not paths:
+            if not self.splits[split]:
                 raise InputError(f"{self.root}: no image of the {split} split can be read ({name}: {reason})")
-        return Annotations(cache, cache.rows(paths))
+        return [record.path for record in self.splits[split]]
 
     def _workers(self, split: str) -> int:
         if self.num_workers is not None:

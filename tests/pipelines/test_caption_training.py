@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,17 @@ def test_an_encoder_is_fine_tuned_from_a_block_on(fit, tmp_path):
     torch.manual_seed(0)
     assert not model.encoder.is_frozen
     assert json.loads((run / "metrics.json").read_text())["scores"]["images"] > 0
+
+
+def test_a_damaged_image_is_left_out_of_fine_tuning(captioned_folder, tmp_path, capsys):
+    folder = shutil.copytree(captioned_folder, tmp_path / "photos")
+    damaged = next(row["image"] for row in rows(folder / "captions.jsonl") if row["split"] == "train")
+    path = next(folder.rglob(Path(damaged).name))
+    path.write_bytes(path.read_bytes()[:200])
+    given = ["fit", "--config", str(DEBUG), "--data.root", str(folder), "--runs", str(tmp_path / "runs")]
+    assert main([*given, "--model.encoder.finetune_from", "-1", "--trainer.max_epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert f"train: 1 unreadable image(s) left out, the first {path}" in said
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
