@@ -52,9 +52,7 @@ class FramePreprocessing:
 
     def __call__(self, frame: UInt8[np.ndarray, "Hh Ww 3"]) -> UInt8[Tensor, "3 H W"]:
         """Returns the geometry's half: an RGB frame of any size, cropped and resized."""
-        rows = len(frame)
-        first = min(int(rows * self.crop_top), rows - 1)
-        last = max(first + 1, rows - int(rows * self.crop_bottom))
+        first, last = self.rows_seen(len(frame))
         view = frame[first:last]
         # OpenCV takes area means only where no side grows, so what shrinks does so first
         smaller = min(self.height, view.shape[0]), min(self.width, view.shape[1])
@@ -64,6 +62,11 @@ class FramePreprocessing:
             view = cv2.resize(view, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         # a copy: the frame itself may be read-only or a view of something larger
         return torch.from_numpy(view.transpose(2, 0, 1).copy())
+
+    def rows_seen(self, rows: int) -> tuple[int, int]:
+        """Returns the first row that is left of a frame of that many, and the one behind the last."""
+        first = min(int(rows * self.crop_top), rows - 1)
+        return first, max(first + 1, rows - int(rows * self.crop_bottom))
 
     def recolour(self, frames: UInt8[Tensor, "*N 3 H W"]) -> UInt8[Tensor, "*N 3 H W"]:
         """Returns the colours' half: RGB bytes as the network is to see them."""

@@ -16,11 +16,12 @@ from rich.table import Table
 
 from data_prep.driving import road
 from data_prep.driving.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
+from data_prep.driving.picture_drawing import check_video, write_video
 from data_prep.driving.road_driver import Driver
 from data_prep.driving.road_drives import draw_roads
 from data_prep.driving.road_scene import LONGEST_S, Road
 from data_prep.driving.road_vehicle import RATE_HZ, Car
-from data_prep.driving.road_video import annotated_frames, write_video
+from data_prep.driving.road_video import annotated_frames
 from modules.errors import InputError
 from modules.steerer import Steerer
 from modules.steering_predictor import SteeringPredictor
@@ -190,9 +191,7 @@ def _check(roads: int, seconds: float, seed: int, latency_frames: int) -> None:
 
 def _check_video(video: Path, shown: Sequence[int], roads: int, overwrite: bool) -> None:
     """Finds what would stop the video before a minute has been driven."""
-    if video.suffix.lower() != ".mp4":
-        name = video.with_suffix(".mp4").name
-        raise InputError(f"{video}: videos are written as .mp4; name it {name}")
+    check_video(video)
     if video.is_dir():
         raise InputError(f"{video}: is a folder; --video names a file")
     if video.exists() and not overwrite:

@@ -1,9 +1,11 @@
-"""Camera drives to steering-wheel angles: train, evaluate free-running, score, drive.
+"""Camera drives to steering-wheel angles: train, evaluate free-running, steer, score, drive.
 
     python pipelines/steer.py fit                                 drawn roads, no data needed, minutes
     python pipelines/steer.py fit --config configs/steer/pilotnet.yaml --data.root DIR [--data.format NAME]
     python pipelines/steer.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/steer.py validate|test --ckpt_path RUN/checkpoints/best.ckpt --data.root DIR
+    python pipelines/steer.py predict --ckpt_path CKPT [CKPT ...] --frames DIR_OR_VIDEO --output out.csv
+        [--overlay out.mp4 [--labels FILE] [--saliency]] [--smoothing exponential|chauffeur]
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
     python pipelines/steer.py drive --ckpt_path CKPT [--video out.mp4] [--roads N] [--seconds S] [--json]
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from modules.errors import InputError
@@ -27,6 +30,23 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     from pipelines.steering import SteerCLI
 
     SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
+
+
+def predict(argv: Sequence[str]) -> None:
+    from pipelines.steer_predicting import SteerPredictionOptions
+    from pipelines.steer_predicting import predict as body
+
+    parser = Parser(prog="steer.py predict", description="Steer along a recording of your own.")
+    parser.add_argument(
+        "--ckpt_path",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt; of several the mean counts.",
+    )
+    parser.add_class_arguments(SteerPredictionOptions)
+    config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite", "--saliency")))
+    body(config.pop("ckpt_path"), SteerPredictionOptions(**vars(config)))
 
 
 def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
@@ -51,6 +71,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
+    "predict": predict,
     "score": score,
     "drive": drive,
 }

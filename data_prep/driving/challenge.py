@@ -27,6 +27,11 @@ _SUFFIXES = (".jpg", ".png", ".jpeg")
 _FIRST_TIME_NS = 1e15
 
 
+def is_time_ns(frame_id: int) -> bool:
+    """Returns whether a frame_id is a time in nanoseconds since 1970, and not the number of a frame."""
+    return frame_id >= _FIRST_TIME_NS
+
+
 def recognises(root: Path) -> bool:
     """Returns whether the folder has a csv with the columns frame_id and steering_angle."""
     return bool(_label_files(root))
@@ -65,7 +70,7 @@ def read(root: Path) -> DriveTable:
     names = labels.texts("frame_id")
     folder, suffix = image_folder(path.parent, ("center", "", "images"), names, _SUFFIXES)
     notes = []
-    if stamps.min() < _FIRST_TIME_NS:
+    if not is_time_ns(int(stamps.min())):
         times = stamps / FRAMES_PER_SECOND
         notes.append(
             f"{labels.where(int(stamps.argmin()))}: frame_id is no time in nanoseconds; taken as the number "

@@ -39,17 +39,22 @@ def problems(table: DriveTable, absent: np.ndarray) -> list[str]:
         table: a table as its reader made it, not yet cut.
         absent: mask of the rows whose image is absent.
     """
+    lines = frame_problems(table, absent) + _label_problems(table)
+    names = table.recordings()
+    for rows in table.series(recordings=True):
+        lines += _unit_problems(table, rows, str(names[rows[0]]))
+    return lines
+
+
+def frame_problems(table: DriveTable, absent: np.ndarray) -> list[str]:
+    """Returns the lines of `problems` that concern images and times, not labels."""
     lines = list(table.notes)
     if absent.any():
         what = "all images are" if absent.all() else _count(absent, "image") + " absent, the drive is cut;"
         ending = " absent" if absent.all() else f" {_share(absent)}"
         row = int(absent.argmax())
         lines.append(f"{table.where(row)}: {what}{ending}, the first is {table.root / table.file[row]}")
-    lines += _label_problems(table) + _time_problems(table)
-    names = table.recordings()
-    for rows in table.series(recordings=True):
-        lines += _unit_problems(table, rows, str(names[rows[0]]))
-    return lines
+    return lines + _time_problems(table)
 
 
 def _label_problems(table: DriveTable) -> list[str]:

@@ -77,6 +77,30 @@ def decode_frames(
             yield place, image if isinstance(image, str) else prepare(image)
 
 
+def decode_in_order(
+    root: Path, files: Sequence[str], prepare: Callable[[np.ndarray], Result], ahead: int = 64
+) -> Iterator[Result | str]:
+    """Yields what `prepare` makes of each file's image, or why it has none, in the order of the list.
+
+    A container is gone through once where its frames follow one another in the list, in rising order; once
+    more each time they do not. The arguments are those of `decode_frames`.
+    """
+    first = 0
+    for place in range(1, len(files) + 1):
+        if place == len(files) or not _follows(files[place - 1], files[place]):
+            for _, found in decode_frames(root, files[first:place], prepare, ahead):
+                yield found
+            first = place
+
+
+def _follows(before: str, after: str) -> bool:
+    """Whether one pass gives both frames in this order."""
+    one, other = split_reference(before), split_reference(after)
+    if one is None or other is None:
+        return one is other
+    return one[:2] == other[:2] and one[2] < other[2]
+
+
 def _container_frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
     # imported when asked for: these need packages that not everyone has
     if not path.exists():

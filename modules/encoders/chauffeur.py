@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from modules.encoders.single_frame import SingleFrameEncoder, output_size
@@ -46,5 +46,5 @@ class ChauffeurEncoder(SingleFrameEncoder):
         self.layers = nn.Sequential(*layers)
         self.feature_size = filters * height * width
 
-    def encode(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
+    def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
         return self.layers((frames - 127.5) / 255)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,8 +77,12 @@ class ClipEncoder(nn.Module):
             return height, width
         return min(self.pool[0], height), min(self.pool[1], width)
 
-    def forward(self, frames: UInt8[Tensor, "B S 3 H W"]) -> Float[Tensor, "B T D"]:
-        """Returns features of the last T = S - 5 frames."""
+    def forward(self, frames: Real[Tensor, "B S 3 H W"]) -> Float[Tensor, "B T D"]:
+        """Returns features of the last T = S - 5 frames.
+
+        Args:
+            frames: RGB bytes, or the same numbers as floats where gradients with respect to them are wanted.
+        """
         steps = frames.shape[1] - self.left_context
         x = (frames / 127.5 - 1).transpose(1, 2)  # (B, 3, S, H, W)
         features: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,7 +32,7 @@ class ImageShifts(nn.Module):
                 raise InputError(f"strip {[first, last]}: it takes two rising shares of the height, 0 to 1")
         self.strips, self.most_shift = [(first, last) for first, last in strips], most_shift
 
-    def forward(self, frames: UInt8[Tensor, "B S 3 H W"]) -> Float[Tensor, "B T K"]:
+    def forward(self, frames: Real[Tensor, "B S 3 H W"]) -> Float[Tensor, "B T K"]:
         """Returns the shifts of K strips of the last T = S - 1 frames, each from the frame before it."""
         profiles = self._profiles(frames)  # (B, S, K, W)
         width = profiles.shape[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from modules.encoders.single_frame import SingleFrameEncoder, output_size
@@ -41,5 +41,5 @@ class PilotNetEncoder(SingleFrameEncoder):
         self.layers = nn.Sequential(*layers)
         self.feature_size = DENSE[-1]
 
-    def encode(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
+    def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
         return self.layers(frames / 127.5 - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
@@ -63,11 +63,12 @@ class PretrainedEncoder(SingleFrameEncoder):
         """True if no parameter is fine-tuned."""
         return self.image.is_frozen
 
-    def encode(self, frames: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
+    def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
         pixels = (frames - self.image.mean) / self.image.std
         if self.is_frozen or not torch.is_grad_enabled():
-            with torch.no_grad():
-                trunk = self._folded_trunk(pixels[:1])
+            # a frozen backbone takes no gradients, but hands them on to pixels that ask for them
+            with torch.set_grad_enabled(torch.is_grad_enabled() and frames.requires_grad):
+                trunk = self._folded_trunk(pixels[:1].detach())
                 features = self._feature_map(trunk, pixels.to(memory_format=torch.channels_last))
         else:
             features = self._feature_map(self.image.trunk, pixels)

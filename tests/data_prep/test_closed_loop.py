@@ -11,11 +11,12 @@ from data_prep.driving.closed_loop import (
     drive_by_state,
     drive_closed_loop,
 )
+from data_prep.driving.picture_drawing import write_video
 from data_prep.driving.road_driver import pursue
 from data_prep.driving.road_drives import draw_roads
 from data_prep.driving.road_scene import Road, road_seed
 from data_prep.driving.road_vehicle import RATE_HZ, Car
-from data_prep.driving.road_video import annotated_frames, bird_eye, write_video
+from data_prep.driving.road_video import annotated_frames, bird_eye
 from modules.errors import InputError
 
 SECONDS = 12.0

@@ -67,6 +67,16 @@ def steerer(kind: str, outputs: int | None = None, **training: object) -> Steere
     return model
 
 
+def lively_steerer(kind: str) -> Steerer:
+    """Returns a model in evaluation mode whose angles move: those of deep untrained ones hardly do."""
+    model = steerer(kind).eval()
+    if kind in ("pilotnet", "chauffeur"):
+        with torch.no_grad():
+            for parameter in model.encoder.parameters():
+                parameter.mul_(2.5 if parameter.dim() > 1 else 1.0)
+    return model
+
+
 def camera_frames(count: int, seed: int = 0, height: int = 40, width: int = 64) -> np.ndarray:
     """Returns RGB bytes (N, Hh, Ww, 3) of blobs that move: no frame is like the next."""
     random = np.random.default_rng(seed)

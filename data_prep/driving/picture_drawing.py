@@ -1,0 +1,71 @@
+"""What pictures of driving are drawn with: a steering wheel, text, and the mp4 that they become."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from modules.errors import InputError
+
+Colour = tuple[int, int, int]
+WHITE, GREEN, RED, YELLOW, BLUE = (
+    (240, 240, 240),
+    (80, 220, 100),
+    (235, 60, 50),
+    (250, 200, 60),
+    (80, 170, 255),
+)
+
+
+def draw_wheel(
+    picture: np.ndarray, angle_rad: float, middle: tuple[int, int], radius: int = 32, colour: Colour = WHITE
+) -> None:
+    """Draws a steering wheel turned by an angle, left positive, into an RGB picture."""
+    cv2.circle(picture, middle, radius, (24, 24, 26), 7, cv2.LINE_AA)
+    cv2.circle(picture, middle, radius, colour, 2, cv2.LINE_AA)
+    for spoke in (np.pi / 2, -np.pi / 6, 7 * np.pi / 6):
+        turned = spoke + angle_rad
+        tip = (middle[0] + radius * np.cos(turned), middle[1] - radius * np.sin(turned))
+        marked = YELLOW if spoke == np.pi / 2 else colour
+        cv2.line(picture, middle, (round(tip[0]), round(tip[1])), marked, 3, cv2.LINE_AA)
+
+
+def write_text(picture: np.ndarray, text: str, at: tuple[int, int], colour: Colour = WHITE) -> None:
+    """Writes a line of text with a shadow, from the left end of its baseline on."""
+    for shade, shift in (((0, 0, 0), 1), (colour, 0)):
+        shifted = (at[0] + shift, at[1] + shift)
+        cv2.putText(picture, text, shifted, cv2.FONT_HERSHEY_SIMPLEX, 0.46, shade, 1, cv2.LINE_AA)
+
+
+def check_video(path: Path) -> None:
+    """Raises InputError for a name that no video can have."""
+    if path.suffix.lower() != ".mp4":
+        raise InputError(f"{path}: videos are written as .mp4; name it {path.with_suffix('.mp4').name}")
+
+
+def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0) -> Path:
+    """Returns the path of an mp4 file with these RGB frames, written whole or not at all."""
+    check_video(path)
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+    writer = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for frame in frames:
+            if writer is None:
+                size = (frame.shape[1], frame.shape[0])
+                writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate_hz, size)
+                if not writer.isOpened():
+                    raise InputError(f"{path}: a video cannot be written there; give another file")
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        if writer is None:
+            raise InputError(f"{path}: there are no frames for a video")
+        writer.release()
+        return unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another file") from None
+    finally:
+        if writer is not None:
+            writer.release()
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,235 @@
+"""What a model says of a camera frame, drawn on it: path, wheel, the angles of the last seconds, where it
+looks; and what the driver did.
+
+The path is that of a kinematic bicycle on a flat road, seen by a camera that looks straight ahead. Neither
+car nor camera is known, so it is approximate: `CarView` has a passenger car's values.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data_prep.driving.picture_drawing import BLUE, GREEN, RED, Colour, draw_wheel, write_text
+from data_prep.driving.road_camera import Camera
+from data_prep.driving.road_vehicle import roll_on
+from modules.errors import InputError, check_ranges
+from modules.frames import FramePreprocessing
+
+NARROWEST, WIDEST = 640, 960  # pixels of the picture
+_PANEL = 96  # rows below the camera's frame
+_HALF_WIDTH_M, _REACH_M = 0.9, 30.0
+_SHOWN_S = 10.0  # angles of the last seconds
+_PATH_OPACITY, _HEAT_OPACITY = 0.35, 0.75
+_BRIGHTEST_PERCENTILE = 99.5
+
+
+@dataclass
+class CarView:
+    """How an angle of the steering wheel leads to a path on the picture.
+
+    Args:
+        steering_ratio: Angle of the steering wheel over that of the front wheels (1 where angles are those of
+            the wheels, as in the Udacity simulator).
+        wheelbase_m: From axle to axle.
+        camera_height_m: Above the road.
+        horizon: Row of the horizon, as a share of the frame's height from the top.
+        field_of_view_deg: Of the camera, from left to right.
+    """
+
+    steering_ratio: float = 15.0
+    wheelbase_m: float = 2.8
+    camera_height_m: float = 1.3
+    horizon: float = 0.45
+    field_of_view_deg: float = 60.0
+
+    def __post_init__(self) -> None:
+        sizes = ("steering_ratio", "wheelbase_m", "camera_height_m", "field_of_view_deg")
+        check_ranges(self, "car", positive=sizes, below_one=("horizon",))
+        if self.field_of_view_deg >= 180:
+            raise InputError(f"car.field_of_view_deg is {self.field_of_view_deg}; it has to be below 180")
+
+    def camera(self, width: int, height: int) -> Camera:
+        """Returns the camera that takes frames of this size."""
+        focal = width / 2 / float(np.tan(np.radians(self.field_of_view_deg / 2)))
+        return Camera(width, height, focal, self.horizon * height, self.camera_height_m, 0.0)
+
+    def curvature(self, angle_rad: float) -> float:
+        """Returns tan(angle / ratio) / wheelbase [1/m]; no front wheel turns further than 60 degrees."""
+        limit = np.pi / 3
+        return float(np.tan(np.clip(angle_rad / self.steering_ratio, -limit, limit)) / self.wheelbase_m)
+
+
+def path_outline(angle_rad: float, view: CarView, width: int, height: int) -> np.ndarray:
+    """Returns where the car's left and right side go (2, n, 2), in columns and rows of the frame.
+
+    From the frame's lower edge to 30 m, or to where the path turns back; n may be 0.
+    """
+    camera = view.camera(width, height)
+    nearest = camera.focal * camera.height_m / (height - camera.horizon)
+    curvature = view.curvature(angle_rad)
+    sides: list[list[tuple[float, float]]] = [[], []]
+    for distance in np.linspace(nearest, max(_REACH_M, 1.5 * nearest), 40):
+        ahead, left, heading = roll_on(0.0, 0.0, 0.0, curvature, float(distance))
+        points = [
+            (ahead - side * np.sin(heading), left + side * np.cos(heading))
+            for side in (_HALF_WIDTH_M, -_HALF_WIDTH_M)
+        ]
+        if heading * np.sign(curvature) > np.pi / 2 or min(along for along, _ in points) < nearest / 2:
+            break
+        for side, (along, across) in zip(sides, points, strict=True):
+            column, row = camera.project(np.array(along), np.array(across), np.array(0.0), camera.horizon)
+            side.append((float(column), float(row)))
+    return np.array(sides).reshape(2, -1, 2)
+
+
+class SteeringOverlay:
+    """Draws frame after frame; it remembers the angles of the last seconds until a drive begins.
+
+    Args:
+        view: Car and camera.
+        rate_hz: Frames a second.
+        with_truth: Whether there are true angles to draw.
+        frame_shape: Rows and columns of the camera's frames.
+    """
+
+    def __init__(self, view: CarView, rate_hz: float, with_truth: bool, frame_shape: tuple[int, int]) -> None:
+        self.view, self.with_truth = view, with_truth
+        self.recent: deque[tuple[float, float]] = deque(maxlen=max(2, round(_SHOWN_S * rate_hz)))
+        rows, columns = frame_shape
+        width = min(max(columns, NARROWEST), WIDEST) // 2 * 2  # codecs want even numbers
+        self.shape = max(2, round(rows * width / columns / 2) * 2), width
+
+    def fit(self, frame: np.ndarray) -> np.ndarray:
+        """Returns a camera frame (Hh, Ww, 3) in the size in which it is drawn on, `shape`."""
+        if frame.shape[:2] == self.shape:
+            return frame
+        shrinks = frame.shape[1] > self.shape[1]
+        return cv2.resize(
+            frame, self.shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        )
+
+    def draw(
+        self,
+        frame: np.ndarray,
+        angle_rad: float,
+        true_rad: float,
+        caption: str,
+        begins: bool,
+        heat: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Returns the picture of one frame (Hh + panel, Ww, 3), RGB bytes.
+
+        Args:
+            frame: As `fit` gives it.
+            angle_rad: What the model says; NaN for a frame that cannot be read.
+            true_rad: What the driver did; NaN where it is unknown.
+            caption: A line of text.
+            begins: Whether a drive begins here.
+            heat: Where the model looks (Hh, Ww), from 0 to 1.
+        """
+        if begins:
+            self.recent.clear()
+        self.recent.append((angle_rad, true_rad))
+        rows, columns = frame.shape[:2]
+        picture = np.zeros((rows + _PANEL, columns, 3), np.uint8)
+        view = picture[:rows]
+        view[:] = frame if heat is None else _heated(frame, heat)
+        if np.isnan(angle_rad):
+            cv2.rectangle(view, (0, 0), (columns - 1, rows - 1), RED, 5)
+        else:
+            self._draw_path(view, angle_rad, GREEN, filled=True)
+        if not np.isnan(true_rad):
+            self._draw_path(view, true_rad, BLUE, filled=False)
+        write_text(view, caption, (8, 18))
+        self._draw_panel(picture[rows:], angle_rad, true_rad)
+        return picture
+
+    def _draw_path(self, view: np.ndarray, angle_rad: float, colour: Colour, filled: bool) -> None:
+        sides = path_outline(angle_rad, self.view, view.shape[1], view.shape[0])
+        points = np.round(sides.clip(-4000, 4000) * 16).astype(np.int32)
+        if points.shape[1] < 2:
+            return
+        if filled:
+            tinted = view.copy()
+            cv2.fillPoly(tinted, [np.concatenate([points[0], points[1][::-1]])], colour, cv2.LINE_AA, shift=4)
+            view[:] = cv2.addWeighted(tinted, _PATH_OPACITY, view, 1 - _PATH_OPACITY, 0)
+        cv2.polylines(view, list(points), False, colour, 2, cv2.LINE_AA, shift=4)
+
+    def _draw_panel(self, panel: np.ndarray, angle_rad: float, true_rad: float) -> None:
+        panel[:] = (30, 30, 34)
+        at = 48
+        for name, angle, colour in (("model", angle_rad, GREEN), ("driver", true_rad, BLUE)):
+            if name == "driver" and not self.with_truth:
+                continue
+            if not np.isnan(angle):
+                draw_wheel(panel, angle, (at, _PANEL // 2), 32, colour)
+            said = "-" if np.isnan(angle) else f"{angle:+.3f} rad"
+            write_text(panel, name, (at + 42, 44), colour)
+            write_text(panel, said, (at + 42, 64), colour)
+            at += 176
+        left = at - 20
+        self._draw_chart(panel[6:-6, left:-8])
+
+    def _draw_chart(self, chart: np.ndarray) -> None:
+        """Draws the angles of the last seconds, the newest at the right, left turns upwards."""
+        height, width = chart.shape[:2]
+        chart[:] = (44, 44, 48)
+        angles = np.array(self.recent)
+        largest = max(0.1, float(np.nanmax(np.abs(angles), initial=0.0)))
+        cv2.line(chart, (0, height // 2), (width, height // 2), (90, 90, 96), 1)
+        columns = width - 1 - (len(angles) - 1 - np.arange(len(angles))) * width / (self.recent.maxlen or 1)
+        for column, colour in ((1, BLUE), (0, GREEN)):
+            rows = height / 2 - angles[:, column] / largest * (height / 2 - 5)
+            for first, end in _known_runs(angles[:, column]):
+                points = np.stack([columns[first:end], rows[first:end]], 1)
+                line = [np.round(points * 16).astype(np.int32)]
+                cv2.polylines(chart, line, False, colour, 1, cv2.LINE_AA, shift=4)
+        write_text(chart, f"{largest:.2f} rad", (4, 14))
+
+
+def _known_runs(values: np.ndarray) -> list[tuple[int, int]]:
+    """Returns first and end of each run of numbers between NaNs."""
+    known = np.concatenate([[False], ~np.isnan(values), [False]])
+    edges = np.flatnonzero(np.diff(known.astype(np.int8)))
+    return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
+
+
+def heat_of(
+    saliency: Sequence[np.ndarray], views: Sequence[FramePreprocessing], shape: tuple[int, int]
+) -> np.ndarray:
+    """Returns where models look on the camera's frame (Hh, Ww), from 0 to 1, the mean of all models.
+
+    Each model's map is smoothed by a 50th of the frame's width and scaled by its own brightest half percent,
+    so it compares places of one frame, not frames. Where a model's view was cropped it is 0.
+
+    Args:
+        saliency: Of each model, in its own size (H, W).
+        views: What each model sees of the frame.
+        shape: Rows and columns of the frame.
+    """
+    rows, columns = shape
+    heat = np.zeros(shape, np.float32)
+    for values, view in zip(saliency, views, strict=True):
+        first, last = view.rows_seen(rows)
+        whole = np.zeros(shape, np.float32)
+        whole[first:last] = cv2.resize(
+            values.astype(np.float32), (columns, last - first), interpolation=cv2.INTER_LINEAR
+        )
+        seen = np.asarray(cv2.GaussianBlur(whole, (0, 0), columns / 50), np.float32)[first:last]
+        brightest = max(float(np.percentile(seen, _BRIGHTEST_PERCENTILE)), 1e-12)
+        heat[first:last] += (seen / brightest).clip(0, 1)
+    return heat / len(saliency)
+
+
+def _heated(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Returns the frame, greyed, with the heat laid over it: the hotter, the more opaque."""
+    colours = cv2.applyColorMap(np.round(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+    # with the square, what is lukewarm everywhere does not veil the road
+    opacity = _HEAT_OPACITY * heat[..., np.newaxis] ** 2
+    return (grey * (1 - opacity) + colours * opacity).astype(np.uint8)

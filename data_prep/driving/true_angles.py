@@ -1,0 +1,58 @@
+"""What the driver did at each frame of a recording, from any form of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.driving import read_drives
+from data_prep.driving.angle_files import read_true_angles
+from data_prep.driving.drive_table import DriveTable
+from modules.errors import InputError
+
+Key = tuple[str, str]  # drive, empty where names alone tell frames apart; name of the frame
+
+
+def frame_keys(table: DriveTable, by_drive: bool) -> list[Key]:
+    """Returns what tells frames apart: (drive, name), the drive empty where it does not matter."""
+    drives = table.recordings().tolist() if by_drive else [""] * len(table)
+    return list(zip(drives, table.frame.tolist(), strict=True))
+
+
+def needs_drives(table: DriveTable) -> bool:
+    """Returns whether names alone do not tell the frames apart, as the numbers of several videos."""
+    return len(set(table.frame.tolist())) < len(table)
+
+
+def true_angles(path: Path, table: DriveTable, camera: str = "center") -> np.ndarray:
+    """Returns the steering-wheel angle at each frame of a table (N,), left positive, NaN where unknown.
+
+    The images of the labels need not be there. InputError where no frame of the table has an angle.
+
+    Args:
+        path: A csv as `score` takes them (frame_id and steering_angle, drive.csv, interpolated.csv), or a
+            recording in a known format.
+        table: The frames.
+        camera: Of a recording with several; an only one is taken whatever it is called.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    by_drive = needs_drives(table)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        labels = read_true_angles(path)
+        known = dict(zip(labels.keys(by_drive), labels.angle_rad.tolist(), strict=True))
+    else:
+        recording = read_drives(path)
+        if len(set(recording.camera.tolist())) > 1:
+            recording = recording.select(recording.camera == camera)
+        known = dict(zip(frame_keys(recording, by_drive), recording.angle_rad.tolist(), strict=True))
+    keys = frame_keys(table, by_drive)
+    found = np.array([known.get(key, np.nan) for key in keys], np.float64)
+    if np.isnan(found).all():
+        named = "/".join(filter(None, next(iter(known), ("", "nothing"))))
+        raise InputError(
+            f"{path}: has an angle of none of the frames; it names {named!r}, the frames are named "
+            f"{'/'.join(filter(None, keys[0]))!r}"
+        )
+    return found

@@ -1,0 +1,217 @@
+"""The `predict` command: angles for a recording of one's own, frame by frame, as a car would steer.
+
+One row a frame, in the order of time. A frame that cannot be read is named, cuts its drive like a gap and
+keeps its row, with an empty angle: readers of csv take that for unknown, and leave it out of a mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from data_prep.driving.cutting import frame_period
+from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.frame_folder import frames_of
+from data_prep.driving.frame_sources import decode_in_order
+from data_prep.driving.picture_drawing import check_video, write_video
+from data_prep.driving.steered_frames import SteeredFrame, steer_frames
+from data_prep.driving.steering_overlay import CarView, SteeringOverlay, heat_of
+from data_prep.driving.true_angles import needs_drives, true_angles
+from data_prep.progress import images_bar
+from data_prep.whole_files import write_whole
+from modules.errors import InputError
+from modules.frames import FramePreprocessing
+from modules.smoothing import SmoothingName, smoother
+from modules.steerer import Steerer
+
+_SHOWN = 10  # warnings of one kind that are printed
+
+
+@dataclass
+class SteerPredictionOptions:
+    """Steer along a recording, free-running, and write an angle for every frame.
+
+    Args:
+        frames: Folder of images, a video, or a recording in any known format; labels are not looked at.
+        output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
+            order of time. A frame that cannot be read has an empty angle. Where drives have frames of the
+            same name, as several videos do, a third column names the drive.
+        overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle.
+        labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
+        saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
+            (SmoothGrad, squared); slow, about six forward passes a frame.
+        smoothing: none; exponential; chauffeur, the mean of each angle and the line through the three before.
+        smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
+        rate: Frames a second where the names of images tell no time.
+        camera: Which one is taken where the recording has several.
+        car: For the path on the overlay, which is approximate.
+        device: auto takes a GPU where there is one.
+        overwrite: Replace output and overlay where they exist.
+    """
+
+    frames: Path
+    output: Path = Path("predictions.csv")
+    overlay: Path | None = None
+    labels: Path | None = None
+    saliency: bool = False
+    smoothing: SmoothingName = "none"
+    smoothing_weight: float = 0.4
+    rate: float = 20.0
+    camera: str = "center"
+    car: CarView = field(default_factory=CarView)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overwrite: bool = False
+
+
+def predict(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
+    """Steers along a recording and writes angles, and a video if asked for.
+
+    Args:
+        ckpt_path: Checkpoints; of several the mean of their angles counts.
+        options: The command's.
+    """
+    _check(options)
+    device = _device(options.device)
+    models = [Steerer.load(path).to(device) for path in ckpt_path]
+    table, notes = frames_of(options.frames, options.camera, options.rate)
+    _say("note", notes)
+    rate_hz, shape = _rate_hz(table, options.rate), _frame_shape(table)
+    truth = np.full(len(table), np.nan)
+    if options.labels is not None:
+        truth = true_angles(options.labels, table, options.camera)
+    overlay = None
+    if options.overlay is not None:
+        overlay = SteeringOverlay(options.car, rate_hz, options.labels is not None, shape)
+
+    begun = time.monotonic()
+    steered: list[SteeredFrame] = []
+    with images_bar() as bar:
+        task = bar.add_task("steering", total=len(table))
+
+        def frames() -> Iterator[SteeredFrame]:
+            smoothing = smoother(options.smoothing, options.smoothing_weight)
+            for frame in steer_frames(table, models, smoothing, overlay, options.saliency):
+                yield frame
+                bar.advance(task)
+                # what is kept of an hour has no pictures
+                steered.append(replace(frame, shown=None, saliency=()))
+
+        if overlay is not None and options.overlay is not None:
+            seen = [model.preprocessing for model in models]
+            write_video(_pictures(frames(), overlay, seen, table, truth), options.overlay, rate_hz)
+        else:
+            for _ in frames():
+                pass
+    _write(options.output, table, steered)
+    failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
+    _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
+    _summarise(options, table, steered, time.monotonic() - begun)
+
+
+def _rate_hz(table: DriveTable, otherwise: float) -> float:
+    periods = np.array([frame_period(table.time_s[rows]) for rows in table.series()])
+    known = periods[np.isfinite(periods)]
+    return float(1 / np.median(known)) if len(known) else otherwise
+
+
+def _pictures(
+    frames: Iterator[SteeredFrame],
+    overlay: SteeringOverlay,
+    seen: Sequence[FramePreprocessing],
+    table: DriveTable,
+    truth: np.ndarray,
+) -> Iterator[np.ndarray]:
+    for frame in frames:
+        shown = np.zeros((*overlay.shape, 3), np.uint8) if frame.shown is None else frame.shown
+        heat = heat_of(frame.saliency, seen, overlay.shape) if len(frame.saliency) else None
+        caption = f"frame {table.frame[frame.row]}{' cannot be read' if frame.reason else ''}"
+        true_rad = float(truth[frame.row])
+        yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat)
+
+
+def _check(options: SteerPredictionOptions) -> None:
+    if options.rate <= 0:
+        raise InputError(f"--rate is {options.rate}; it has to be above 0")
+    if not 0 < options.smoothing_weight <= 1:
+        raise InputError(
+            f"--smoothing_weight is {options.smoothing_weight}; it has to be above 0 and at most 1"
+        )
+    for option in ("labels", "saliency"):
+        if options.overlay is None and getattr(options, option):
+            raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
+    if options.overlay is not None:
+        check_video(options.overlay)
+    for name, path in (("output", options.output), ("overlay", options.overlay)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; --{name} names a file")
+        if path.exists() and not options.overwrite:
+            raise InputError(f"{path}: exists already; choose another --{name} or give --overwrite")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: there is no GPU that can be used; leave the option out")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _frame_shape(table: DriveTable) -> tuple[int, int]:
+    """Returns rows and columns of the first frame that can be read."""
+    for found in decode_in_order(table.root, table.file.tolist(), lambda image: image.shape[:2], ahead=1):
+        if not isinstance(found, str):
+            return found[0], found[1]
+    raise InputError(f"{table.root / table.file[0]}: no frame can be read")
+
+
+def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    by_drive, drives = needs_drives(table), table.recordings()
+    writer.writerow(["frame_id", "steering_angle", *["drive"] * by_drive])
+    for frame in steered:
+        angle = "" if frame.reason else f"{frame.angle_rad:.6f}"
+        writer.writerow([table.frame[frame.row], angle, *[drives[frame.row]] * by_drive])
+    try:
+        write_whole(path, text.getvalue().encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --output") from None
+
+
+def _say(kind: str, lines: Sequence[str]) -> None:
+    for line in lines[:_SHOWN]:
+        print(f"{kind}: {line}", file=sys.stderr)
+    if len(lines) > _SHOWN:
+        print(f"{kind}: {len(lines) - _SHOWN:,} more like the last", file=sys.stderr)
+
+
+def _summarise(
+    options: SteerPredictionOptions, table: DriveTable, steered: Sequence[SteeredFrame], seconds: float
+) -> None:
+    stretches, drives = sum(frame.begins for frame in steered), len(table.series(recordings=True))
+    parts = f"{stretches:,} unbroken stretch{'es' if stretches > 1 else ''}"
+    parts += f" of {drives:,} drive{'s' if drives > 1 else ''}"
+    lines = [("frames", f"{len(steered):,} in {parts}")]
+    failed = [str(table.frame[frame.row]) for frame in steered if frame.reason]
+    if failed:
+        names = ", ".join(failed[:_SHOWN]) + (", ..." if len(failed) > _SHOWN else "")
+        lines.append(("unreadable", f"{len(failed):,}, their angles are empty: {names}"))
+    lines.append(("seconds", f"{seconds:.0f}, {len(steered) / max(seconds, 1e-9):.0f} frames/s"))
+    lines.append(("predictions", str(options.output)))
+    if options.overlay is not None:
+        lines.append(("overlay", str(options.overlay)))
+    for label, value in lines:
+        print(f"{label:<12} {value}")

@@ -1,0 +1,253 @@
+"""`predict` over recordings as people have them: the model's own angles, a row a frame, videos, refusals."""
+
+import csv
+import os
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from steering_recordings import MODELS, camera_frame, stamps, write_checkpoint, write_frames
+
+from data_prep.driving.frame_folder import frames_of
+from data_prep.driving.picture_drawing import write_video
+from data_prep.driving.steered_frames import PIECE, steer_frames
+from data_prep.images import read_image
+from modules.smoothing import Smoother, smoother
+from modules.steerer import Steerer
+from modules.steering_predictor import SteeringPredictor
+from pipelines.steer import main
+
+# two stretches; the first is longer than one piece
+NAMES = stamps(*range(40), *range(60, 71))
+GAP = 40
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    root = tmp_path_factory.mktemp("checkpoints")
+    return {kind: write_checkpoint(kind, root / f"{kind}.ckpt") for kind in MODELS}
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    root = tmp_path_factory.mktemp("recordings") / "monday"
+    write_frames(root, [f"center/{name}.png" for name in NAMES])
+    labels = [f"{name},{0.01 * n:.3f},1\n" for n, name in enumerate(NAMES)]
+    (root.parent / "labels.csv").write_text("frame_id,steering_angle,public\n" + "".join(labels[5:]))
+    return root
+
+
+@pytest.fixture
+def predict(tmp_path, capfd):
+    """Returns a function that steers and returns the rows of the csv."""
+
+    def run(checkpoints, frames, *arguments, output="out.csv"):
+        given = [str(path) for path in (checkpoints if isinstance(checkpoints, list) else [checkpoints])]
+        command = ["predict", "--ckpt_path", *given, "--frames", str(frames), "--device", "cpu"]
+        assert main([*command, "--output", str(tmp_path / output), *arguments]) == 0, capfd.readouterr().err
+        with (tmp_path / output).open() as file:
+            rows = list(csv.reader(file))
+        assert rows[0] == ["frame_id", "steering_angle"]
+        return rows[1:]
+
+    return run
+
+
+def angles(rows):
+    return np.array([float(angle) if angle else np.nan for _, angle in rows])
+
+
+def whole_drives(checkpoint, starts, count=51):
+    """What `Steerer.predict` says of the recording's first frames."""
+    model = Steerer.load(checkpoint)
+    pixels = torch.stack([model.preprocessing(camera_frame(n)) for n in range(count)])
+    return model.predict(pixels, np.isin(np.arange(count), starts))[:, 0]
+
+
+@pytest.mark.parametrize("kind", sorted(MODELS))
+def test_angles_are_those_of_whole_drives_and_of_the_streaming_predictor(
+    kind, checkpoints, recording, predict, capfd
+):
+    rows = predict(checkpoints[kind], recording)
+    out, err = capfd.readouterr()
+    assert [name for name, _ in rows] == NAMES
+    expected = whole_drives(checkpoints[kind], [0, GAP])
+    np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
+    predictor, streamed = SteeringPredictor.load(checkpoints[kind]), []
+    for n, name in enumerate(NAMES):
+        if n == GAP:
+            predictor.reset()
+        streamed.append(predictor.step(read_image(recording / "center" / f"{name}.png")))
+    np.testing.assert_allclose(angles(rows), streamed, rtol=0, atol=1e-5)
+    # the gap matters, and so do the frames
+    assert np.abs(whole_drives(checkpoints[kind], [0]) - expected)[GAP:].max() > 1e-4
+    assert len({angle for _, angle in rows}) > 40
+    assert "51 in 2 unbroken stretches of 1 drive" in out and "out.csv" in out and "frames/s" in out
+    assert "51/51" in err and "note" not in err
+
+
+def test_several_checkpoints_are_averaged_whatever_they_see(checkpoints, recording, predict):
+    both = angles(predict(list(checkpoints.values()), recording))
+    single = [angles(predict(path, recording, output=f"{kind}.csv")) for kind, path in checkpoints.items()]
+    np.testing.assert_allclose(both, np.mean(single, axis=0), atol=2e-6)
+    assert np.abs(single[0] - single[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["exponential", "chauffeur"])
+def test_smoothing_starts_afresh_at_a_gap(name, checkpoints, recording, predict):
+    raw = angles(predict(checkpoints["komanda"], recording))
+    found = angles(predict(checkpoints["komanda"], recording, "--smoothing", name, output="smooth.csv"))
+    expected = []
+    for part in (raw[:GAP], raw[GAP:]):
+        smoothing = smoother(name)
+        expected += [smoothing.step(angle) for angle in part]
+    np.testing.assert_allclose(found, expected, atol=3e-6)
+    assert np.abs(found - raw).max() > 1e-4
+
+
+def test_a_damaged_frame_is_named_keeps_an_empty_row_and_cuts_the_drive(
+    checkpoints, tmp_path, predict, capfd
+):
+    root, names = tmp_path / "monday", stamps(*range(12))
+    write_frames(root, [f"center/{name}.png" for name in names])
+    damaged = root / "center" / f"{names[4]}.png"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    (root / "center" / f"{names[0]}.png").write_bytes(b"")
+    video = tmp_path / "out.mp4"
+    rows = predict(checkpoints["komanda"], root, "--overlay", str(video))
+    out, err = capfd.readouterr()
+    assert [name for name, _ in rows] == names
+    found = angles(rows)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [0, 4]
+    expected = whole_drives(checkpoints["komanda"], [0, 1, 5], 12)
+    np.testing.assert_allclose(found[[1, 2, 3, *range(5, 12)]], expected[[1, 2, 3, *range(5, 12)]], atol=1e-5)
+    assert str(damaged) in err and err.count("warning:") == 2
+    assert re.search(rf"unreadable +2.*{names[0]}, {names[4]}", out)
+    reader = cv2.VideoCapture(str(video))
+    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+
+
+def test_a_video_is_steered_by_its_frame_numbers(checkpoints, tmp_path, predict):
+    path = write_video([camera_frame(n) for n in range(40)], tmp_path / "monday.mp4", 20)
+    rows = predict(checkpoints["transfer"], path)
+    assert [name for name, _ in rows] == [str(n) for n in range(40)]
+    reader, predictor, expected = (
+        cv2.VideoCapture(str(path)),
+        SteeringPredictor.load(checkpoints["transfer"]),
+        [],
+    )
+    for _ in range(40):
+        expected.append(predictor.step(reader.read()[1][..., ::-1]))
+    np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
+
+
+def test_the_overlay_shows_every_frame_the_driver_and_where_the_model_looks(
+    checkpoints, recording, tmp_path, predict
+):
+    pictures, models = {}, list(checkpoints.values())
+    labels = ["--labels", str(recording.parent / "labels.csv")]
+    given = {"plain": [], "labels": labels, "saliency": [*labels, "--saliency"]}
+    for name, arguments in given.items():
+        path = tmp_path / f"{name}.mp4"
+        predict(models, recording, "--overlay", str(path), *arguments, output=f"{name}.csv")
+        reader = cv2.VideoCapture(str(path))
+        assert reader.get(cv2.CAP_PROP_FRAME_COUNT) == len(NAMES)
+        assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(20, abs=0.01)
+        pictures[name] = [reader.read()[1][..., ::-1].astype(int) for _ in NAMES]
+    assert (tmp_path / "plain.csv").read_text() == (tmp_path / "saliency.csv").read_text()
+    bluish = {
+        name: [int(((p[400:, :, 2] - p[400:, :, 0]) > 110).sum()) for p in shown]
+        for name, shown in pictures.items()
+    }
+    # the driver's wheel, from the first labelled frame on
+    assert max(bluish["plain"]) < 200 and min(bluish["labels"][6:]) > 250
+    difference = [
+        np.abs(a - b)[:400].mean() for a, b in zip(pictures["labels"], pictures["saliency"], strict=True)
+    ]
+    assert min(difference) > 5
+
+
+def test_frames_are_decoded_as_they_are_needed(checkpoints, recording, monkeypatch):
+    table, _ = frames_of(recording)
+    table.file = np.tile(table.file[:GAP], 10)
+    for name in ("frame", "time_s", "angle_rad", "drive", "camera", "line", "source", "torque", "speed_mps"):
+        setattr(table, name, np.tile(getattr(table, name)[:GAP], 10))
+    read = []
+    monkeypatch.setattr(
+        "data_prep.driving.frame_sources.read_image", lambda path: read.append(path) or camera_frame(3)
+    )
+    steered = steer_frames(table, [Steerer.load(checkpoints["komanda"])], Smoother())
+    for _ in range(100):
+        next(steered)
+    assert 100 <= len(read) <= 100 + 3 * PIECE < len(table)
+    steered.close()
+
+
+def test_nothing_is_overwritten_unless_asked_for(checkpoints, recording, tmp_path, predict, capfd):
+    kept = tmp_path / "out.csv"
+    kept.write_text("mine")
+    video = tmp_path / "out.mp4"
+    video.write_text("mine")
+    command = ["predict", "--ckpt_path", str(checkpoints["komanda"]), "--frames", str(recording)]
+    for arguments in (
+        ["--output", str(kept)],
+        ["--output", str(tmp_path / "b.csv"), "--overlay", str(video)],
+    ):
+        assert main([*command, *arguments]) == 2
+        error = capfd.readouterr().err
+        assert "exists already" in error and "--overwrite" in error and error.count("\n") == 1
+    assert kept.read_text() == video.read_text() == "mine"
+    assert len(predict(checkpoints["komanda"], recording, "--overlay", str(video), "--overwrite")) == len(
+        NAMES
+    )
+    assert video.stat().st_size > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"--ckpt_path": "absent.ckpt"}, "absent.ckpt: does not exist"),
+        ({"--ckpt_path": "labels.csv"}, "no readable checkpoint"),
+        ({"--ckpt_path": "words.ckpt"}, "task 'text'"),
+        ({"--frames": "absent"}, "absent: no such file or folder"),
+        ({"--frames": "empty"}, "holds no images"),
+        ({"--frames": "damaged"}, "no frame can be read"),
+        ({"--rate": "0"}, "--rate is 0"),
+        ({"--smoothing": "expo"}, "exponential"),
+        ({"--smoothing_weight": "1.5"}, "--smoothing_weight is 1.5"),
+        ({"--labels": "labels.csv"}, "--overlay"),
+        ({"--saliency": "true"}, "--overlay"),
+        ({"--overlay": "out.avi"}, "out.mp4"),
+        ({"--overlay": "out.mp4", "--labels": "other.csv"}, "an angle of none of the frames"),
+        ({"--overlay": "out.mp4", "--labels": "wrong.csv"}, "wrong.csv:1: no column for the steering angle"),
+        ({"--overlay": "out.mp4", "--labels": "latin.csv"}, "latin.csv"),
+        ({"--overlay": "out.mp4", "--car.horizon": "2"}, "car.horizon is 2"),
+        ({"--output": "empty"}, "is a folder"),
+        ({"--output": "labels.csv/out.csv"}, "labels.csv"),
+        ({"--fames": "x"}, "'frames'"),
+        ({"--frames": None}, "needs --frames"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(changed, said, checkpoints, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    write_frames(tmp_path, [f"good/{n}.png" for n in range(3)])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/1.png").write_bytes(b"no image")
+    (tmp_path / "labels.csv").write_text("frame_id,steering_angle\n1,0.1\n")
+    (tmp_path / "other.csv").write_text("frame_id,steering_angle\n9,0.1\n")
+    (tmp_path / "wrong.csv").write_text("frame,angel\n9,0.1\n")
+    (tmp_path / "latin.csv").write_bytes(b"frame_id,steering_angle\n1,\xe9\n")
+    torch.save({"state_dict": {}, "task": "text", "hyper_parameters": {}}, tmp_path / "words.ckpt")
+    before = sorted(os.walk(tmp_path))
+    given = {"--ckpt_path": str(checkpoints["komanda"]), "--frames": "good", "--output": "out.csv"} | changed
+    status = main(["predict", *[word for pair in given.items() if pair[1] is not None for word in pair]])
+    error = capfd.readouterr().err
+    last = error.splitlines()[-1]
+    assert status == 2, error
+    assert said in last and last.startswith("error: ") and "Traceback" not in error
+    assert all(line.startswith("note: ") for line in error.splitlines()[:-1])
+    assert sorted(os.walk(tmp_path)) == before
