@@ -20,7 +20,7 @@ from torch import Tensor
 from modules.checkpoints import read_checkpoint
 from modules.clip_batch import ClipBatch
 from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
-from modules.encoders.motion import ImageShifts
+from modules.encoders.flow import ImageFlow
 from modules.encoders.steering import SteeringEncoderOptions, build_encoder
 from modules.errors import InputError
 from modules.frames import FramePreprocessing
@@ -31,7 +31,6 @@ from modules.training import TrainingOptions, clip_gradients, learning_rate_fact
 
 Advance = Callable[[int], object] | None
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
-SHIFT_SCALE = 250.0  # a curve moves the picture by about a hundredth of its width a frame: a few units, then
 
 
 class Steerer(pl.LightningModule):
@@ -64,9 +63,9 @@ class Steerer(pl.LightningModule):
         with torch.random.fork_rng():  # the same weights whatever was drawn before
             torch.manual_seed(training.seed)
             self.encoder = build_encoder(encoder, frames)
-            width = self.encoder.feature_size + len(encoder.motion)
+            self.flow = ImageFlow(encoder.flow) if encoder.flow else None
+            width = self.encoder.feature_size + (self.flow.feature_size if self.flow else 0)
             self.decoder = DECODERS[decoder.kind](width, decoder)
-        self.motion = ImageShifts(encoder.motion) if encoder.motion else None
         if training.pretrain_epochs:
             self.encoder.requires_grad_(False)
         self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
@@ -82,7 +81,7 @@ class Steerer(pl.LightningModule):
     @property
     def left_context(self) -> int:
         """Frames before the first one of a stretch that have to be seen."""
-        return max(self.encoder.left_context, 1 if self.motion is not None else 0)
+        return max(self.encoder.left_context, 1 if self.flow is not None else 0)
 
     @property
     def feature_context(self) -> int:
@@ -106,7 +105,7 @@ class Steerer(pl.LightningModule):
         decoder = SteeringDecoderOptions(kind="frame", dropout=0.5)
         rate = self.training_options.pretrain_learning_rate
         training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
-        return Steerer(self.preprocessing, replace(self.encoder_options, motion=()), decoder, training)
+        return Steerer(self.preprocessing, replace(self.encoder_options, flow=None), decoder, training)
 
     def adopt_encoder(self, trained: Steerer) -> None:
         """Takes over the encoder's weights of a model of the first stage; its head is left behind."""
@@ -154,10 +153,9 @@ class Steerer(pl.LightningModule):
         seen = frames[:, self.left_context - self.encoder.left_context :]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder_is_frozen):
             features = self.encoder(self.preprocessing.recolour(seen))
-        if self.motion is None:
+        if self.flow is None:
             return features
-        shifts = self.motion(frames[:, self.left_context - 1 :])  # (B, T, K)
-        return torch.cat([features, SHIFT_SCALE * shifts], dim=-1)
+        return torch.cat([features, self.flow(frames[:, self.left_context - 1 :])], dim=-1)  # (B, T, D + K)
 
     def start(self, resets: Bool[Tensor, " B"], carried: State | None) -> State:
         """Returns the state before a batch: the initial one where a stretch begins, else the carried one."""

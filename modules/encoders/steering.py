@@ -34,8 +34,8 @@ class SteeringEncoderOptions:
         stage: Whose map pretrained reads: last, the number of a timm stage, or a torchvision node.
         weights: Of pretrained: imagenet, none, or the path of a state dict.
         finetune_from: First block of pretrained that is trained; by default it stays frozen.
-        motion: Strips of the frame, first and last row of each as shares of its height, whose sideways shift
-            since the frame before joins the features; by default none.
+        flow: Rows and columns of a grid, in whose cells the mean optical flow since the frame before joins
+            the features; by default it does not.
     """
 
     kind: Literal["pilotnet", "clip", "chauffeur", "pretrained"] = "pilotnet"
@@ -50,7 +50,7 @@ class SteeringEncoderOptions:
     stage: int | str = "last"
     weights: str = "imagenet"
     finetune_from: int | str | None = None
-    motion: tuple[tuple[float, float], ...] = ()
+    flow: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self, "model.encoder", positive=("channels", "feature_size"), below_one=("dropout",))

@@ -45,7 +45,7 @@ KINDS = {
             stage=1,
             weights="none",
             pool=(2, 4),
-            motion=((0.0, 0.5), (0.3, 0.8)),
+            flow=(2, 3),
         ),
         SteeringDecoderOptions(kind="recurrent", cell="gru", layers=2, hidden_size=8, dense_size=16),
     ),
