@@ -1,4 +1,4 @@
-"""Camera drives to steering-wheel angles: train, evaluate free-running, steer, score, drive.
+"""Camera drives to steering-wheel angles: train, evaluate free-running, predict, score, report, drive.
 
     python pipelines/steer.py fit                                 drawn roads, no data needed, minutes
     python pipelines/steer.py fit --config configs/steer/pilotnet.yaml --data.root DIR [--data.format NAME]
@@ -7,6 +7,7 @@
     python pipelines/steer.py predict --ckpt_path CKPT [CKPT ...] --frames DIR_OR_VIDEO --output out.csv
         [--overlay out.mp4 [--labels FILE] [--saliency]] [--smoothing exponential|chauffeur]
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
+    python pipelines/steer.py report --run RUN [RUN ...]
     python pipelines/steer.py drive --ckpt_path CKPT [--video out.mp4] [--roads N] [--seconds S] [--json]
 
 drive is a closed loop on drawn roads: the model steers, and what it sees next follows from that.
@@ -61,6 +62,24 @@ def score(argv: Sequence[str]) -> None:
     simple(argv, body)
 
 
+def report(argv: Sequence[str]) -> None:
+    from pipelines.reports.steering import report as body
+
+    parser = Parser(
+        prog="steer.py report",
+        description="Write one self-contained HTML page about a run, or about several side by side.",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="Folder of a run, as fit prints it, or of a test of it. The page is its report.html; of several "
+        "runs it is comparison.html in the first one's folder.",
+    )
+    body(**vars(parser.parse_args(list(argv[1:]))))
+
+
 def drive(argv: Sequence[str]) -> None:
     from pipelines.driving import drive as body
 
@@ -73,6 +92,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "test": train_or_evaluate,
     "predict": predict,
     "score": score,
+    "report": report,
     "drive": drive,
 }
 

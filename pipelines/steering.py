@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.driving.datamodule import SteerDataModule
+from data_prep.driving.predicted_drives import number_stretches, write_predictions
 from data_prep.driving.road_drives import draw_roads
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
+from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import baselines, score_steering
+from modules.metrics.steering_alarms import steering_alarms
 from modules.steerer import Steerer
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
 from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
+from pipelines.reports.steering import write_report
 
 
 class SteerCLI(RunCLI):
@@ -112,7 +115,7 @@ class SteerCLI(RunCLI):
         return kwargs
 
     def _leave_behind(self, folder: Path, split: str, checkpoint: str, seconds: dict[str, float]) -> None:
-        """Writes predictions.csv and metrics.json, and prints the scores beside what trivial systems say."""
+        """Writes predictions.csv, metrics.json and report.html; prints scores beside trivial systems'."""
         if not self.trainer.is_global_zero:
             return
         evaluation, data = self.model.evaluation, self.datamodule.data
@@ -120,7 +123,7 @@ class SteerCLI(RunCLI):
         table = data.table
         known = np.isfinite(evaluation.targets[:, 0])
         rows, truth = evaluation.rows[known], evaluation.targets[known, 0].astype(np.float64)
-        stretch = np.unique(table.drive[rows], return_inverse=True)[1]
+        stretch = number_stretches(rows, table.drive[rows])
         mean = float(self.datamodule.target_statistics()[0][0])
         said = {"model": evaluation.outputs[known, 0].astype(np.float64)}
         said |= baselines(truth, stretch, mean)
@@ -128,15 +131,12 @@ class SteerCLI(RunCLI):
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
 
         folder.mkdir(parents=True, exist_ok=True)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["frame_id", "steering_angle"])
-        names = [Path(str(table.file[row])).stem for row in evaluation.rows]
-        writer.writerows(zip(names, evaluation.outputs[:, 0].round(6).tolist(), strict=True))
-        write_whole(folder / "predictions.csv", text.getvalue().encode())
+        predictions = folder / "predictions.csv"
+        write_predictions(predictions, table, evaluation.rows, evaluation.outputs[:, 0])
 
         metrics: dict[str, Any] = {"split": split, "checkpoint": checkpoint}
         metrics["scores"] = scores["model"].as_dict()
+        metrics["intervals"] = {"rmse_rad": rmse_interval(said["model"] - truth, stretch, rate)}
         metrics["baselines"] = {n: s.as_dict() for n, s in scores.items() if n != "model"}
         if self.datamodule.root is None:
             metrics["closed_loop"] = self._closed_loop()
@@ -151,11 +151,14 @@ class SteerCLI(RunCLI):
         for label, value in [
             ("split", f"{split}, {len(evaluation.rows):,} frames, free-running"),
             ("checkpoint", checkpoint),
-            ("predictions", folder / "predictions.csv"),
+            ("predictions", predictions),
             ("metrics", folder / "metrics.json"),
+            ("report", write_report([folder])),
             ("seconds", f"{seconds['total']:.0f}"),
         ]:
             print(f"{label:<12} {value}")
+        for alarm in steering_alarms(said["model"], truth, scores["model"], rate):
+            print(f"WARNING: {alarm}", file=sys.stderr)
 
     def _closed_loop(self) -> dict[str, Any]:
         """Returns how the model drives roads that no training drive was on, and how the controls do."""

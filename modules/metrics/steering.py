@@ -182,18 +182,25 @@ def whiteness(angles: Angles, stretch: Stretch, rate_hz: float) -> float | None:
 
 
 def lag(prediction: Angles, truth: Angles, stretch: Stretch, most: int = MAX_LAG_FRAMES) -> int:
-    """Returns the k, at most `most` either way, that minimises the RMSE of p[t+k] against y[t].
+    """Returns the k that minimises the RMSE of p[t+k] against y[t], of equally good ones the smallest."""
+    errors = rmse_by_shift(prediction, truth, stretch, most)
+    return min(errors, key=lambda k: (errors[k], abs(k)))
 
-    Of equally good ones the smallest in size. Pairs lie in one stretch, and a k that leaves fewer than half
-    of the frames a partner is not tried.
+
+def rmse_by_shift(
+    prediction: Angles, truth: Angles, stretch: Stretch, most: int = MAX_LAG_FRAMES
+) -> dict[int, float]:
+    """Returns the RMSE of p[t+k] against y[t] by k, from -most to most.
+
+    Pairs lie in one stretch, and a k that leaves fewer than half of the frames a partner is left out.
     """
-    best, least = 0, rms(prediction - truth)
-    for k in sorted(range(-most, most + 1), key=abs):
+    errors = {}
+    for k in range(-most, most + 1):
         later = np.flatnonzero(follows(stretch, abs(k)))
         t = later - k if k > 0 else later
-        if 2 * len(t) >= len(truth) and (error := rms(prediction[t + k] - truth[t])) < least:
-            best, least = k, error
-    return best
+        if 2 * len(t) >= len(truth):
+            errors[k] = rms(prediction[t + k] - truth[t])
+    return errors
 
 
 def direction(angles: Angles, straight_rad: float) -> Int[np.ndarray, " N"]:

@@ -11,7 +11,7 @@ from modules.metrics.steering import MAX_LAG_FRAMES, SteeringScores, rms
 
 # no steering wheel turns further than two turns from straight
 FURTHEST_RAD = 4 * pi
-LIVELIEST, CALMEST = 10.0, 0.1  # spread of the prediction over that of the truth
+LIVELIEST, CALMEST = 10.0, 0.2  # spread of the prediction over that of the truth
 LATE_FRAMES = 2
 _FOLLOWS = 0.5  # correlation from which on a lag means something
 
@@ -61,7 +61,9 @@ def steering_alarms(
             "in it? left has to be"
         )
     late = scores.lag_frames
-    if late is not None and abs(late) >= LATE_FRAMES and not is_in_degrees and _follows(scores):
+    # of a prediction of another size the best shift says nothing
+    is_of_size = not is_in_degrees and spread >= CALMEST * true_spread
+    if late is not None and abs(late) >= LATE_FRAMES and is_of_size and _follows(scores):
         alarms.append(
             f"the prediction comes {'at least ' * (abs(late) == MAX_LAG_FRAMES)}{abs(late)} frames "
             f"({abs(late) / rate_hz:.2f} s) {'late' if late > 0 else 'early'}"

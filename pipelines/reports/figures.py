@@ -1,44 +1,17 @@
-"""Draws a report's charts as inline SVG that takes its text colour and its font from the page around it.
+"""Draws the charts of captioning reports and learning curves.
 
 No chart holds text that a user wrote: captions and words belong in the page's HTML, where they are escaped.
 """
 
-import io
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from pipelines.reports.curves import Curve
-
-# legible on white and on near-black
-SYSTEM, REFERENCE, CONSTANT, SHUFFLED = "#3f7fd9", "#d98032", "#8a8f98", "#b06fc4"
-# stands for the page's own text colour until the SVG is written
-_INK = "#010203"
-_STYLE: Any = {
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 10,
-    "font.size": 9,
-    "grid.alpha": 0.15,
-    "grid.color": _INK,
-    "grid.linewidth": 0.6,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
+from pipelines.reports.svg import CONSTANT, INK, REFERENCE, RUNS, SHUFFLED, STYLE, SYSTEM, as_svg, new_figure
 
 
 def score_chart(
@@ -49,8 +22,8 @@ def score_chart(
     labels: Mapping[str, str],
 ) -> Markup:
     """One row per metric of `labels`: the score with its interval, and the controls it has to beat."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(width=4.8, height=1.25 + 0.3 * len(labels))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(width=4.8, height=1.25 + 0.3 * len(labels))
         for row, metric in enumerate(labels):
             low, high = intervals[metric]
             axes.plot([low, high], [row, row], color=SYSTEM, linewidth=5, alpha=0.35, solid_capstyle="butt")
@@ -72,32 +45,32 @@ def score_chart(
         figure.legend(
             handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handletextpad=0.3
         )
-        return _svg(figure, name, f"{', '.join(labels.values())} with intervals and controls")
+        return as_svg(figure, name, f"{', '.join(labels.values())} with intervals and controls")
 
 
 def curve_chart(name: str, title: str, curves: Mapping[str, Curve], best: int | None) -> Markup:
     """The curves over the global step, by label; `best` is the step of the checkpoint that was kept."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure()
-        for (label, curve), colour in zip(curves.items(), (SYSTEM, REFERENCE), strict=False):
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure()
+        for (label, curve), colour in zip(curves.items(), RUNS, strict=False):
             drawn = curve.thinned()
             marker = "o" if len(drawn.steps) <= 30 else None
             axes.plot(drawn.steps, drawn.values, color=colour, marker=marker, ms=3, lw=1.4, label=label)
         if best is not None:
-            axes.axvline(best, color=_INK, linewidth=0.9, linestyle=(0, (3, 2)), label="best checkpoint")
+            axes.axvline(best, color=INK, linewidth=0.9, linestyle=(0, (3, 2)), label="best checkpoint")
         axes.set(title=title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid()
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.5)
-        return _svg(figure, name, f"{title} over training steps")
+        return as_svg(figure, name, f"{title} over training steps")
 
 
 def length_chart(name: str, predicted: Sequence[int], references: Sequence[int]) -> Markup:
     """Share of captions by their number of words, predicted beside reference captions."""
     longest = max(max(predicted), max(references))
     shown = min(longest, 40)  # longer ones are counted with the last bar
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(width=4.8, height=2.9)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(width=4.8, height=2.9)
         for offset, lengths, colour, label in (
             (-0.2, predicted, SYSTEM, "predicted"),
             (0.2, references, REFERENCE, "references"),
@@ -110,13 +83,13 @@ def length_chart(name: str, predicted: Sequence[int], references: Sequence[int])
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         axes.grid(axis="y")
         axes.legend()
-        return _svg(figure, name, "Distribution of caption lengths")
+        return as_svg(figure, name, "Distribution of caption lengths")
 
 
 def vocabulary_chart(name: str, predicted: Sequence[int], references: Sequence[int]) -> Markup:
     """Words by rank on logarithmic axes, from how often each occurs in predicted and reference captions."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(width=4.8, height=2.9)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(width=4.8, height=2.9)
         for counts, colour, label in (
             (predicted, SYSTEM, "predicted"),
             (references, REFERENCE, "references"),
@@ -130,22 +103,4 @@ def vocabulary_chart(name: str, predicted: Sequence[int], references: Sequence[i
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid()
         axes.legend()
-        return _svg(figure, name, "Word frequency by rank")
-
-
-def _figure(width: float = 3.7, height: float = 2.6) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure, name: str, description: str) -> Markup:
-    """The figure as an SVG element; `name` makes its ids unique within a page."""
-    drawn = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(drawn, format="svg", transparent=True, metadata=metadata)
-    svg = drawn.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', f"{name}-", svg)
-    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{description}"', 1))
+        return as_svg(figure, name, "Word frequency by rank")

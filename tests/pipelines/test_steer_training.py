@@ -63,6 +63,7 @@ def test_a_fit_leaves_every_test_frames_angle_and_its_scores_beside_trivial_syst
     assert metrics["baselines"]["zeros"]["rmse_rad"] == pytest.approx(zeros, abs=1e-6)
     assert set(metrics["baselines"]) == {"zeros", "training_mean", "persistence_oracle"}
     assert (run / "checkpoints" / "last.ckpt").exists() and (run / "config.yaml").exists()
+    assert "Steering report: road/version_0" in (run / "report.html").read_text()
 
 
 def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
@@ -71,6 +72,7 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
         assert main(["test", *SMALL, "--data.root", str(drives), "--ckpt_path", checkpoint]) == 0
         again = angles(run / f"test_{number}" / "predictions.csv")
         assert again == pytest.approx(angles(run / "predictions.csv"), abs=1e-4)
+        assert f"version_0/test_{number}" in (run / f"test_{number}" / "report.html").read_text()
 
 
 def test_a_model_drives_unseen_roads(run, monkeypatch):

@@ -1,0 +1,133 @@
+"""predictions.csv of a steering run: what a model said of every frame of a split, and what was true.
+
+    frame_id,steering_angle,true_angle_rad,time_s,drive,stretch,file
+    1479425441182877835,-0.0123,-0.0169,1479425441.1828778,monday,0,/data/center/1479425441182877835.jpg
+
+The first two columns are those of a submission to the Udacity challenge. `stretch` numbers the runs of frames
+without a gap, in which neighbouring rows are neighbouring frames; `file` is absolute; an unknown truth is
+empty. Angles are radians of the steering wheel, left positive.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.label_files import read_labels
+from data_prep.whole_files import write_whole
+from modules.errors import InputError
+
+COLUMNS = ("frame_id", "steering_angle", "true_angle_rad", "time_s", "drive", "stretch", "file")
+
+
+@dataclass(frozen=True)
+class PredictedDrives:
+    """The frames of a split, in the order of their drives and of time.
+
+    Attributes:
+        frame: Names (N,).
+        prediction_rad: What the model said (N,).
+        truth_rad: What the driver did (N,), NaN where it is unknown.
+        time_s: Times (N,).
+        drive: Names of the drives (N,).
+        stretch: Numbers of the unbroken stretches (N,).
+        file: Image files, or `CONTAINER#NUMBER` (N,).
+    """
+
+    frame: np.ndarray
+    prediction_rad: np.ndarray
+    truth_rad: np.ndarray
+    time_s: np.ndarray
+    drive: np.ndarray
+    stretch: np.ndarray
+    file: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def known(self) -> PredictedDrives:
+        """Returns the frames whose true angle is known; a frame left out ends a stretch."""
+        rows = np.flatnonzero(~np.isnan(self.truth_rad))
+        columns = {name: values[rows] for name, values in vars(self).items()}
+        return PredictedDrives(**{**columns, "stretch": number_stretches(rows, self.stretch[rows])})
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second, by the median step within a stretch; 20 where there is no such step."""
+        steps = np.diff(self.time_s)[np.diff(self.stretch) == 0]
+        period = float(np.median(steps)) if len(steps) else 0.0
+        return 1 / period if period > 0 else 20.0
+
+
+def number_stretches(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Returns the number of the unbroken stretch of each row (N,): next to each other and of one group.
+
+    Args:
+        rows: ascending row numbers of a table whose neighbouring rows are neighbouring frames.
+        group: what must not change within a stretch, such as the name of the drive.
+    """
+    begins = (np.diff(rows) != 1) | (group[1:] != group[:-1])
+    return np.concatenate([[0], np.cumsum(begins)])[: len(rows)]
+
+
+def write_predictions(path: Path, table: DriveTable, rows: np.ndarray, angles_rad: np.ndarray) -> Path:
+    """Returns the path of predictions.csv, written whole or not at all.
+
+    Args:
+        path: of the file.
+        table: drives, cut.
+        rows: those that were predicted, ascending (N,).
+        angles_rad: what was predicted (N,).
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    root = table.root.absolute()
+    stretch = number_stretches(rows, table.drive[rows])
+    for row, angle, number in zip(rows.tolist(), angles_rad.tolist(), stretch.tolist(), strict=True):
+        true = table.angle_rad[row]
+        writer.writerow(
+            [
+                table.frame[row],
+                round(angle, 6),
+                "" if np.isnan(true) else repr(float(true)),
+                repr(float(table.time_s[row])),
+                table.drive[row],
+                number,
+                root / str(table.file[row]),
+            ]
+        )
+    return write_whole(path, text.getvalue().encode(errors="surrogateescape"))
+
+
+def read_predictions(path: Path) -> PredictedDrives:
+    """Returns what `write_predictions` wrote.
+
+    InputError with file and line: another file's columns, or an angle, time or stretch that is no number.
+    """
+    table = read_labels(path)
+    missing = [name for name in COLUMNS if table.find(name) is None]
+    if missing:
+        raise InputError(
+            f"{path}:{table.header_line}: lacks {', '.join(missing)}, so no run wrote it; fit, validate and "
+            "test write them"
+        )
+    numbers = {name: table.numbers(name) for name in ("steering_angle", "time_s", "stretch")}
+    for name, values in numbers.items():
+        if np.isnan(values).any():
+            raise InputError(f"{table.where(int(np.isnan(values).argmax()))}: {name} is empty")
+    texts = {name: np.array(table.texts(name), str) for name in ("frame_id", "drive", "file")}
+    return PredictedDrives(
+        frame=texts["frame_id"],
+        prediction_rad=numbers["steering_angle"],
+        truth_rad=table.numbers("true_angle_rad"),
+        time_s=numbers["time_s"],
+        drive=texts["drive"],
+        stretch=numbers["stretch"].astype(np.int64),
+        file=texts["file"],
+    )
