@@ -289,9 +289,9 @@ def sample_stream(
             if t % DRAWN_AHEAD == 0:
                 uniforms = _uniforms(generators, DRAWN_AHEAD).to(tokens.device)  # (N, DRAWN_AHEAD)
             logits, state, _ = step(tokens, state)
-            log_probs = logits.float().index_fill(1, never, -torch.inf).log_softmax(dim=-1)  # (N, V)
+            allowed = logits.float().index_fill(1, never, -torch.inf)  # (N, V)
             u = uniforms[:, t % DRAWN_AHEAD]
-            tokens = log_probs.argmax(dim=1) if options.method == "greedy" else _draw(log_probs, u, options)
+            tokens = allowed.argmax(dim=1) if options.method == "greedy" else _draw(allowed, u, options)
         yield tokens
 
 
@@ -330,20 +330,21 @@ def _uniforms(generators: Sequence[torch.Generator], steps: int) -> Float[Tensor
 
 
 def _draw(
-    log_probs: Float[Tensor, "N V"], uniforms: Float[Tensor, " N"], options: DecodingOptions
+    logits: Float[Tensor, "N V"], uniforms: Float[Tensor, " N"], options: DecodingOptions
 ) -> Int[Tensor, " N"]:
     """Returns a word a row by inverting the cumulative distribution (nucleus: Holtzman et al. 2020)."""
-    probs = (log_probs / options.temperature).softmax(dim=-1)
+    probs = (logits / options.temperature).softmax(dim=-1)
+    uniforms = uniforms.unsqueeze(1)
     if not options.top_k and options.top_p == 1:  # nothing is cut off: sorting would take most of the time
         cumulative = probs.cumsum(-1)
-        wanted = uniforms.unsqueeze(1) * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, wanted, right=True).clamp(max=probs.shape[1] - 1).squeeze(1)
+        place = torch.searchsorted(cumulative, uniforms * cumulative[:, -1:], right=True)
+        return place.clamp(max=probs.shape[1] - 1).squeeze(1)
     probs, words = probs.sort(dim=-1, descending=True)
     if options.top_k:
-        probs[:, options.top_k :] = 0
-    # the word that crosses top_p still belongs to the nucleus
-    probs = probs.masked_fill(probs.cumsum(-1) - probs >= options.top_p * probs.sum(-1, keepdim=True), 0)
+        probs = probs[:, : options.top_k]
     cumulative = probs.cumsum(-1)
-    wanted = uniforms.unsqueeze(1) * cumulative[:, -1:]
-    place = (cumulative <= wanted).sum(dim=-1, keepdim=True).clamp(max=log_probs.shape[1] - 1)
+    # the word that crosses top_p is the last of the nucleus
+    last = torch.searchsorted(cumulative, options.top_p * cumulative[:, -1:]).clamp(max=probs.shape[1] - 1)
+    wanted = uniforms * cumulative.gather(1, last)
+    place = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
     return words.gather(1, place).squeeze(1)

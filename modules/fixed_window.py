@@ -41,6 +41,10 @@ class FixedWindowDecoder(nn.Module):
         window = torch.full(size, Vocabulary.PAD, device=self.hidden.weight.device)
         return DecoderState((), (window,))
 
+    def for_steps(self) -> FixedWindowDecoder:
+        """Returns what to write with: itself, whose weights are read once a step however they lie."""
+        return self
+
     def step(
         self, tokens: Int[Tensor, " N"], state: DecoderState
     ) -> tuple[Float[Tensor, "N V"], DecoderState, None]:

@@ -17,6 +17,8 @@ def cross_entropy_sum(
 
     Label smoothing takes that share of each target to the uniform distribution (Szegedy et al. 2016, sec. 7).
     """
+    if logits.transpose(0, 1).is_contiguous():  # recurrent layers leave time first: no copy is needed then
+        logits, targets = logits.transpose(0, 1), targets.t()
     return F.cross_entropy(
         # in float32 at least
         logits.flatten(0, 1).to(torch.promote_types(logits.dtype, torch.float32)),

@@ -1,7 +1,8 @@
 """The stack of recurrent layers that every decoder stands on: deep, bidirectional, with or without shortcuts.
 
 Where PyTorch's fused kernels (`nn.RNN`, `nn.LSTM`, `nn.GRU`) define the same thing they are what runs; the
-rest is a loop over `RecurrentCell.step`, the input's product done for all time steps at once.
+rest is a loop over `RecurrentCell.step`, the input's product done for all time steps at once. Of the vanilla
+RNN PyTorch has no fused kernel on a CPU: what runs there is `modules/elman_recurrence.py`.
 
 All shapes of the lecture: the whole of `outputs` is many to many, `output(state)` after the last step is many
 to one, feeding what `step` returns back into it is one to many, and a sequence of one step is one to one.
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from modules.cells import ACTIVATIONS, CELLS, ActivationName, CellName, RecurrentCell, State
+from modules.elman_recurrence import ElmanRecurrence
 from modules.errors import InputError
 
 ConnectionName = Literal["plain", "residual", "dense", "highway"]
@@ -209,15 +211,18 @@ class RecurrentStack(nn.Module):
                 raise ValueError(f"lengths have to be {len(x)} numbers from 1 to {x.shape[1]}")
         state = tuple(tensor.to(x.dtype) for tensor in state)
 
-        fused = self._fuses()
-        if fused and self.connection == "plain":
+        fused = self._fuses(x)
+        written_out = fused and self._is_written_out(x, lengths)
+        if fused and not written_out and self.connection == "plain":
             return self._fused(x, state, lengths, 0, len(self.cells))
         y = x
         after: list[Tensor] = []
         for layer in range(len(self.cells)):
             below = F.dropout(y, self.dropout, self.training) if layer > 0 else x
             own = self._of_layer(state, layer)
-            if fused:
+            if written_out:
+                h, last = self._written_out(below, own[0], layer)
+            elif fused:
                 h, last = self._fused(below, own, lengths, layer, layer + 1)
             else:
                 h, last = self._looped(below, own, lengths, layer)
@@ -245,10 +250,27 @@ class RecurrentStack(nn.Module):
         g = torch.sigmoid(self.transform_gates[layer - 1](below))
         return g * h + (1 - g) * below
 
-    def _fuses(self) -> bool:
-        """Whether a fused kernel computes what these options define."""
+    def _fuses(self, x: Tensor) -> bool:
+        """Whether a fused kernel computes what these options define, on this machine."""
         dropped = self.training and self.recurrent_dropout > 0
+        if self.kind == "lstm" and x.device.type == "cpu":
+            half = torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
+            if half and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+                return False  # the kernel would fail on a processor without bfloat16
         return (self.kind, self.activation) in KERNELS and not self.layer_norm and not dropped
+
+    def _is_written_out(self, x: Tensor, lengths: Tensor | None) -> bool:
+        """Whether the vanilla RNN's recurrence with its own backward pass stands in for a missing kernel."""
+        vanilla = (self.kind, self.activation) == ("rnn", "tanh") and not self.bidirectional
+        return vanilla and x.device.type == "cpu" and lengths is None
+
+    def _written_out(self, x: Tensor, before: Tensor, layer: int) -> tuple[Tensor, State]:
+        """Returns hidden states and last state of one layer of vanilla cells."""
+        cell = self.cells[layer]
+        from_input = F.linear(x.transpose(0, 1), cell.weight_ih, cell.bias_ih + cell.bias_hh)  # (T, B, H)
+        dtype = cell.weight_hh.dtype  # in autocast too: the loop's products are too small to gain by bfloat16
+        hs = ElmanRecurrence.apply(from_input.to(dtype), cell.weight_hh, before.to(dtype))
+        return hs.transpose(0, 1), (hs[-1],)
 
     def _fused(
         self, x: Tensor, state: State, lengths: Tensor | None, first: int, end: int

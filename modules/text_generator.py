@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,15 +26,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from modules.decoders.language import LanguageDecoderOptions
-from modules.decoding import DecoderState, DecodingOptions, sample_stream
+from modules.decoding import DecodingOptions
 from modules.errors import InputError
 from modules.language_model import LanguageModel, LanguageTrainingOptions
 from modules.recurrent import CellName
 from modules.text_batch import TextBatch
 from modules.text_codec import Level, TextCodec
+from modules.text_continuation import continuations, read_prompt
 from modules.vocabulary import Vocabulary
 
-MARKERS = range(len(Vocabulary.MARKERS))
 SEQUENCE_LENGTH = 64  # units that gradients go back
 BATCHES = 50  # wanted in an epoch: a short text is read in fewer streams at a time
 MOST_STREAMS = 64
@@ -114,10 +113,11 @@ class TextGenerator:
             raise InputError(f"epochs is {epochs}; it has to be at least 1")
         text = text.replace("\r\n", "\n")
         codec = self.model.codec if self.is_trained else TextCodec.build(self.level, [text])
-        tokens = torch.tensor(codec.encode(text), dtype=torch.long)
-        if len(tokens) < 2 * SEQUENCE_LENGTH:
+        # as every document of a longer text begins
+        tokens = torch.tensor([Vocabulary.BOS, *codec.encode(text)])
+        if len(tokens) <= 2 * SEQUENCE_LENGTH:
             raise InputError(
-                f"{name}: {len(tokens)} {self.level}s; training needs at least {2 * SEQUENCE_LENGTH}"
+                f"{name}: {len(tokens) - 1} {self.level}s; training needs at least {2 * SEQUENCE_LENGTH}"
             )
         self.model.use_codec(codec)
         with warnings.catch_warnings(), _quiet_lightning():
@@ -155,7 +155,7 @@ class TextGenerator:
 
         Args:
             n: How many.
-            prompt: What the texts begin with; without one they begin as after a line break.
+            prompt: What the texts begin with; without one they begin as a line does.
             length: Units (characters, words, bytes) to write.
             temperature: Logits are divided by it: below 1 sharpens, above 1 flattens, 0 takes the most
                 probable.
@@ -168,14 +168,11 @@ class TextGenerator:
         """
         if not self.is_trained:
             raise InputError("nothing was learnt yet; call train_from_file or load first")
-        codec = self.model.codec
-        if unknown := codec.unknown(prompt):
-            shown = ", ".join(map(repr, unknown[:10]))
-            raise InputError(f"the prompt has {codec.level}s that were not in the training text: {shown}")
         method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
         options = DecodingOptions(method, temperature=temperature or 1.0, top_k=top_k, top_p=top_p, seed=seed)
-        begun = codec.encode(prompt)
-        return [prompt + text for text in continuations(self.model, begun, options, length, n)]
+        begun = read_prompt(self.model.codec, prompt, "prompt")
+        pieces = zip(*continuations(self.model, begun, options, length, n), strict=True)
+        return [prompt + "".join(text) for text in pieces]
 
     def generate(self, n: int = 1, prompt: str = "", length: int = 500, **options: Any) -> None:
         """Prints n texts; takes the arguments of `texts`."""
@@ -208,38 +205,6 @@ class TextGenerator:
         generator.model = LanguageModel.load(path)
         generator.level = generator.model.codec.level
         return generator
-
-
-def continuations(
-    model: LanguageModel, begun: list[int], options: DecodingOptions, length: int, n: int
-) -> list[str]:
-    """Returns what n texts go on with.
-
-    Args:
-        model: In evaluation mode.
-        begun: Units of the prompt; none stands for a line break.
-        options: How to draw.
-        length: Units to write.
-        n: Number of texts, drawn by random numbers of their own.
-    """
-    codec = model.codec
-    if not begun:  # as after a line break, or after the most frequent unit of a text without one
-        begun = [i for i in codec.encode("\n") if i != Vocabulary.UNK] or [len(MARKERS)]
-    given = torch.tensor(begun, device=model.device)
-    state = model.decoder.init_state(1)
-    if len(begun) > 1:
-        with torch.inference_mode():
-            _, state = model.decoder(given[:-1].unsqueeze(0), state)
-    state = DecoderState((), tuple(tensor.expand(n, -1) for tensor in state.recurrent))
-    stream = sample_stream(model.decoder.step, state, given[-1:].expand(n), options, banned=MARKERS)
-    drawn = [tokens.tolist() for tokens in islice(stream, length)]  # (length, n)
-    texts = []
-    for row in range(n):
-        decoder = codec.stream_decoder()
-        for unit in begun:
-            decoder.push(unit)
-        texts.append("".join(decoder.push(tokens[row]) for tokens in drawn) + decoder.flush())
-    return texts
 
 
 def _batches(tokens: Tensor) -> list[TextBatch]:

@@ -105,6 +105,8 @@ def learning_rate_factor(options: TrainingOptions, steps: int) -> Callable[[int]
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float, algorithm: str | None) -> None:
     """Clips gradients in place: by their common norm (Pascanu et al. 2013, algorithm 1), or each by value."""
     if algorithm == "value":
-        nn.utils.clip_grad_value_(parameters, limit)
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.clamp_(-limit, limit)
     else:
         nn.utils.clip_grad_norm_(parameters, limit)

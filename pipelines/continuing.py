@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -18,17 +18,16 @@ from rich.text import Text
 
 from modules.completion import Boundary, Completions
 from modules.completion import complete as most_probable
-from modules.decoding import DecodingOptions, sample_stream
+from modules.decoding import DecodingOptions
 from modules.errors import InputError
 from modules.language_model import LanguageModel
 from modules.surprise import SurpriseReader, opening
-from modules.text_codec import StreamDecoder, TextCodec
+from modules.text_codec import TextCodec
+from modules.text_continuation import MARKERS, Prompt, continuations, primed_decoder, read_prompt
 from modules.text_features import is_word_character
-from modules.vocabulary import Vocabulary
-from modules.word_tokens import JOIN, Spacing, WordSplitter
+from modules.word_tokens import JOIN
 from pipelines.reports.coloured_text import printable
 
-MARKERS = range(len(Vocabulary.MARKERS))
 SHOWN = 40  # characters of the prompt before each completion
 
 
@@ -63,7 +62,7 @@ def sample(
     except InputError as error:  # its options stand alone here
         raise InputError(str(error).removeprefix("decoding.")) from None
     model = load_model(ckpt_path)
-    texts = sampled_texts(model, read_prompt(model.codec, prompt), options, length, samples)
+    texts = continuations(model, read_prompt(model.codec, prompt), options, length, samples)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
     try:
@@ -139,65 +138,6 @@ def complete(
 def load_model(ckpt_path: Path) -> LanguageModel:
     """The language model of a checkpoint, ready to read, on the GPU if there is one."""
     return LanguageModel.load(ckpt_path).to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class Prompt(NamedTuple):
-    """The ids of a prompt, and whether its last blank belongs to the word that follows."""
-
-    tokens: list[int]
-    blank_held: bool
-
-
-def read_prompt(codec: TextCodec, prompt: str) -> Prompt:
-    """The ids of a prompt; InputError names what the model has never seen.
-
-    At word level a blank at the end is that before the next word, which has none of its own then.
-    """
-    held = False
-    if codec.level == "word":
-        splitter, spacing = WordSplitter(), Spacing()
-        units = splitter.push(prompt)
-        for unit in units:
-            spacing.advance(unit)
-        held = prompt.endswith(" ") and not prompt.endswith("  ") and spacing.expects_blank("a")
-        units += [] if held else splitter.flush()
-    else:
-        units = codec.units(prompt)
-    unknown = list(dict.fromkeys(unit for unit in units if unit not in codec.vocabulary))
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:10])) + (" ..." if len(unknown) > 10 else "")
-        known = f"{len(codec.vocabulary) - len(MARKERS):,} that the model knows"
-        raise InputError(f"--prompt: {codec.level}s that are not among the {known}: {shown}")
-    return Prompt(codec.vocabulary.encode(units), held)
-
-
-def primed_decoder(codec: TextCodec, tokens: list[int]) -> StreamDecoder:
-    """A decoder that has these ids behind it."""
-    decoder = codec.stream_decoder()
-    for token in tokens:
-        decoder.push(token)
-    return decoder
-
-
-def sampled_texts(
-    model: LanguageModel, prompt: Prompt, options: DecodingOptions, length: int, samples: int
-) -> Iterator[list[str]]:
-    """Yields what a unit adds to each of the sampled texts, and last what was held back at their ends."""
-    given = torch.tensor([opening(model.codec), *prompt.tokens], device=model.device)
-    state = model.decoder.init_state(1)
-    if prompt.tokens:
-        with torch.inference_mode():
-            _, state = model.decoder(given[None, :-1], state)
-    state = state.select(torch.zeros(samples, dtype=torch.long, device=model.device))
-    last = given[-1:].expand(samples)
-    stream = sample_stream(model.decoder.step, state, last, options, banned=MARKERS)
-    decoders = [primed_decoder(model.codec, prompt.tokens) for _ in range(samples)]
-    for step, tokens in zip(range(length), stream, strict=False):
-        texts = [decoder.push(token) for decoder, token in zip(decoders, tokens.tolist(), strict=True)]
-        if step == 0 and prompt.blank_held:
-            texts = [text.removeprefix(" ") for text in texts]
-        yield texts
-    yield [decoder.flush() for decoder in decoders]
 
 
 def boundary(codec: TextCodec, until: Literal["word", "line"]) -> Boundary:

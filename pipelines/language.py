@@ -19,9 +19,9 @@ from data_prep.text.datamodule import TextDataModule
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
-from modules.errors import InputError, check_ranges
+from modules.errors import check_ranges
 from modules.language_model import LanguageModel, SplitSize
-from modules.text_generator import continuations
+from modules.text_continuation import continuations, read_prompt
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
 from pipelines.reports.text import write_report
@@ -35,7 +35,7 @@ class SamplingOptions:
 
     Args:
         iterations: After these training steps a sample is written; there is one at the end in any case.
-        prompt: What the samples go on with; without one they begin as after a line break.
+        prompt: What the samples go on with, as at the beginning of a line.
         length: Units (characters, words, bytes) of a sample.
         temperature: Logits are divided by it; below 1 sharpens, above 1 flattens.
         seed: Of the random numbers.
@@ -90,8 +90,8 @@ class Samples(Callback):
         options, was_training = self.options, model.training
         model.eval()
         decoding = DecodingOptions("sample", temperature=options.temperature, seed=options.seed)
-        begun = model.codec.encode(options.prompt)
-        (text,) = continuations(model, begun, decoding, options.length, 1)
+        prompt = read_prompt(model.codec, options.prompt, "sampling.prompt")
+        text = "".join(piece for (piece,) in continuations(model, prompt, decoding, options.length, 1))
         model.train(was_training)
         print(f"----- iteration {iteration:,}\n{options.prompt}{text}\n-----", flush=True)
         if self.path is not None:
@@ -130,8 +130,7 @@ class LanguageCLI(RunCLI):
             if config.ckpt_path:
                 self.model.on_load_checkpoint(read_checkpoint(config.ckpt_path, self.task))
             self.model.use_codec(codec)
-        if unknown := codec.unknown(config.sampling.prompt):
-            raise InputError(f"sampling.prompt: not in the training text: {', '.join(map(repr, unknown))}")
+        read_prompt(codec, config.sampling.prompt, "sampling.prompt")
         self._tell_sizes()
         samples = Samples(config.sampling, self.run_folder)
         self.trainer.callbacks.append(samples)  # type: ignore[attr-defined]  # Lightning sets it, unannounced

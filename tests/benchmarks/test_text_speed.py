@@ -20,9 +20,10 @@ from torch import Tensor
 
 from data_prep.text.streams import TrainingStreams
 from modules.decoders.language import LanguageDecoderOptions
-from modules.decoding import DecodingOptions, sample_stream
+from modules.decoding import DecodingOptions
 from modules.language_model import LanguageModel, LanguageTrainingOptions
 from modules.text_codec import TextCodec
+from modules.text_continuation import Prompt, continuations
 from modules.training import clip_gradients
 from modules.vocabulary import Vocabulary
 from pipelines.cli import has_fast_bfloat16
@@ -188,20 +189,17 @@ def test_training_a_large_lstm_against_its_matrix_products_alone() -> None:
 @pytest.mark.benchmark
 def test_sampling_from_a_large_lstm() -> None:
     options = LanguageDecoderOptions(cell="lstm", layers=LAYERS, embedding_size=E, hidden_size=H)
-    decoder = language_model(options, LanguageTrainingOptions()).decoder.eval()
+    model = language_model(options, LanguageTrainingOptions()).eval()
     found = {}
     for prompts in (1, 32):
         for name, choice in {"all": {}, "top_p 0.95": {"top_p": 0.95}}.items():
-            begun = torch.full((prompts,), MARKERS)
             decoding = DecodingOptions("sample", temperature=0.8, **choice)
-            stream = sample_stream(
-                decoder.step, decoder.init_state(prompts), begun, decoding, banned=range(MARKERS)
-            )
+            stream = continuations(model, Prompt([MARKERS], False), decoding, 10**6, prompts)
             list(islice(stream, 50))  # warms up
             times = [seconds(lambda stream=stream: list(islice(stream, 100))) for _ in range(REPEATS)]
             found[prompts, name] = 100 * prompts / statistics.median(times)
     show(
-        f"Sampling from a {LAYERS}-layer LSTM {H}, float32",
+        f"Sampling from a {LAYERS}-layer LSTM {H}, float32, drawn and decoded",
         ("prompts", "drawn from", "characters a second"),
         [(str(prompts), name, f"{rate:,.0f}") for (prompts, name), rate in found.items()],
     )

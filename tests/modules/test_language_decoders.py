@@ -116,6 +116,30 @@ def test_one_hot_vectors_that_are_never_made_give_the_same_states_and_gradients(
         torch.testing.assert_close(written_out, recorded, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_decoder_made_for_steps_says_what_forward_says(variant, rows):
+    made, text = decoder(**VARIANTS[variant]), tokens(rows, 9)
+    with torch.no_grad():
+        for parameter in made.parameters():  # biases of zero would hide one that is left out
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        whole, end = made(text, made.init_state(rows))
+        quick = made.for_steps()
+        state = quick.init_state(rows)
+        for t in range(9):
+            logits, state, _ = quick.step(text[:, t], state)
+            torch.testing.assert_close(logits, whole[:, t], atol=1e-6, rtol=0)
+    for left, right in zip(state.recurrent, end.recurrent, strict=True):
+        torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+    # and the decoder itself can go on training
+    assert made.output.weight.is_contiguous() and made.output.weight.requires_grad
+
+
+def test_inputs_are_looked_up_only_where_that_takes_less_memory_than_the_weights():
+    assert decoder().for_steps().first_inputs.shape == (V, 4 * 8)
+    assert decoder(hidden_size=2, layers=1).for_steps().first_inputs is None
+
+
 def test_the_fixed_window_is_a_network_over_concatenated_vectors():
     made, text = decoder(kind="fixed_window", window=3), tokens(1, 6)
     found, _ = made(text, made.init_state(1))

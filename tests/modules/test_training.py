@@ -1,10 +1,11 @@
 """Learning rates over a run, and which weights decay."""
 
 import pytest
+import torch
 from torch import nn
 
 from modules.errors import InputError
-from modules.training import TrainingOptions, learning_rate_factor, parameter_groups
+from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
 
 
 def test_the_cosine_rises_falls_to_one_percent_and_hands_over():
@@ -39,3 +40,19 @@ def test_matrices_decay_and_vectors_do_not():
 def test_options_out_of_range_are_named(name, value):
     with pytest.raises(InputError, match=f"model.training.{name} is {value}"):
         TrainingOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "limit", "expected"),
+    [
+        ("value", 2.0, [1.0, -2.0]),
+        ("value", 9.0, [1.0, -7.0]),
+        ("norm", 0.5, [0.5 / 50**0.5, -3.5 / 50**0.5]),
+        (None, 9.0, [1.0, -7.0]),
+    ],
+)
+def test_gradients_are_clipped_each_by_value_or_all_by_their_norm(algorithm, limit, expected):
+    without, layer = nn.Linear(2, 2), nn.Linear(2, 1, bias=False)
+    layer.weight.grad = torch.tensor([[1.0, -7.0]])
+    clip_gradients([*without.parameters(), *layer.parameters()], limit, algorithm)
+    torch.testing.assert_close(layer.weight.grad, torch.tensor([expected]))

@@ -11,12 +11,14 @@ import pytest
 import torch
 from tiny_language_models import TEXT, save, tiny_model
 
+from modules import text_continuation
 from modules.completion import complete as most_probable
 from modules.decoding import DecodingOptions
 from modules.surprise import SurpriseReader, TextReader, opening
+from modules.text_continuation import continuations, read_prompt
 from modules.vocabulary import Vocabulary
 from pipelines import continuing
-from pipelines.continuing import boundary, read_prompt, sampled_texts
+from pipelines.continuing import boundary
 from pipelines.text import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,14 +84,14 @@ def test_units_are_written_as_they_come(checkpoint, monkeypatch):
             written.append((self.getvalue(), drawn[0]))
 
     drawn = [0]
-    plain = continuing.sample_stream
+    plain = text_continuation.sample_stream
 
     def counted(*arguments, **options):
         for tokens in plain(*arguments, **options):
             drawn[0] += 1
             yield tokens
 
-    monkeypatch.setattr(continuing, "sample_stream", counted)
+    monkeypatch.setattr(text_continuation, "sample_stream", counted)
     monkeypatch.setattr(sys, "stdout", Stream())
     assert main(["sample", "--ckpt_path", str(checkpoint), "--prompt", "a", "--length", "5"]) == 0
     lengths = [(len(text), count) for text, count in written]
@@ -100,8 +102,10 @@ def test_units_are_written_as_they_come(checkpoint, monkeypatch):
 def test_a_character_is_written_when_its_last_byte_has_come(monkeypatch):
     model = tiny_model(level="byte")
     ids = [byte + 4 for byte in "é😀".encode() + b"\xe2\x82"]
-    monkeypatch.setattr(continuing, "sample_stream", lambda *_, **__: (torch.tensor([id]) for id in ids))
-    texts = sampled_texts(model, read_prompt(model.codec, "x"), DecodingOptions(), len(ids), 1)
+    monkeypatch.setattr(
+        text_continuation, "sample_stream", lambda *_, **__: (torch.tensor([id]) for id in ids)
+    )
+    texts = continuations(model, read_prompt(model.codec, "x"), DecodingOptions(), len(ids), 1)
     assert [text for (text,) in texts] == ["", "é", "", "", "", "😀", "", "", "\ufffd"]
 
 
@@ -141,7 +145,7 @@ def test_a_blank_after_the_last_word_of_a_prompt_is_not_doubled():
     for seed in range(8):
         options = DecodingOptions("sample", seed=seed)
         written, plain = (
-            "".join(text for (text,) in sampled_texts(model, prompt, options, 12, 1))
+            "".join(text for (text,) in continuations(model, prompt, options, 12, 1))
             for prompt in (with_blank, without)
         )
         assert written == plain.removeprefix(" ")

@@ -1,0 +1,96 @@
+"""Goes on with a prompt: the one way in which the command line, a fit's samples and `TextGenerator` write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from modules.decoding import DecodingOptions, sample_stream
+from modules.errors import InputError
+from modules.language_model import LanguageModel
+from modules.surprise import opening
+from modules.text_codec import StreamDecoder, TextCodec
+from modules.vocabulary import Vocabulary
+from modules.word_tokens import Spacing, WordSplitter
+
+MARKERS = range(len(Vocabulary.MARKERS))
+SHOWN = 10  # unknown units that a complaint names
+
+
+class Prompt(NamedTuple):
+    """The ids of a prompt, and whether its last blank belongs to the word that follows."""
+
+    tokens: list[int]
+    blank_held: bool
+
+
+def read_prompt(codec: TextCodec, prompt: str, name: str = "--prompt") -> Prompt:
+    """Returns the ids of a prompt.
+
+    At word level a blank at the end is that before the next word, which has none of its own then.
+
+    Args:
+        codec: Of the model.
+        prompt: Text to go on with.
+        name: What a complaint calls it.
+
+    Raises:
+        InputError: It has units that the model has never seen.
+    """
+    held = False
+    if codec.level == "word":
+        splitter, spacing = WordSplitter(), Spacing()
+        units = splitter.push(prompt)
+        for unit in units:
+            spacing.advance(unit)
+        held = prompt.endswith(" ") and not prompt.endswith("  ") and spacing.expects_blank("a")
+        units += [] if held else splitter.flush()
+    else:
+        units = codec.units(prompt)
+    unknown = list(dict.fromkeys(unit for unit in units if unit not in codec.vocabulary))
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:SHOWN])) + (" ..." if len(unknown) > SHOWN else "")
+        known = f"{len(codec.vocabulary) - len(MARKERS):,} that the model knows"
+        raise InputError(f"{name}: {codec.level}s that are not among the {known}: {shown}")
+    return Prompt(codec.vocabulary.encode(units), held)
+
+
+def primed_decoder(codec: TextCodec, tokens: list[int]) -> StreamDecoder:
+    """Returns a decoder that has these ids behind it."""
+    decoder = codec.stream_decoder()
+    for token in tokens:
+        decoder.push(token)
+    return decoder
+
+
+def continuations(
+    model: LanguageModel, prompt: Prompt, options: DecodingOptions, length: int, texts: int
+) -> Iterator[list[str]]:
+    """Yields what each drawn unit adds to each text, and last what was held back at their ends.
+
+    A text stands at the beginning of a line, as one that is scored does.
+
+    Args:
+        model: In evaluation mode.
+        prompt: What the texts go on with.
+        options: How to draw.
+        length: Units (characters, words, bytes) to write.
+        texts: How many, drawn by random numbers of their own.
+    """
+    given = torch.tensor([opening(model.codec), *prompt.tokens], device=model.device)
+    state = model.decoder.init_state(1)
+    if prompt.tokens:
+        with torch.inference_mode():
+            _, state = model.decoder(given[None, :-1], state)
+    state = state.select(torch.zeros(texts, dtype=torch.long, device=model.device))
+    step = model.decoder.for_steps().step
+    stream = sample_stream(step, state, given[-1:].expand(texts), options, banned=MARKERS)
+    decoders = [primed_decoder(model.codec, prompt.tokens) for _ in range(texts)]
+    for number, tokens in zip(range(length), stream, strict=False):
+        added = [decoder.push(token) for decoder, token in zip(decoders, tokens.tolist(), strict=True)]
+        if number == 0 and prompt.blank_held:
+            added = [text.removeprefix(" ") for text in added]
+        yield added
+    yield [decoder.flush() for decoder in decoders]
