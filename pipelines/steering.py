@@ -157,7 +157,7 @@ class SteerCLI(RunCLI):
             ("seconds", f"{seconds['total']:.0f}"),
         ]:
             print(f"{label:<12} {value}")
-        for alarm in steering_alarms(said["model"], truth, scores["model"], rate):
+        for alarm in steering_alarms(said["model"], truth, scores["model"], stretch, rate):
             print(f"WARNING: {alarm}", file=sys.stderr)
 
     def _closed_loop(self) -> dict[str, Any]:

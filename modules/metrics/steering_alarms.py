@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import pi
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from modules.metrics.steering import MAX_LAG_FRAMES, SteeringScores, rms
+from modules.metrics.steering import MAX_LAG_FRAMES, SteeringScores, lag, rms, rmse_by_shift
 
 # no steering wheel turns further than two turns from straight
 FURTHEST_RAD = 4 * pi
 LIVELIEST, CALMEST = 10.0, 0.2  # spread of the prediction over that of the truth
-LATE_FRAMES = 2
+# a lag is one if it is no less, and the fitting shift leaves no more than this share of the RMSE
+LATE_FRAMES, LEFT_BY_SHIFT = 2, 0.9
 _FOLLOWS = 0.5  # correlation from which on a lag means something
 
 
@@ -20,6 +21,7 @@ def steering_alarms(
     prediction: Float[np.ndarray, " N"],
     truth: Float[np.ndarray, " N"],
     scores: SteeringScores,
+    stretch: Int[np.ndarray, " N"],
     rate_hz: float,
 ) -> list[str]:
     """Returns a sentence for each thing that is plainly wrong; none where all is well.
@@ -31,6 +33,7 @@ def steering_alarms(
         prediction: Predicted angles (rad).
         truth: True angles (rad).
         scores: Of the two.
+        stretch: Number of the unbroken stretch each frame belongs to.
         rate_hz: Frames a second.
     """
     alarms = []
@@ -60,14 +63,13 @@ def steering_alarms(
             f"the prediction steers the other way (correlation {scores.correlation:.2f}): is right positive "
             "in it? left has to be"
         )
-    late = scores.lag_frames
-    # of a prediction of another size the best shift says nothing
-    is_of_size = not is_in_degrees and spread >= CALMEST * true_spread
-    if late is not None and abs(late) >= LATE_FRAMES and is_of_size and _follows(scores):
-        alarms.append(
-            f"the prediction comes {'at least ' * (abs(late) == MAX_LAG_FRAMES)}{abs(late)} frames "
-            f"({abs(late) / rate_hz:.2f} s) {'late' if late > 0 else 'early'}"
-        )
+    if scores.correlation is not None and scores.correlation > _FOLLOWS:
+        late = _lag(prediction, truth, stretch)
+        if abs(late) >= LATE_FRAMES:
+            alarms.append(
+                f"the prediction comes {'at least ' * (abs(late) == MAX_LAG_FRAMES)}{abs(late)} frames "
+                f"({abs(late) / rate_hz:.2f} s) {'late' if late > 0 else 'early'}"
+            )
     if np.ptp(prediction) > 0 and scores.rmse_rad >= rms(truth):
         alarms.append(
             f"the prediction is no better than straight on at every frame (RMSE {scores.rmse_rad:.4f} "
@@ -76,5 +78,13 @@ def steering_alarms(
     return alarms
 
 
-def _follows(scores: SteeringScores) -> bool:
-    return scores.correlation is not None and scores.correlation > _FOLLOWS
+def _lag(prediction: np.ndarray, truth: np.ndarray, stretch: np.ndarray) -> int:
+    """Returns by how many frames a prediction comes late, 0 where shifting it gains little.
+
+    Its linear fit to the truth is shifted: of a prediction that is biased or too small, the shift that fits
+    best says nothing of time.
+    """
+    fitted = np.polyval(np.polyfit(prediction, truth, 1), prediction)
+    late = lag(fitted, truth, stretch)
+    errors = rmse_by_shift(fitted, truth, stretch)
+    return late if errors[late] < LEFT_BY_SHIFT * errors[0] else 0

@@ -215,7 +215,9 @@ def _describe(name: str, run: SteerRun, moments: int) -> dict[str, Any]:
         "unknown": run.unknown,
         "stretches": len(np.unique(frames.stretch)),
         "rate_hz": frames.rate_hz,
-        "alarms": steering_alarms(frames.prediction_rad, frames.truth_rad, scores, frames.rate_hz),
+        "alarms": steering_alarms(
+            frames.prediction_rad, frames.truth_rad, scores, frames.stretch, frames.rate_hz
+        ),
         "scores": scores,
         "zeros_rmse": zeros,
         "interval": run.interval,

@@ -127,7 +127,7 @@ def judge(matched: MatchedAngles, training_mean: float | None = None) -> Steerin
         rmse_interval(matched.prediction_rad - truth, stretch, rate),
         dict(zip([name for name in SYSTEMS if name in trivial], others, strict=True)),
         drives if len(drives) > 1 else {},
-        steering_alarms(matched.prediction_rad, truth, scores, rate),
+        steering_alarms(matched.prediction_rad, truth, scores, stretch, rate),
     )
 
 

@@ -11,7 +11,9 @@ NOISE = np.random.default_rng(0).normal(size=400)
 
 
 def alarms(prediction: np.ndarray, truth: np.ndarray = TRUTH) -> list[str]:
-    return steering_alarms(prediction, truth, score_steering(prediction, truth), 20.0)
+    return steering_alarms(
+        prediction, truth, score_steering(prediction, truth), np.zeros(len(truth), np.int64), 20.0
+    )
 
 
 @pytest.mark.parametrize("prediction", [TRUTH, 0.6 * TRUTH + 0.02 * NOISE, np.roll(TRUTH, 1), TRUTH + 0.1])
@@ -22,6 +24,13 @@ def test_a_working_system_raises_none(prediction):
 def test_noise_is_neither_late_nor_in_degrees():
     said = alarms(NOISE)
     assert len(said) == 1 and "no better than straight on" in said[0]
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(0.4, 0.2), (0.8, -0.4)])
+def test_a_biased_or_small_prediction_is_not_late(scale, bias):
+    truth = TRUTH[:120]
+    assert score_steering(scale * truth + bias, truth).lag_frames != 0  # by the shift that fits best
+    assert not any("late" in line or "early" in line for line in alarms(scale * truth + bias, truth))
 
 
 def test_labels_in_degrees_are_named_as_such():
