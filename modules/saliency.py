@@ -10,10 +10,9 @@ It depends on every weight between pixels and angle, the recurrent network's too
 the activations alone do not (Adebayo et al. 2018, arXiv 1810.03292).
 
 What it covers: the pixels of the current clip, which is one frame, or six of a 3D convolution. The decoder's
-state before the frame, with all it remembers of earlier frames, is held fixed. The sideways shifts of image
-strips (`model.encoder.motion`) are covered: they are piecewise smooth in the pixels of the frame and the one
-before. A strip is averaged over its rows, so all rows of a column light up alike. Noise is added to what the
-CNN sees, not to the strips.
+state before the frame, with all it remembers of earlier frames, is held fixed, and so is the optical flow
+(`model.encoder.flow`), through which no gradient passes: of a model that reads it the map shows what the CNN
+alone contributes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from modules.recurrent import State
-from modules.steerer import SHIFT_SCALE, Steerer
+from modules.steerer import Steerer
 
 
 def steering_saliency(
@@ -52,9 +51,9 @@ def steering_saliency(
     context, encoder_context = model.left_context, model.encoder.left_context
     seen = model.preprocessing.recolour(clip[context - encoder_context :]).float()
     windows = seen.unfold(0, encoder_context + 1, 1).movedim(-1, 1)  # (T, L + 1, 3, H, W)
-    pairs = None
-    if model.motion is not None:
-        pairs = clip[context - 1 :].float().unfold(0, 2, 1).movedim(-1, 1)  # (T, 2, 3, H, W)
+    flow = None
+    if model.flow is not None:
+        flow = model.flow(clip[context - 1 :].unsqueeze(0))[0].unsqueeze(1)  # (T, 1, K)
     # one noise for all frames: the picture does not flicker, nor depend on the frame it began with
     draws = torch.Generator().manual_seed(0)
     noises = 255 * noise * torch.randn(samples, *windows.shape[1:], generator=draws).to(model.device)
@@ -62,8 +61,8 @@ def steering_saliency(
     for first in range(0, len(windows), at_once):
         part = slice(first, first + at_once)
         own = tuple(tensor[part] for tensor in states)
-        shown = None if pairs is None else pairs[part]
-        squares = [squared_gradient(model, windows[part] + each, shown, own) for each in noises]
+        moved = None if flow is None else flow[part]
+        squares = [squared_gradient(model, windows[part] + each, moved, own) for each in noises]
         maps.append(torch.stack(squares).mean(0).sqrt())
     return torch.cat(maps).cpu().numpy()
 
@@ -82,7 +81,7 @@ def _states_before(model: Steerer, clip: Tensor, state: State) -> State:
 def squared_gradient(
     model: Steerer,
     windows: Float[Tensor, "n L 3 H W"],
-    pairs: Float[Tensor, "n 2 3 H W"] | None,
+    flow: Float[Tensor, "n 1 K"] | None,
     states: State,
 ) -> Float[Tensor, "n H W"]:
     """Returns the squared gradient of each row's angle by its own pixels, over frames and colours.
@@ -90,17 +89,15 @@ def squared_gradient(
     Args:
         model: In evaluation mode.
         windows: What the encoder sees, in its colours, with one step to steer at.
-        pairs: RGB of the frame and the one before, where the model measures shifts.
+        flow: Of the frame since the one before, where the model reads it.
         states: Of the decoder, before each row's step.
     """
     with torch.enable_grad():
-        pixels = [windows.requires_grad_()]
-        features = model.encoder(windows)  # (n, 1, D)
-        if model.motion is not None and pairs is not None:
-            pixels.append(pairs.detach().requires_grad_())
-            features = torch.cat([features, SHIFT_SCALE * model.motion(pixels[1])], dim=-1)
+        features = model.encoder(windows.requires_grad_())  # (n, 1, D)
+        if flow is not None:
+            features = torch.cat([features, flow], dim=-1)
         outputs, _ = model.decoder(features, states)
         angle_rad = outputs[:, 0, 0] * model.target_std[0]
         # rows are independent: the gradient of the sum holds that of each
-        gradients = torch.autograd.grad(angle_rad.sum(), pixels)
-    return sum((gradient.square().sum((1, 2)) for gradient in gradients), torch.zeros(()).to(windows))
+        gradient = torch.autograd.grad(angle_rad.sum(), windows)[0]
+    return gradient.square().sum((1, 2))

@@ -10,7 +10,7 @@ from modules.drive_stream import DriveStream
 from modules.encoders.steering import SteeringEncoderOptions
 from modules.frames import FramePreprocessing
 from modules.saliency import steering_saliency
-from modules.steerer import SHIFT_SCALE, Steerer
+from modules.steerer import Steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,8 +19,8 @@ def angle_at(model: Steerer, state, windows, pairs) -> float:
     """Returns the angle in radians at the one step of a clip, of floats."""
     with torch.no_grad():
         features = model.encoder(windows)
-        if model.motion is not None:
-            features = torch.cat([features, SHIFT_SCALE * model.motion(pairs)], dim=-1)
+        if model.flow is not None:
+            features = torch.cat([features, model.flow(pairs)], dim=-1)
         outputs, _ = model.decoder(features, state)
     return float(outputs[0, 0, 0] * model.target_std[0])
 
@@ -35,21 +35,22 @@ def test_it_is_the_finite_difference_of_the_angle(kind):
     found = steering_saliency(model, clip, state, samples=1, noise=0.0)[0]
     assert found.shape == (model.preprocessing.height, model.preprocessing.width)
     seen = model.preprocessing.recolour(clip[model.left_context - model.encoder.left_context :])
-    windows, pairs = seen.unsqueeze(0).float(), clip[-2:].unsqueeze(0).float()
+    windows, pairs = seen.unsqueeze(0).float(), clip[-2:].unsqueeze(0)
+    # an untrained backbone hardly moves the angle: a small step would drown in rounding
+    step = 2.0 if kind == "transfer" else 0.5
     errors = []
     for row, column in np.argwhere(found > np.quantile(found, 0.98))[:4]:
         squares = 0.0
-        for pixels in [windows] + ([pairs] if model.motion is not None else []):
-            for place in np.ndindex(*pixels.shape[1:3]):
-                at, change = (0, *place, row, column), []
-                before = float(pixels[at])
-                for step in (0.5, -0.5):
-                    pixels[at] = before + step
-                    change.append(angle_at(model, state, windows, pairs))
-                pixels[at] = before
-                squares += (change[0] - change[1]) ** 2
+        for place in np.ndindex(*windows.shape[1:3]):  # of the CNN: the flow is held fixed
+            at, change = (0, *place, row, column), []
+            before = float(windows[at])
+            for change_by in (step, -step):
+                windows[at] = before + change_by
+                change.append(angle_at(model, state, windows, pairs))
+            windows[at] = before
+            squares += ((change[0] - change[1]) / (2 * step)) ** 2
         errors.append(abs(np.sqrt(squares) / found[row, column] - 1))
-    # a step of a whole grey value may cross kinks of the network: most places agree
+    # a step may cross kinks of the network: most places agree
     assert np.median(errors) < 0.03
 
 

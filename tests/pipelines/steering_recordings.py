@@ -20,10 +20,9 @@ CLIP = SteeringEncoderOptions(
     feature_size=8,
 )  # fmt: skip
 FROZEN = SteeringEncoderOptions(
-    kind="pretrained", name="mobilenetv3_small_050", stage=1, weights="none", pool=(2, 4),
-    motion=((0.0, 0.5), (0.3, 0.8)),
+    kind="pretrained", name="mobilenetv3_small_050", stage=1, weights="none", pool=(2, 4), flow=(2, 3),
 )  # fmt: skip
-# of different frame sizes and contexts: six frames of 3D convolution; single frames, shifts and an LSTM
+# of different frame sizes and contexts: six frames of 3D convolution; single frames, flow and an LSTM
 MODELS = {
     "komanda": (
         FramePreprocessing(24, 32, crop_top=0.2),
