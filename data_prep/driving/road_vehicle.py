@@ -45,6 +45,13 @@ def roll_on(
     return x_m + chord * np.cos(direction), y_m + chord * np.sin(direction), heading_rad + turn
 
 
+def arc(curvature: float, distance_m: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns metres ahead, metres to the left and heading of a car on an arc after distances (N,)."""
+    turn = curvature * distance_m
+    chord = distance_m * np.sinc(turn / (2 * np.pi))
+    return chord * np.cos(turn / 2), chord * np.sin(turn / 2), turn
+
+
 @dataclass
 class Car:
     """A car on a course; `step` drives it on by a twentieth of a second.

@@ -8,7 +8,7 @@ import numpy as np
 from data_prep.driving.closed_loop import INTERVENTION_M, PENALTY_S, ClosedLoopResult
 from data_prep.driving.picture_drawing import GREEN, RED, WHITE, YELLOW, draw_wheel, write_text
 from data_prep.driving.road_scene import Road
-from data_prep.driving.road_vehicle import RATE_HZ, curvature_of
+from data_prep.driving.road_vehicle import RATE_HZ, arc, curvature_of
 
 _SCALE = 4
 _INSET = 150  # side of the bird's eye view [pixels]
@@ -92,14 +92,12 @@ def bird_eye(result: ClosedLoopResult, road: Road, number: int, step: int) -> np
     trail = np.stack([result.x_m[first : step + 1, number], result.y_m[first : step + 1, number]], 1)
     if len(trail) > 1:
         line(trail, YELLOW, 1)
+    turned = np.array([[np.cos(heading), np.sin(heading)], [-np.sin(heading), np.cos(heading)]])
     curvature = curvature_of(float(result.predicted_rad[step, number]))
-    reach = np.linspace(0, 25, 14)
-    turn = heading + curvature * reach / 2
-    chord = reach * np.sinc(curvature * reach / (2 * np.pi))
-    line(np.stack([x + chord * np.cos(turn), y + chord * np.sin(turn)], 1), GREEN, 1)
+    ahead, left, _ = arc(curvature, np.linspace(0, 25, 14))
+    line(np.stack([ahead, left], 1) @ turned + (x, y), GREEN, 1)
     near = abs(result.offset_m[step, number]) < INTERVENTION_M
     corners = np.array([(-0.9, -0.9), (3.6, -0.9), (3.6, 0.9), (-0.9, 0.9)])
-    turned = np.array([[np.cos(heading), np.sin(heading)], [-np.sin(heading), np.cos(heading)]])
     body = corners @ turned + (x, y)
     cv2.fillPoly(picture, [pixels(body)], GREEN if near else RED, cv2.LINE_AA, shift=4)
     return picture

@@ -16,7 +16,7 @@ import numpy as np
 
 from data_prep.driving.picture_drawing import BLUE, GREEN, RED, Colour, draw_wheel, write_text
 from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_vehicle import roll_on
+from data_prep.driving.road_vehicle import arc
 from modules.errors import InputError, check_ranges
 from modules.frames import FramePreprocessing
 
@@ -33,8 +33,8 @@ class CarView:
     """How an angle of the steering wheel leads to a path on the picture.
 
     Args:
-        steering_ratio: Angle of the steering wheel over that of the front wheels (1 where angles are those of
-            the wheels, as in the Udacity simulator).
+        steering_ratio: Angle of the steering wheel over that of the front wheels; 1 where angles are those of
+            the wheels (Udacity simulator), about 2.3 where 1 is full lock (DonkeyCar).
         wheelbase_m: From axle to axle.
         camera_height_m: Above the road.
         horizon: Row of the horizon, as a share of the frame's height from the top.
@@ -72,19 +72,13 @@ def path_outline(angle_rad: float, view: CarView, width: int, height: int) -> np
     camera = view.camera(width, height)
     nearest = camera.focal * camera.height_m / (height - camera.horizon)
     curvature = view.curvature(angle_rad)
-    sides: list[list[tuple[float, float]]] = [[], []]
-    for distance in np.linspace(nearest, max(_REACH_M, 1.5 * nearest), 40):
-        ahead, left, heading = roll_on(0.0, 0.0, 0.0, curvature, float(distance))
-        points = [
-            (ahead - side * np.sin(heading), left + side * np.cos(heading))
-            for side in (_HALF_WIDTH_M, -_HALF_WIDTH_M)
-        ]
-        if heading * np.sign(curvature) > np.pi / 2 or min(along for along, _ in points) < nearest / 2:
-            break
-        for side, (along, across) in zip(sides, points, strict=True):
-            column, row = camera.project(np.array(along), np.array(across), np.array(0.0), camera.horizon)
-            side.append((float(column), float(row)))
-    return np.array(sides).reshape(2, -1, 2)
+    ahead, left, heading = arc(curvature, np.linspace(nearest, max(_REACH_M, 1.5 * nearest), 40))
+    aside = np.array([[_HALF_WIDTH_M], [-_HALF_WIDTH_M]])
+    along, across = ahead - aside * np.sin(heading), left + aside * np.cos(heading)  # (2, n)
+    turns_back = (np.abs(heading) > np.pi / 2) | (along.min(0) < nearest / 2)
+    kept = int(turns_back.argmax()) if turns_back.any() else len(heading)
+    columns, rows = camera.project(along[:, :kept], across[:, :kept], np.array(0.0), camera.horizon)
+    return np.stack([columns, rows], -1)
 
 
 class SteeringOverlay:
