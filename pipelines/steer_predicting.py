@@ -29,7 +29,6 @@ from data_prep.driving.true_angles import needs_drives, true_angles
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
 from modules.smoothing import SmoothingName, smoother
 from modules.steerer import Steerer
 
@@ -48,7 +47,7 @@ class SteerPredictionOptions:
         overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle.
         labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
-            (SmoothGrad, squared); slow, about six forward passes a frame.
+            (SmoothGrad, squared), without those of optical flow; a few frames a second on one core.
         smoothing: none; exponential; chauffeur, the mean of each angle and the line through the three before.
         smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
         rate: Frames a second where the names of images tell no time.
@@ -106,8 +105,7 @@ def predict(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
                 steered.append(replace(frame, shown=None, saliency=()))
 
         if overlay is not None and options.overlay is not None:
-            seen = [model.preprocessing for model in models]
-            write_video(_pictures(frames(), overlay, seen, table, truth), options.overlay, rate_hz)
+            write_video(_pictures(frames(), overlay, models, table, truth), options.overlay, rate_hz)
         else:
             for _ in frames():
                 pass
@@ -126,14 +124,18 @@ def _rate_hz(table: DriveTable, otherwise: float) -> float:
 def _pictures(
     frames: Iterator[SteeredFrame],
     overlay: SteeringOverlay,
-    seen: Sequence[FramePreprocessing],
+    models: Sequence[Steerer],
     table: DriveTable,
     truth: np.ndarray,
 ) -> Iterator[np.ndarray]:
+    seen = [model.preprocessing for model in models]
+    reads_flow = any(model.flow is not None for model in models)
     for frame in frames:
         shown = np.zeros((*overlay.shape, 3), np.uint8) if frame.shown is None else frame.shown
         heat = heat_of(frame.saliency, seen, overlay.shape) if len(frame.saliency) else None
         caption = f"frame {table.frame[frame.row]}{' cannot be read' if frame.reason else ''}"
+        if heat is not None and reads_flow:
+            caption += "   heat: of the CNN alone; optical flow counts, too"
         true_rad = float(truth[frame.row])
         yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat)
 

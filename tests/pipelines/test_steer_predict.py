@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from modules.steerer import Steerer
 from modules.steering_predictor import SteeringPredictor
 from pipelines.steer import main
 
+DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
 # two stretches; the first is longer than one piece
 NAMES = stamps(*range(40), *range(60, 71))
 GAP = 40
@@ -251,3 +253,17 @@ def test_wrong_input_is_one_line_and_leaves_nothing(changed, said, checkpoints, 
     assert said in last and last.startswith("error: ") and "Traceback" not in error
     assert all(line.startswith("note: ") for line in error.splitlines()[:-1])
     assert sorted(os.walk(tmp_path)) == before
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("recording", "rows", "stretches"),
+    [("udacity_ch2", 4354, 3), ("donkey_tub", 1500, 13), ("udacity_sim", 120, 1)],
+)
+def test_real_recordings_get_a_row_a_frame(recording, rows, stretches, checkpoints, predict, capfd):
+    if not (DATA / recording).exists():
+        pytest.skip(f"{DATA / recording} is absent")
+    found = predict(checkpoints["komanda"], DATA / recording)
+    assert len(found) == len({name for name, _ in found}) == rows
+    assert np.isfinite(angles(found)).all()
+    assert f"{rows:,} in {stretches} unbroken stretch" in capfd.readouterr().out
