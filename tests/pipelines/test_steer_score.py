@@ -176,6 +176,7 @@ def test_a_subset_scores_the_named_frames_alone(labels, predictions, tmp_path, c
         (lambda rows: rows[1:], [":1:", "no column for the frame", "frame_id"]),
         (lambda rows: ["frame_id,torque", *rows[1:]], ["no column for the steering angle", "torque"]),
         (lambda rows: [rows[0], "1.4794254411828779e+18,0.1"], ["spreadsheet"]),
+        (lambda rows: [rows[0], "frame_1,0.1"], ["like 1479425441182877835", "the same recording"]),
     ],
 )
 def test_what_is_wrong_with_predictions_is_one_line(change, said, predictions, labels, capsys):
