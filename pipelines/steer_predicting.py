@@ -78,7 +78,7 @@ def predict(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
         ckpt_path: Checkpoints; of several the mean of their angles counts.
         options: The command's.
     """
-    _check(options)
+    _check(ckpt_path, options)
     device = _device(options.device)
     models = [Steerer.load(path).to(device) for path in ckpt_path]
     table, notes = frames_of(options.frames, options.camera, options.rate)
@@ -140,7 +140,7 @@ def _pictures(
         yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat)
 
 
-def _check(options: SteerPredictionOptions) -> None:
+def _check(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
     if options.rate <= 0:
         raise InputError(f"--rate is {options.rate}; it has to be above 0")
     if not 0 < options.smoothing_weight <= 1:
@@ -152,9 +152,13 @@ def _check(options: SteerPredictionOptions) -> None:
             raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
     if options.overlay is not None:
         check_video(options.overlay)
+    taken = {path.resolve() for path in (*ckpt_path, options.frames, options.labels) if path is not None}
     for name, path in (("output", options.output), ("overlay", options.overlay)):
         if path is None:
             continue
+        if path.resolve() in taken:
+            raise InputError(f"{path}: is read or written already; choose another --{name}")
+        taken.add(path.resolve())
         if path.is_dir():
             raise InputError(f"{path}: is a folder; --{name} names a file")
         if path.exists() and not options.overwrite:

@@ -228,6 +228,11 @@ def test_nothing_is_overwritten_unless_asked_for(checkpoints, recording, tmp_pat
         ({"--overlay": "out.mp4", "--labels": "latin.csv"}, "latin.csv"),
         ({"--overlay": "out.mp4", "--car.horizon": "2"}, "car.horizon is 2"),
         ({"--output": "empty"}, "is a folder"),
+        (
+            {"--output": "labels.csv", "--overlay": "o.mp4", "--labels": "labels.csv", "--overwrite": "true"},
+            "is read",
+        ),
+        ({"--output": "out.mp4", "--overlay": "./out.mp4"}, "read or written already"),
         ({"--output": "labels.csv/out.csv"}, "labels.csv"),
         ({"--fames": "x"}, "'frames'"),
         ({"--frames": None}, "needs --frames"),
