@@ -81,7 +81,12 @@ class FrameDecoder(nn.Module):
 
 
 class RecurrentDecoder(nn.Module):
-    """`h_t = RNN(relu(V x_t + b), h_{t-1})`, output `W h_t + b`; the state goes on from window to window.
+    """An RNN whose state goes on from window to window.
+
+        z_t = relu(V x_t + b);  h_t = RNN(z_t, h_{t-1});  y_t = W [h_t; z_t] + b
+
+    What goes past the RNN, as Komanda's features do, is not bounded: where a curve is sharper than any in
+    training, h_t alone would say what it says of the sharpest it knows.
 
     Args:
         feature_size: Width D of a frame's features.
@@ -99,16 +104,16 @@ class RecurrentDecoder(nn.Module):
             options.cell, feature_size, options.hidden_size, options.layers, options.dropout
         )
         self.dropout = nn.Dropout(options.dropout)
-        self.output = nn.Linear(options.hidden_size, options.outputs)
+        self.output = nn.Linear(options.hidden_size + feature_size, options.outputs)
 
     def init_state(self, rows: int) -> State:
         """Zeros."""
         return self.rnn.init_state(rows)
 
     def forward(self, features: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T O"], State]:
-        x = self.input(features)
-        h, state = self.rnn(x, tuple(tensor.to(x.dtype) for tensor in state))  # (B, T, H)
-        return self.output(self.dropout(h)), state
+        z = self.input(features)
+        h, state = self.rnn(z, tuple(tensor.to(z.dtype) for tensor in state))  # (B, T, H)
+        return self.output(torch.cat([self.dropout(h), z], dim=-1)), state
 
 
 class WindowDecoder(nn.Module):

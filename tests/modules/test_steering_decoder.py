@@ -114,6 +114,16 @@ def test_dropout_is_for_training(kind):
     assert not torch.equal(model(x, state)[0], model(x, state)[0])
 
 
+def test_the_recurrent_decoder_says_more_of_a_sharper_curve_than_its_state_can():
+    model, x = decoder("recurrent"), torch.randn(2, 4, D)
+    z = model.input(x)
+    h, _ = model.rnn(z, model.init_state(2))
+    outputs, _ = model(x, model.init_state(2))
+    torch.testing.assert_close(outputs, model.output(torch.cat([h, z], -1)), rtol=0, atol=1e-5)
+    sharp, sharper = (model(factor * x, model.init_state(2))[0] for factor in (100, 200))
+    assert (sharper.abs().mean() > 1.5 * sharp.abs().mean()).item()
+
+
 def test_without_a_dense_layer_the_rnn_reads_the_features():
     assert decoder("recurrent", dense_size=0).rnn.cells[0].input_size == D
     assert decoder("recurrent").rnn.cells[0].input_size == 7
