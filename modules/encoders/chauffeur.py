@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
@@ -43,8 +44,10 @@ class ChauffeurEncoder(SingleFrameEncoder):
             channels = filters
         filters, kernel = LAST
         layers += [*same_convolution(channels, filters, kernel), nn.ReLU(), nn.Flatten()]
-        self.layers = nn.Sequential(*layers)
+        # channels last: on one core of a CPU half the time, most of it saved in pooling
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.feature_size = filters * height * width
 
     def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
-        return self.layers((frames - 127.5) / 255)
+        pixels = (frames - 127.5) / 255
+        return self.layers(pixels.to(memory_format=torch.channels_last))

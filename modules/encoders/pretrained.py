@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Real
@@ -51,6 +51,7 @@ class PretrainedEncoder(SingleFrameEncoder):
         self.image = ImageEncoder(name, stage, None, weights, finetune_from)
         self.pool = (pool[0], pool[1])
         self._folded: tuple[tuple, nn.Module] | None = None
+        self._weights: list[Tensor] | None = None  # looked for once: that takes as long as a convolution
         probe = torch.zeros(1, 3, height, width)
         with torch.no_grad():
             features = self._feature_map(self.image.trunk, probe)
@@ -62,6 +63,10 @@ class PretrainedEncoder(SingleFrameEncoder):
     def is_frozen(self) -> bool:
         """True if no parameter is fine-tuned."""
         return self.image.is_frozen
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PretrainedEncoder:
+        self._folded = self._weights = None  # moved or of another type: other tensors
+        return super()._apply(fn, recurse)
 
     def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
         pixels = (frames - self.image.mean) / self.image.std
@@ -89,9 +94,10 @@ class PretrainedEncoder(SingleFrameEncoder):
 
     def _folded_trunk(self, probe: Tensor) -> nn.Module:
         """Returns the backbone in eval mode with folded batch norms, made anew when a weight has changed."""
-        # a weight that changes in place gets a new version, one that is replaced or moved a new address
-        weights = [*self.image.trunk.parameters(), *self.image.trunk.buffers()]
-        version = tuple((weight.data_ptr(), weight._version, weight.device) for weight in weights)
+        # a weight that changes in place gets a new version
+        if self._weights is None:
+            self._weights = [*self.image.trunk.parameters(), *self.image.trunk.buffers()]
+        version = tuple((weight.data_ptr(), weight._version) for weight in self._weights)
         if self._folded is None or self._folded[0] != version:
             with torch.inference_mode(False):  # folding reads tensors' versions, which that mode lacks
                 folded = fold_batch_norms(self.image.trunk, self._feature_map, probe.clone())
