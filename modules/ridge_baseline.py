@@ -49,9 +49,18 @@ class RidgeBaseline:
         for first, end in stretches(starts):
             # the first frame is its own predecessor: no shift
             parts = [motion(piece.unsqueeze(0)) for piece in pieces(frames, first, end, 1, 64)]
-            shift = torch.cat(parts, dim=1)[0, :, 0].numpy()
-            for back in range(min(self.shifts, end - first)):
-                result[first + back : end, back] = shift[: end - first - back]
+            result[first:end] = self.last_shifts(torch.cat(parts, dim=1)[0, :, 0].numpy())
+        return result
+
+    def last_shifts(self, shifts: Float[np.ndarray, " N"]) -> Float[np.ndarray, "N K"]:
+        """Returns the last K shifts at every frame of one unbroken stretch, zeros before its first.
+
+        Args:
+            shifts: Of each frame from the one before it, 0 at the first.
+        """
+        result = np.zeros((len(shifts), self.shifts))
+        for back in range(min(self.shifts, len(shifts))):
+            result[back:, back] = shifts[: len(shifts) - back]
         return result
 
     def fit(self, features: Float[np.ndarray, "N K"], angles_rad: Float[np.ndarray, " N"]) -> RidgeWeights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 import time
@@ -11,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser
 from rich.console import Console
 from rich.table import Table
 
 from data_prep.driving.datamodule import SteerDataModule
+from data_prep.driving.image_shifts import ridge_on_image_shifts
 from data_prep.driving.predicted_drives import number_stretches, write_predictions
 from data_prep.driving.road_drives import draw_roads
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
+from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
@@ -29,6 +29,7 @@ from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
 from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
 from pipelines.reports.steering import write_report
+from pipelines.single_frames import CONTROL, control_said, frame_by_frame, plain_trainer, train_control
 
 
 class SteerCLI(RunCLI):
@@ -48,10 +49,18 @@ class SteerCLI(RunCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.set_defaults({"checkpoint.mode": "min", "early_stopping.mode": "min"})
+        parser.add_argument(
+            "--single_frame_epochs",
+            type=int,
+            default=0,
+            help="Most epochs in which a like model learns, after the fit, to steer from single frames.",
+        )
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
         config = self.config_init[self.subcommand]
+        if config.single_frame_epochs < 0:
+            raise InputError(f"single_frame_epochs is {config.single_frame_epochs}; it has to be 0 or more")
         # what is wrong with the data shows before the run folder is made or changed
         self.datamodule.read()
         if self.subcommand != "fit":
@@ -68,22 +77,8 @@ class SteerCLI(RunCLI):
             return
         print(f"first stage: the encoder learns to steer from single frames, {epochs} epochs", flush=True)
         single = self.model.single_frame_model()
-        frames = copy.copy(self.datamodule)  # the same drives, frame by frame
-        frames.sequence_length, frames.stride, frames.stateful, frames.batch_size = 1, 1, False, 32
-        trainer = pl.Trainer(
-            max_epochs=epochs,
-            accelerator=config.trainer.accelerator,
-            devices=config.trainer.devices,
-            strategy=config.trainer.strategy,
-            precision=config.trainer.precision,
-            gradient_clip_val=config.trainer.gradient_clip_val,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(single, frames)
+        trainer = plain_trainer(config, max_epochs=epochs, gradient_clip_val=config.trainer.gradient_clip_val)
+        trainer.fit(single, frame_by_frame(self.datamodule))
         self.model.adopt_encoder(single)
 
     def after_fit(self) -> None:
@@ -94,6 +89,9 @@ class SteerCLI(RunCLI):
         seconds = {"fit": time.monotonic() - self.started}
         self.model = Steerer.load(best)
         self.trainer.test(self.model, self.datamodule, verbose=False)
+        config = self.config_init["fit"]
+        if config.single_frame_epochs:
+            train_control(self.model, self.datamodule, config, Path(best).parent)
         self._leave_behind(self.run_folder, self.datamodule.test_split, best, seconds)
 
     def _evaluate(self, split: str) -> None:
@@ -116,6 +114,7 @@ class SteerCLI(RunCLI):
 
     def _leave_behind(self, folder: Path, split: str, checkpoint: str, seconds: dict[str, float]) -> None:
         """Writes predictions.csv, metrics.json and report.html; prints scores beside trivial systems'."""
+        control = control_said(Path(checkpoint), self.datamodule, split, self.config_init[self.subcommand])
         if not self.trainer.is_global_zero:
             return
         evaluation, data = self.model.evaluation, self.datamodule.data
@@ -126,7 +125,13 @@ class SteerCLI(RunCLI):
         stretch = number_stretches(rows, table.drive[rows])
         mean = float(self.datamodule.target_statistics()[0][0])
         said = {"model": evaluation.outputs[known, 0].astype(np.float64)}
-        said |= baselines(truth, stretch, mean)
+        trivial = baselines(truth, stretch, mean)
+        oracle = trivial.pop("persistence_oracle")
+        said |= trivial
+        said["ridge_on_image_shifts"] = ridge_on_image_shifts(self.datamodule, split)[rows]
+        if control is not None:
+            said[CONTROL] = control.outputs[known, 0].astype(np.float64)
+        said["persistence_oracle"] = oracle
         rate = 1 / float(np.median([np.median(np.diff(table.time_s[run])) for run in table.series()]))
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
 

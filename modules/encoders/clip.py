@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from jaxtyping import Float, Real
 from torch import Tensor, nn
@@ -35,9 +34,8 @@ class ClipEncoder(nn.Module):
         dense_sizes: Widths of the dense layers before the features.
         feature_size: Width D of the features.
         dropout: Probability of dropping a unit after each convolution, dense layer and of the features.
+        time_kernels: Frames that each convolution looks at; all 1 makes it see single frames.
     """
-
-    left_context: ClassVar[int] = sum(TIME_KERNELS) - len(TIME_KERNELS)
 
     def __init__(
         self,
@@ -50,14 +48,17 @@ class ClipEncoder(nn.Module):
         dense_sizes: Sequence[int] = (1024, 512, 256),
         feature_size: int = 128,
         dropout: float = 0.25,
+        time_kernels: Sequence[int] = TIME_KERNELS,
     ) -> None:
         super().__init__()
+        # frames before the first one it gives features of
+        self.left_context = sum(time_kernels) - len(time_kernels)
         self.feature_size = feature_size
         self.pool = tuple(pool) if pool is not None else None
         self.dropout = nn.Dropout(dropout)
         convolutions, auxiliary = [], []
         before = 3
-        for number, (time, side, stride) in enumerate(zip(TIME_KERNELS, kernels, strides, strict=True), 1):
+        for number, (time, side, stride) in enumerate(zip(time_kernels, kernels, strides, strict=True), 1):
             convolutions.append(nn.Conv3d(before, channels, (time, side, side), (1, stride, stride)))
             height = output_size(height, side, stride, f"convolution {number} of the clip encoder")
             width = output_size(width, side, stride, f"convolution {number} of the clip encoder")
@@ -78,7 +79,7 @@ class ClipEncoder(nn.Module):
         return min(self.pool[0], height), min(self.pool[1], width)
 
     def forward(self, frames: Real[Tensor, "B S 3 H W"]) -> Float[Tensor, "B T D"]:
-        """Returns features of the last T = S - 5 frames.
+        """Returns features of the last T = S - left_context frames.
 
         Args:
             frames: RGB bytes, or the same numbers as floats where gradients with respect to them are wanted.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modules.encoders.chauffeur import ChauffeurEncoder
-from modules.encoders.clip import ClipEncoder
+from modules.encoders.clip import TIME_KERNELS, ClipEncoder
 from modules.encoders.pilotnet import PilotNetEncoder
 from modules.encoders.pretrained import PretrainedEncoder
 from modules.errors import InputError, check_ranges
@@ -26,6 +26,7 @@ class SteeringEncoderOptions:
         channels: Channels of each convolution of clip.
         kernels: Height and width of the kernels of clip's four convolutions.
         strides: Their strides.
+        time_kernels: Frames that each of them looks at; with 1 throughout clip reads single frames, too.
         pool: Rows and columns that maps are averaged to: clip's auxiliary ones (by default taken whole), or
             the one of pretrained (by default 3 and 8).
         dense_sizes: Widths of clip's dense layers.
@@ -43,6 +44,7 @@ class SteeringEncoderOptions:
     channels: int = 64
     kernels: tuple[int, int, int, int] = (12, 5, 5, 5)
     strides: tuple[int, int, int, int] = (6, 2, 1, 1)
+    time_kernels: tuple[int, int, int, int] = TIME_KERNELS
     pool: tuple[int, int] | None = None
     dense_sizes: tuple[int, ...] = (1024, 512, 256)
     feature_size: int = 128
@@ -54,7 +56,7 @@ class SteeringEncoderOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self, "model.encoder", positive=("channels", "feature_size"), below_one=("dropout",))
-        for name in ("kernels", "strides", "pool", "dense_sizes"):
+        for name in ("kernels", "strides", "time_kernels", "pool", "dense_sizes"):
             sizes = getattr(self, name)
             if sizes is not None and min(sizes, default=1) < 1:
                 raise InputError(f"model.encoder.{name} is {list(sizes)}; each has to be above 0")
@@ -77,6 +79,7 @@ def build_encoder(options: SteeringEncoderOptions, frames: FramePreprocessing) -
             dense_sizes=options.dense_sizes,
             feature_size=options.feature_size,
             dropout=options.dropout,
+            time_kernels=options.time_kernels,
         )
     return PretrainedEncoder(
         *size,

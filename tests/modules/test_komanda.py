@@ -72,6 +72,14 @@ def test_a_feature_sees_its_frame_and_the_five_before_and_nothing_else(pool):
     assert changed.tolist() == [False] * 2 + [True] * 6 + [False]
 
 
+def test_without_a_look_back_a_feature_sees_its_frame_alone():
+    encoder, frames = small(pool=(2, 3), time_kernels=(1, 1, 1, 1)), clip(5)
+    before = encoder(frames)
+    assert encoder.left_context == 0 and before.shape == (2, 5, 6)
+    frames[:, 3] = 255 - frames[:, 3]
+    assert ((encoder(frames) - before).abs().amax((0, 2)) > 1e-6).tolist() == [False] * 3 + [True, False]
+
+
 def test_clips_may_be_cut_anywhere():
     encoder, frames = small(pool=(2, 3)), clip(14)
     parts = [encoder(frames[:, :8]), encoder(frames[:, 3:9]), encoder(frames[:, 4:])]

@@ -1,14 +1,21 @@
 """fit, validate and test of steering models at the public entry, on a few drawn drives."""
 
+import copy
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from data_prep.driving import road
+from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.drive_table import read_drive_csv
+from data_prep.driving.image_shifts import ridge_on_image_shifts
+from modules.frames import FramePreprocessing
+from modules.steerer import Steerer
 from pipelines import steering
 from pipelines.steer import main
 
@@ -21,6 +28,7 @@ OPTIONS = """
     --data.format drive --model.training.warmup_steps 2
 """
 SMALL = OPTIONS.split()
+TRIVIAL = ["zeros", "training_mean", "ridge_on_image_shifts"]
 TWO_STAGES = """
     --trainer.max_epochs 1 --trainer.accelerator cpu --trainer.precision 32-true
     --trainer.enable_progress_bar false --model.training.pretrain_epochs 1 --data.format drive
@@ -38,7 +46,8 @@ def drives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(drives, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    assert main(["fit", *SMALL, "--data.root", str(drives), "--runs", str(runs)]) == 0
+    asked = [*SMALL, "--single_frame_epochs", "1", "--data.root", str(drives), "--runs", str(runs)]
+    assert main(["fit", *asked]) == 0
     return runs / "steer" / "road" / "version_0"
 
 
@@ -61,7 +70,7 @@ def test_a_fit_leaves_every_test_frames_angle_and_its_scores_beside_trivial_syst
     assert metrics["scores"]["rmse_rad"] == pytest.approx(float(np.sqrt(np.mean(errors**2))), abs=1e-4)
     zeros = float(np.sqrt(np.mean(np.square(list(truth.values())))))
     assert metrics["baselines"]["zeros"]["rmse_rad"] == pytest.approx(zeros, abs=1e-6)
-    assert set(metrics["baselines"]) == {"zeros", "training_mean", "persistence_oracle"}
+    assert list(metrics["baselines"]) == [*TRIVIAL, "single_frame", "persistence_oracle"]
     assert (run / "checkpoints" / "last.ckpt").exists() and (run / "config.yaml").exists()
     assert "Steering report: road/version_0" in (run / "report.html").read_text()
 
@@ -75,9 +84,45 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
         assert f"version_0/test_{number}" in (run / f"test_{number}" / "report.html").read_text()
 
 
-def test_a_model_drives_unseen_roads(run, monkeypatch):
-    from modules.steerer import Steerer
+def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run, drives):
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    control, model = (Steerer.load(run / "checkpoints" / f"{name}.ckpt") for name in ("single_frame", "best"))
+    assert control.left_context == 0 and control.decoder_options.kind == "frame"
+    assert control.encoder_options.channels == model.encoder_options.channels
+    frames = torch.randint(0, 256, (6, 3, 24, 32), dtype=torch.uint8)
+    order = [3, 0, 5, 1, 2, 4]
+    alone = control.predict(frames, np.arange(6) == 0)[order]
+    np.testing.assert_allclose(control.predict(frames[order], np.arange(6) == 0), alone, rtol=0, atol=1e-6)
 
+    fit = json.loads((run / "metrics.json").read_text())["baselines"]["single_frame"]
+    for command in ("test", "validate"):
+        arguments = [*SMALL, "--data.root", str(drives), "--ckpt_path", str(checkpoint)]
+        assert main([command, *arguments]) == 0
+        folder = max(run.glob(f"{command}_*"), key=lambda path: path.stat().st_mtime)
+        said = json.loads((folder / "metrics.json").read_text())["baselines"]["single_frame"]
+        assert (said["rmse_rad"] == pytest.approx(fit["rmse_rad"], abs=1e-5)) == (command == "test")
+    truth = read_drive_csv(drives / "drive.csv")
+    assert fit["frames"] == sum(str(name).startswith("test_") for name in truth.drive)
+
+
+def test_the_ridge_baseline_is_fitted_on_training_frames_alone(drives):
+    model, data = Steerer(FramePreprocessing(66, 80)), SteerDataModule(drives, "drive")
+    data.data = data.prepare(model)
+    before = ridge_on_image_shifts(data, "test")
+    assert (np.isfinite(before) == (data.data.split == "test")).all()
+    assert np.ptp(before[data.data.split == "test"]) > 0
+    for split, changes in {"val": False, "test": False, "train": True}.items():
+        angles = data.data.table.angle_rad
+        changed = dataclasses.replace(
+            data.data.table, angle_rad=np.where(data.data.split == split, angles**2 - 1, angles)
+        )
+        other = copy.copy(data)
+        other.data = dataclasses.replace(data.data, table=changed)
+        same = np.array_equal(ridge_on_image_shifts(other, "test"), before, equal_nan=True)
+        assert same != changes, split
+
+
+def test_a_model_drives_unseen_roads(run, monkeypatch):
     monkeypatch.setattr(steering, "ROADS", 2)
     monkeypatch.setattr(steering, "SECONDS", 2.0)
     cli = steering.SteerCLI.__new__(steering.SteerCLI)
@@ -103,6 +148,7 @@ def test_two_stages_run_by_one_command(drives, tmp_path, capsys):
         (["fti"], "the nearest is 'fit'"),
         (["fit", "--data.root", "absent"], "absent"),
         (["fit", "--data.batch_sise", "3"], "batch_size"),
+        (["fit", "--single_frame_epochs", "-1"], "single_frame_epochs is -1; it has to be 0 or more"),
         (["test"], "--ckpt_path"),
     ],
 )
