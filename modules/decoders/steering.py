@@ -81,12 +81,13 @@ class FrameDecoder(nn.Module):
 
 
 class RecurrentDecoder(nn.Module):
-    """An RNN whose state goes on from window to window.
+    """An RNN, and a slow mean of what it reads; the state of both goes on from window to window.
 
-        z_t = relu(V x_t + b);  h_t = RNN(z_t, h_{t-1});  y_t = W [h_t; z_t] + b
+        z_t = relu(V x_t + b);  h_t = RNN(z_t, h_{t-1});  m_t = m_{t-1} + k * (z_t - m_{t-1})
+        y_t = W [h_t; m_t] + b
 
-    What goes past the RNN, as Komanda's features do, is not bounded: where a curve is sharper than any in
-    training, h_t alone would say what it says of the sharpest it knows.
+    h_t is bounded: of a curve sharper than any in training it alone would say what it says of the sharpest it
+    knows. m_t is not, and its learned rates k keep what flickers from frame to frame out of the angle.
 
     Args:
         feature_size: Width D of a frame's features.
@@ -103,17 +104,26 @@ class RecurrentDecoder(nn.Module):
         self.rnn = RecurrentStack(
             options.cell, feature_size, options.hidden_size, options.layers, options.dropout
         )
+        self.mean_rate = nn.Parameter(
+            torch.full((feature_size,), -1.0)
+        )  # k = sigmoid(-1): over about 4 frames
         self.dropout = nn.Dropout(options.dropout)
         self.output = nn.Linear(options.hidden_size + feature_size, options.outputs)
 
     def init_state(self, rows: int) -> State:
         """Zeros."""
-        return self.rnn.init_state(rows)
+        return *self.rnn.init_state(rows), self.mean_rate.new_zeros(rows, len(self.mean_rate))
 
     def forward(self, features: Float[Tensor, "B T D"], state: State) -> tuple[Float[Tensor, "B T O"], State]:
         z = self.input(features)
-        h, state = self.rnn(z, tuple(tensor.to(z.dtype) for tensor in state))  # (B, T, H)
-        return self.output(torch.cat([self.dropout(h), z], dim=-1)), state
+        *recurrent, mean = (tensor.to(z.dtype) for tensor in state)
+        h, recurrent = self.rnn(z, tuple(recurrent))  # (B, T, H)
+        rate, means = torch.sigmoid(self.mean_rate), []
+        for t in range(z.shape[1]):
+            mean = mean + rate * (z[:, t] - mean)
+            means.append(mean)
+        read = torch.cat([self.dropout(h), torch.stack(means, dim=1)], dim=-1)
+        return self.output(read), (*recurrent, mean)
 
 
 class WindowDecoder(nn.Module):

@@ -114,12 +114,23 @@ def test_dropout_is_for_training(kind):
     assert not torch.equal(model(x, state)[0], model(x, state)[0])
 
 
+def test_the_recurrent_decoder_is_its_equations():
+    model, x = decoder("recurrent"), torch.randn(2, 5, D)
+    with torch.no_grad():
+        model.mean_rate.add_(torch.randn_like(model.mean_rate))
+    outputs, state = model(x, model.init_state(2))
+    z, mean = model.input(x), torch.zeros(2, 7)
+    h, recurrent = model.rnn(z, model.rnn.init_state(2))
+    for t in range(5):
+        k = 1 / (1 + torch.exp(-model.mean_rate))
+        mean = (1 - k) * mean + k * z[:, t]
+        y = model.output(torch.cat([h[:, t], mean], -1))
+        torch.testing.assert_close(outputs[:, t], y, rtol=0, atol=1e-5)
+    torch.testing.assert_close(state, (*recurrent, mean), rtol=0, atol=1e-5)
+
+
 def test_the_recurrent_decoder_says_more_of_a_sharper_curve_than_its_state_can():
     model, x = decoder("recurrent"), torch.randn(2, 4, D)
-    z = model.input(x)
-    h, _ = model.rnn(z, model.init_state(2))
-    outputs, _ = model(x, model.init_state(2))
-    torch.testing.assert_close(outputs, model.output(torch.cat([h, z], -1)), rtol=0, atol=1e-5)
     sharp, sharper = (model(factor * x, model.init_state(2))[0] for factor in (100, 200))
     assert (sharper.abs().mean() > 1.5 * sharp.abs().mean()).item()
 
