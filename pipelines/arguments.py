@@ -21,6 +21,7 @@ _KINDS = {
     "<class 'float'>": "a number",
     "<class 'bool'>": "true or false",
     "<class 'str'>": "text",
+    "<class 'list'>": "a list such as [10,20]",
     "<class 'NoneType'>": "null",
 }
 
@@ -77,7 +78,8 @@ def _no_option(name: str, options: Sequence[str]) -> str:
 
 
 def _wrong_value(option: str, complaint: str) -> str:
-    value = re.search(r"(?:Got|Given) value: (.*)$", complaint)
+    # of several complaints the first names what is wrong inside of a list
+    value = re.search(r"(?:Got|Given) value: (.*?)(?: - Expected .*)?$", complaint)
     expected = re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[.*?\])", complaint)
     if value is None or not expected:
         # it repeats itself from here on

@@ -130,7 +130,7 @@ class TextDataModule(pl.LightningDataModule):
         known = len(text.codec.vocabulary) - len(Vocabulary.MARKERS)
         sizes = ", ".join(f"{name} {text.splits[name].characters:,}" for name in SPLITS)
         source = self.file or "Python standard library"
-        return f"{source}: {known:,} {text.codec.level}s; characters: {sizes} ({text.how_split})"
+        return f"{source}: {known:,} different {text.codec.level}s; characters: {sizes} ({text.how_split})"
 
     @property
     def codec(self) -> TextCodec:

@@ -257,6 +257,7 @@ def test_files_that_teach_nothing_are_one_line(tmp_path, capsys, content, words)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--sampling.iterations", "100,200"], "'100,200'; it has to be a list such as [10,20]"),
         (["--sampling.prompt", "Жук"], "sampling.prompt: characters that are not among the"),
         (["--sampling.temperature", "0"], "sampling.temperature is 0"),
         (["--model.decoder.hiden_size", "3"], "the nearest is 'model.decoder.hidden_size'"),
