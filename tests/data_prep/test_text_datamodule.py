@@ -177,7 +177,7 @@ def test_reading_prints_what_fit_would_read(file, capsys):
     printed = capsys.readouterr().out
     assert "characters: train" in printed and "100.00 %" in printed and "text.txt characters" in printed
     assert main([str(file), "--level", "word", "--max_vocabulary", "8"]) == 0
-    assert "4 words" in capsys.readouterr().out
+    assert "4 different words" in capsys.readouterr().out
     file.write_bytes(b"\x89PNG\r\n\0")
     assert main([str(file)]) == 2
     message = capsys.readouterr().err
