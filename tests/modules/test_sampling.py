@@ -9,7 +9,7 @@ import pytest
 import torch
 from scripted import BOS, EOS, PAD, UNK, Table, random_table
 
-from modules.decoding import DecodingOptions
+from modules.decoding import DecodingOptions, _draw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,6 +66,19 @@ def test_sampled_words_have_the_analytic_frequencies(choice):
         for after, then in enumerate(wanted):
             if word != EOS:  # the second word is drawn by itself
                 check(second[word, after], probability * then)
+
+
+@pytest.mark.parametrize("choice", [{"top_p": 0.6}, {"top_k": 5}, {"top_k": 7, "top_p": 0.3}])
+def test_the_largest_and_the_smallest_random_number_stay_among_the_chosen_words(choice):
+    options = DecodingOptions("sample", **choice)
+    logits = 3 * torch.randn(500, 40, generator=torch.Generator().manual_seed(0))
+    for uniform in (0.0, 1 - 2**-24):
+        drawn = _draw(logits, torch.full((500,), uniform), options)
+        before = logits > logits.gather(1, drawn.unsqueeze(1))  # words more probable than the drawn one
+        assert before.sum(1).max() < options.top_k or not options.top_k
+        mass = (logits.softmax(1) * before).sum(1) / logits.softmax(1).topk(options.top_k or 40)[0].sum(1)
+        assert (mass < options.top_p + 1e-5).all()
+        assert bool(before.any()) == (uniform > 0)
 
 
 def test_a_seed_repeats_its_samples_and_another_does_not():
