@@ -26,7 +26,7 @@ from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from modules.steerer import Steerer
 from pipelines.arguments import run_folder_of
-from pipelines.cli import RunCLI, blaming
+from pipelines.cli import EpochLines, RunCLI, blaming
 from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
 from pipelines.reports.steering import write_report
 from pipelines.single_frames import CONTROL, control_said, frame_by_frame, plain_trainer, train_control
@@ -77,7 +77,13 @@ class SteerCLI(RunCLI):
             return
         print(f"first stage: the encoder learns to steer from single frames, {epochs} epochs", flush=True)
         single = self.model.single_frame_model()
-        trainer = plain_trainer(config, max_epochs=epochs, gradient_clip_val=config.trainer.gradient_clip_val)
+        trainer = plain_trainer(
+            config,
+            max_epochs=epochs,
+            gradient_clip_val=config.trainer.gradient_clip_val,
+            enable_progress_bar=config.trainer.enable_progress_bar,
+            callbacks=[EpochLines(self.shown)],
+        )
         trainer.fit(single, frame_by_frame(self.datamodule))
         self.model.adopt_encoder(single)
 

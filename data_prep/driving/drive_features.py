@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -93,7 +94,9 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
 
 def _fingerprint(model: Steerer) -> str:
     """Returns a hash of all that features depend on: weights, options, geometry, colours, kind of device."""
-    digest = hashlib.sha256(f"{model.preprocessing} {model.encoder_options} {model.device.type}".encode())
+    # where the weights came from does not matter: a checkpoint's encoder is the one it was trained with
+    options = replace(model.encoder_options, weights="none")
+    digest = hashlib.sha256(f"{model.preprocessing} {options} {model.device.type}".encode())
     for name, tensor in sorted(model.encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())

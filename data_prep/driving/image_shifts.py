@@ -55,7 +55,7 @@ def _shifts(data: SteerDataModule, segments: list[np.ndarray], most_shift: float
             for begin in range(0, len(rows), _CHUNK):
                 # the first frame is its own predecessor: no shift
                 place = np.arange(begin - 1, min(begin + _CHUNK, len(rows))).clip(min=0)
-                frames = torch.from_numpy(data.data.frames.read(data.data.stored[rows[place]]))
+                frames = torch.from_numpy(np.array(data.data.frames.read(data.data.stored[rows[place]])))
                 found[rows[place[1:]]] = motion(frames.unsqueeze(0))[0].numpy()
                 bar.advance(task, len(place) - 1)
     return found

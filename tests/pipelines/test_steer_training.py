@@ -134,11 +134,15 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     assert driven["controls"].keys() == {"human_like_driver", "always_straight"}
 
 
-def test_two_stages_run_by_one_command(drives, tmp_path, capsys):
+def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_path, monkeypatch, capsys):
+    encoded, features = [], Steerer.features
+    monkeypatch.setattr(Steerer, "features", lambda *a, **k: encoded.append(1) or features(*a, **k))
     config = ROOT / "configs" / "steer" / "chauffeur.yaml"
     arguments = ["--config", str(config), "--data.root", str(drives), "--runs", str(tmp_path)]
     assert main(["fit", *arguments, *TWO_STAGES.split()]) == 0
-    assert "first stage" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "first stage" in said and said.count("epoch 1/1") == 2
+    assert len(encoded) == 10  # drives; the best checkpoint's encoder is the one that was trained
     assert len(angles(tmp_path / "steer" / "chauffeur" / "version_0" / "predictions.csv")) == 40
 
 
