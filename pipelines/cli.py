@@ -23,6 +23,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from pipelines.arguments import Parser, run_folder_of
+from pipelines.memory import keep_freed_memory
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -155,6 +156,7 @@ class RunCLI(LightningCLI):
 
     def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
         self.run_folder: Path | None = None
+        keep_freed_memory()
         super().__init__(
             model_class,
             datamodule_class,
