@@ -102,7 +102,7 @@ class Steerer(pl.LightningModule):
 
     def single_frame_model(self) -> Steerer:
         """Returns the model of the first stage: this encoder, trained to steer from one frame at a time."""
-        decoder = SteeringDecoderOptions(kind="frame", dropout=0.5)
+        decoder = SteeringDecoderOptions(kind="frame", dropout=self.training_options.pretrain_dropout)
         rate = self.training_options.pretrain_learning_rate
         training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
         return Steerer(self.preprocessing, replace(self.encoder_options, flow=None), decoder, training)
@@ -261,7 +261,7 @@ class Steerer(pl.LightningModule):
         return outputs * self.target_std[:many] + self.target_mean[:many], state
 
     def features(
-        self, frames: FrameArray, starts: np.ndarray, chunk: int = 64, advance: Advance = None
+        self, frames: FrameArray, starts: np.ndarray, chunk: int = 16, advance: Advance = None
     ) -> Float[Tensor, "N D"]:
         """Returns the features of all frames of drives, each frame encoded once: what a cache holds.
 
@@ -281,7 +281,7 @@ class Steerer(pl.LightningModule):
         return torch.cat(results)
 
     def predict(
-        self, frames: FrameArray, starts: np.ndarray, chunk: int = 64, advance: Advance = None
+        self, frames: FrameArray, starts: np.ndarray, chunk: int = 16, advance: Advance = None
     ) -> Float[np.ndarray, "N O"]:
         """Returns angle_rad (torque, speed_mps) at every frame of whole drives, free-running.
 

@@ -24,9 +24,10 @@ class SteeringTrainingOptions:
         schedule: cosine falls to 1 % at the last step, constant stays.
         auxiliary_weight: Weight of the errors of all outputs, and of the pass fed the truth, beside the
             free-running error of the angle.
-        pretrain_epochs: First so many epochs in which the encoder learns to steer from single frames; it is
-            frozen afterwards and its features are computed once.
+        pretrain_epochs: First at most so many epochs in which the encoder learns to steer from single frames,
+            until validation gets no better; it is frozen afterwards and its features are computed once.
         pretrain_learning_rate: Largest learning rate in these epochs.
+        pretrain_dropout: Probability of dropping a feature before the output in them.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
     """
 
@@ -38,6 +39,7 @@ class SteeringTrainingOptions:
     auxiliary_weight: float = 0.1
     pretrain_epochs: int = 0
     pretrain_learning_rate: float = 1e-3
+    pretrain_dropout: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class SteeringTrainingOptions:
             "model.training",
             positive=("learning_rate", "encoder_learning_rate", "pretrain_learning_rate"),
             not_negative=("weight_decay", "warmup_steps", "auxiliary_weight", "pretrain_epochs", "seed"),
+            below_one=("pretrain_dropout",),
         )
 
 

@@ -1,4 +1,4 @@
-"""Models of single frames: the first stage of a two-stage fit, and the control beside a recurrent model."""
+"""Models of single frames: the first stage of a two-stage fit, and so or by itself the control beside it."""
 
 from __future__ import annotations
 
@@ -54,27 +54,32 @@ def control_of(model: Steerer) -> Steerer:
     return Steerer(model.preprocessing, encoder, decoder, replace(model.training_options, pretrain_epochs=0))
 
 
-def train_control(model: Steerer, data: SteerDataModule, config: Any, folder: Path) -> None:
-    """Trains the control on the frames that the model was trained on, until validation gets no better.
+def learn_single_frames(
+    single: Steerer, data: SteerDataModule, config: Any, epochs: int, folder: Path
+) -> Steerer:
+    """Returns a model of single frames trained until validation gets no better, as it was at its best.
 
     Args:
-        model: whose control is wanted.
-        data: the model's.
-        config: of the fit; it has at most `single_frame_epochs`.
+        single: to be trained.
+        data: drives of the recurrent model beside it, whose frames it learns from.
+        config: of the fit.
+        epochs: at most.
         folder: gets single_frame.ckpt, of the epoch with the least error on the validation drives.
     """
-    print("control: the same convolutions learn to steer from single frames", flush=True)
+    shown = EpochLines(("train/loss", "val/rmse_rad"))
     best = ModelCheckpoint(folder, CONTROL, "val/rmse_rad", enable_version_counter=False)
     trainer = plain_trainer(
         config,
-        max_epochs=config.single_frame_epochs,
+        max_epochs=epochs,
         gradient_clip_val=config.trainer.gradient_clip_val,
         limit_train_batches=config.trainer.limit_train_batches,
         enable_progress_bar=config.trainer.enable_progress_bar,
         enable_checkpointing=True,
-        callbacks=[best, EarlyStopping("val/rmse_rad", patience=_PATIENCE), EpochLines(("val/rmse_rad",))],
+        callbacks=[best, EarlyStopping("val/rmse_rad", patience=_PATIENCE), shown],
     )
-    trainer.fit(control_of(model), frame_by_frame(data))
+    trainer.fit(single, frame_by_frame(data))
+    trainer.strategy.barrier()  # one process writes, all read
+    return Steerer.load(best.best_model_path)
 
 
 def control_said(checkpoint: Path, data: SteerDataModule, split: str, config: Any) -> DrivesPredicted | None:

@@ -26,10 +26,10 @@ from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from modules.steerer import Steerer
 from pipelines.arguments import run_folder_of
-from pipelines.cli import EpochLines, RunCLI, blaming
+from pipelines.cli import RunCLI, blaming
 from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
 from pipelines.reports.steering import write_report
-from pipelines.single_frames import CONTROL, control_said, frame_by_frame, plain_trainer, train_control
+from pipelines.single_frames import CONTROL, control_of, control_said, learn_single_frames
 
 
 class SteerCLI(RunCLI):
@@ -53,7 +53,7 @@ class SteerCLI(RunCLI):
             "--single_frame_epochs",
             type=int,
             default=0,
-            help="Most epochs in which a like model learns, after the fit, to steer from single frames.",
+            help="Most epochs of a like model of single frames after the fit, where no first stage is one.",
         )
 
     def instantiate_classes(self) -> None:
@@ -75,17 +75,13 @@ class SteerCLI(RunCLI):
         epochs = self.model.training_options.pretrain_epochs
         if not epochs or config.ckpt_path:
             return
-        print(f"first stage: the encoder learns to steer from single frames, {epochs} epochs", flush=True)
-        single = self.model.single_frame_model()
-        trainer = plain_trainer(
-            config,
-            max_epochs=epochs,
-            gradient_clip_val=config.trainer.gradient_clip_val,
-            enable_progress_bar=config.trainer.enable_progress_bar,
-            callbacks=[EpochLines(self.shown)],
+        print(
+            f"first stage: the encoder learns to steer from single frames, at most {epochs} epochs",
+            flush=True,
         )
-        trainer.fit(single, frame_by_frame(self.datamodule))
-        self.model.adopt_encoder(single)
+        assert self.run_folder is not None
+        single, folder = self.model.single_frame_model(), self.run_folder / "checkpoints"
+        self.model.adopt_encoder(learn_single_frames(single, self.datamodule, config, epochs, folder))
 
     def after_fit(self) -> None:
         monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
@@ -96,8 +92,13 @@ class SteerCLI(RunCLI):
         self.model = Steerer.load(best)
         self.trainer.test(self.model, self.datamodule, verbose=False)
         config = self.config_init["fit"]
-        if config.single_frame_epochs:
-            train_control(self.model, self.datamodule, config, Path(best).parent)
+        epochs, folder = config.single_frame_epochs, Path(best).parent
+        if epochs and not self.model.training_options.pretrain_epochs:
+            print(
+                f"control: a like model learns to steer from single frames, at most {epochs} epochs",
+                flush=True,
+            )
+            learn_single_frames(control_of(self.model), self.datamodule, config, epochs, folder)
         self._leave_behind(self.run_folder, self.datamodule.test_split, best, seconds)
 
     def _evaluate(self, split: str) -> None:

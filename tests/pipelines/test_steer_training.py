@@ -25,7 +25,7 @@ OPTIONS = """
     --trainer.enable_progress_bar false --model.frames.height 24 --model.frames.width 32
     --model.encoder.channels 4 --model.encoder.pool [1,4] --model.encoder.kernels [3,3,3,3]
     --model.encoder.strides [2,2,1,1] --model.encoder.dense_sizes [16,16] --model.encoder.feature_size 8
-    --data.format drive --model.training.warmup_steps 2
+    --data.format drive --model.training.warmup_steps 2 --model.training.pretrain_epochs 1
 """
 SMALL = OPTIONS.split()
 TRIVIAL = ["zeros", "training_mean", "ridge_on_image_shifts"]
@@ -46,8 +46,7 @@ def drives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(drives, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    asked = [*SMALL, "--single_frame_epochs", "1", "--data.root", str(drives), "--runs", str(runs)]
-    assert main(["fit", *asked]) == 0
+    assert main(["fit", *SMALL, "--data.root", str(drives), "--runs", str(runs)]) == 0
     return runs / "steer" / "road" / "version_0"
 
 
@@ -88,7 +87,9 @@ def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run,
     checkpoint = run / "checkpoints" / "best.ckpt"
     control, model = (Steerer.load(run / "checkpoints" / f"{name}.ckpt") for name in ("single_frame", "best"))
     assert control.left_context == 0 and control.decoder_options.kind == "frame"
-    assert control.encoder_options.channels == model.encoder_options.channels
+    # it is the first stage, as it was at its best: the second one reads its features
+    for name, weight in control.encoder.state_dict().items():
+        assert torch.equal(weight, model.encoder.state_dict()[name])
     frames = torch.randint(0, 256, (6, 3, 24, 32), dtype=torch.uint8)
     order = [3, 0, 5, 1, 2, 4]
     alone = control.predict(frames, np.arange(6) == 0)[order]
@@ -103,6 +104,16 @@ def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run,
         assert (said["rmse_rad"] == pytest.approx(fit["rmse_rad"], abs=1e-5)) == (command == "test")
     truth = read_drive_csv(drives / "drive.csv")
     assert fit["frames"] == sum(str(name).startswith("test_") for name in truth.drive)
+
+
+def test_a_model_of_one_stage_gets_a_control_of_its_own(drives, tmp_path):
+    asked = ["--model.training.pretrain_epochs", "0", "--model.encoder.time_kernels", "[3,2,2,2]"]
+    asked += ["--trainer.max_epochs", "1", "--single_frame_epochs", "1"]
+    assert main(["fit", *SMALL, *asked, "--data.root", str(drives), "--runs", str(tmp_path)]) == 0
+    run = tmp_path / "steer" / "road" / "version_0"
+    control, model = (Steerer.load(run / "checkpoints" / f"{name}.ckpt") for name in ("single_frame", "best"))
+    assert (control.left_context, model.left_context) == (0, 5)
+    assert "single_frame" in json.loads((run / "metrics.json").read_text())["baselines"]
 
 
 def test_the_ridge_baseline_is_fitted_on_training_frames_alone(drives):
