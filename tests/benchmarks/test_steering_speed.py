@@ -37,8 +37,8 @@ PROMISED_EPOCH = 20.0
 CAMERA_MS = 50.0  # 20 frames a second
 ROUNDS, STEPS = 6, 30
 # share of the time between two frames that a step may take; where none is promised it is stated alone
-# transfer's goal of a tenth is not reached: 9 ms on a shared core with AVX2 (backbone 4, flow 2, decoder and
-# resizing 1 each, where the core is not shared less); its floor guards that
+# transfer's goal of a tenth is not reached: 7 to 9 ms on a shared core with AVX2 (backbone 3 to 4, flow 2,
+# decoder and resizing 1 each); its floor guards that
 PROMISED_SHARE = {"pilotnet": 0.1, "transfer": 0.25, "komanda": 0.5, "chauffeur": None, "road": None}
 
 
