@@ -93,6 +93,7 @@ def test_tables_say_it_in_all_and_road_by_road(checkpoint, capsys):
         assert name in out
 
 
+@pytest.mark.slow
 def test_a_video_shows_the_chosen_roads_and_is_not_overwritten_unasked(checkpoint, tmp_path, capsys):
     video = tmp_path / "deep" / "drive.mp4"
     asked = ["--roads", "3", "--seconds", "1", "--video", str(video), "--video_roads", "[2,0]"]

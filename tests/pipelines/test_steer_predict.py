@@ -145,6 +145,7 @@ def test_a_video_is_steered_by_its_frame_numbers(checkpoints, tmp_path, predict)
     np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_overlay_shows_every_frame_the_driver_and_where_the_model_looks(
     checkpoints, recording, tmp_path, predict
 ):

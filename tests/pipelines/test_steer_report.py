@@ -190,6 +190,7 @@ def test_unknown_truth_is_left_out_and_ends_a_stretch(tmp_path):
     assert "1 more have no true angle" in Page(write_report([run])).text
 
 
+@pytest.mark.slow
 def test_long_drives_show_their_worst_pieces(tmp_path):
     drives = DriveTable.build(
         tmp_path,
