@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
@@ -115,6 +115,30 @@ def run(main: Callable[[], Any]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def run_command(
+    manual: str | None, commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Sequence[str] | None
+) -> int:
+    """Returns the exit status of the command that the arguments begin with; without one prints the manual.
+
+    Args:
+        manual: What a front door's docstring says.
+        commands: What to call with all arguments, by the first of them.
+        argv: The arguments; by default those of the process.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given or given[0] in ("-h", "--help"):
+        print(manual)
+        return 0
+
+    def dispatch() -> None:
+        if given[0] not in commands:
+            near = [f"; the nearest is {name!r}" for name in get_close_matches(given[0], commands, n=1)]
+            raise InputError(f"no command {given[0]!r}{''.join(near)}; there are {', '.join(commands)}")
+        commands[given[0]](given)
+
+    return run(dispatch)
 
 
 @contextmanager

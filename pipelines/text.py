@@ -22,9 +22,8 @@ from importlib import import_module
 from inspect import getdoc, signature
 from typing import Any
 
-from modules.errors import InputError
 from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
-from pipelines.cli import run
+from pipelines.cli import run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -65,20 +64,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    return run(lambda: dispatch(argv))
-
-
-def dispatch(argv: Sequence[str]) -> None:
-    if argv[0] not in COMMANDS:
-        from difflib import get_close_matches
-
-        near = [f"; the nearest is {name!r}" for name in get_close_matches(argv[0], COMMANDS, n=1)]
-        raise InputError(f"no command {argv[0]!r}{''.join(near)}; there are {', '.join(COMMANDS)}")
-    COMMANDS[argv[0]](argv)
+    return run_command(__doc__, COMMANDS, argv)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import pytest
 import stepwise
 import torch
-from rich.console import Console
-from rich.table import Table
+from ratio_table import show
 from torch import Tensor
 
 from modules.decoders.captions import DecoderOptions, ShowAttendTellDecoder
@@ -41,15 +40,6 @@ def seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
-
-
-def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 @pytest.mark.benchmark

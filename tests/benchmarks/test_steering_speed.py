@@ -14,8 +14,7 @@ import pytest
 import torch
 import yaml
 from jaxtyping import config
-from rich.console import Console
-from rich.table import Table
+from ratio_table import show
 from torch import Tensor
 
 from data_prep.driving.drive_features import DriveFeatures
@@ -64,15 +63,6 @@ def configured(name: str) -> tuple[Steerer, dict]:
 def tuples(options: dict) -> dict:
     """Returns the options with tuples for lists, as the command line makes them of YAML."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-
-
-def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 def core_seconds(run: Callable[[], object]) -> float:

@@ -14,8 +14,7 @@ import pytest
 import torch
 import yaml
 from min_char_rnn import HIDDEN_SIZE, SEQUENCE_LENGTH, MinCharRNN
-from rich.console import Console
-from rich.table import Table
+from ratio_table import show
 from torch import Tensor
 
 from data_prep.text.streams import TrainingStreams
@@ -43,15 +42,6 @@ def seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
-
-
-def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 def text(length: int) -> np.ndarray:
