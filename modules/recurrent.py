@@ -257,6 +257,8 @@ class RecurrentStack(nn.Module):
             half = torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
             if half and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
                 return False  # the kernel would fail on a processor without bfloat16
+        if x.shape[1] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled():
+            return False  # of a stream's single steps the kernel's preparations would take the most time
         return (self.kind, self.activation) in KERNELS and not self.layer_norm and not dropped
 
     def _is_written_out(self, x: Tensor, lengths: Tensor | None) -> bool:

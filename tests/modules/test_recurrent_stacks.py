@@ -186,6 +186,23 @@ def test_a_fused_kernel_runs_wherever_one_computes_the_same(options, fuses, monk
     assert bool(steps) != (fuses or "recurrent_dropout" in options)
 
 
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_a_single_step_of_a_stream_is_computed_by_its_equations(kind, monkeypatch):
+    stack, x = stack_of(kind).eval(), inputs(B, 1, D)
+    state = random_state(stack)
+    kernels = []
+    fused, written_out = stack._fused, stack._written_out
+    monkeypatch.setattr(stack, "_fused", lambda *args: kernels.append(1) or fused(*args))
+    monkeypatch.setattr(stack, "_written_out", lambda *args: kernels.append(1) or written_out(*args))
+    outputs, last = stack(x, state)
+    assert kernels
+    kernels.clear()
+    with torch.no_grad():
+        found, after = stack(x, state)
+    assert not kernels
+    assert_same((found, *after), (outputs, *last))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_recurrent_dropout_keeps_one_mask_for_all_time_steps(kind):
     stack, x = stack_of(kind, layers=1, recurrent_dropout=0.5).train(), inputs(B, T, D)
