@@ -63,7 +63,7 @@ class Steerer(pl.LightningModule):
         with torch.random.fork_rng():  # the same weights whatever was drawn before
             torch.manual_seed(training.seed)
             self.encoder = build_encoder(encoder, frames)
-            self.flow = ImageFlow(encoder.flow) if encoder.flow else None
+            self.flow = ImageFlow(encoder.flow, encoder.flow_refinements) if encoder.flow else None
             width = self.encoder.feature_size + (self.flow.feature_size if self.flow else 0)
             self.decoder = DECODERS[decoder.kind](width, decoder)
         if training.pretrain_epochs:

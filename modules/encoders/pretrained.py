@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -35,6 +36,10 @@ class PretrainedEncoder(SingleFrameEncoder):
         weights: imagenet, none, or the path of a state dict.
         finetune_from: First block that is trained; by default the backbone stays frozen.
         pool: Rows and columns of the grid.
+        downscale: Whole number by which height and width are divided before the first layer.
+
+    Raises:
+        InputError: the backbone is unknown, or has no such stage or no convolutional feature map.
     """
 
     def __init__(
@@ -46,13 +51,15 @@ class PretrainedEncoder(SingleFrameEncoder):
         weights: str = "imagenet",
         finetune_from: int | str | None = None,
         pool: Sequence[int] = (3, 8),
+        downscale: int = 1,
     ) -> None:
         super().__init__()
         self.image = ImageEncoder(name, stage, None, weights, finetune_from)
-        self.pool = (pool[0], pool[1])
+        self.pool, self.downscale = (pool[0], pool[1]), downscale
         self._folded: tuple[tuple, nn.Module] | None = None
         self._weights: list[Tensor] | None = None  # looked for once: that takes as long as a convolution
-        probe = torch.zeros(1, 3, height, width)
+        # an edge that does not divide is averaged over the pixels that are left of it
+        probe = torch.zeros(1, 3, math.ceil(height / downscale), math.ceil(width / downscale))
         with torch.no_grad():
             features = self._feature_map(self.image.trunk, probe)
         if features.dim() != 4 or features.shape[1] != self.image.annotation_size:
@@ -69,6 +76,8 @@ class PretrainedEncoder(SingleFrameEncoder):
         return super()._apply(fn, recurse)
 
     def encode(self, frames: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N D"]:
+        if self.downscale > 1:
+            frames = F.avg_pool2d(frames.float(), self.downscale, ceil_mode=True)  # (N, 3, h, w)
         pixels = (frames - self.image.mean) / self.image.std
         if self.is_frozen or not torch.is_grad_enabled():
             # a frozen backbone takes no gradients, but hands them on to pixels that ask for them

@@ -35,8 +35,10 @@ class SteeringEncoderOptions:
         stage: Whose map pretrained reads: last, the number of a timm stage, or a torchvision node.
         weights: Of pretrained: imagenet, none, or the path of a state dict.
         finetune_from: First block of pretrained that is trained; by default it stays frozen.
+        downscale: Whole number by which pretrained shrinks frames for its backbone; the flow sees them whole.
         flow: Rows and columns of a grid, in whose cells the mean optical flow since the frame before joins
             the features; by default it does not.
+        flow_refinements: Rounds in which the flow is smoothed before it is averaged; 0 takes half the time.
     """
 
     kind: Literal["pilotnet", "clip", "chauffeur", "pretrained"] = "pilotnet"
@@ -52,10 +54,18 @@ class SteeringEncoderOptions:
     stage: int | str = "last"
     weights: str = "imagenet"
     finetune_from: int | str | None = None
+    downscale: int = 1
     flow: tuple[int, int] | None = None
+    flow_refinements: int = 5
 
     def __post_init__(self) -> None:
-        check_ranges(self, "model.encoder", positive=("channels", "feature_size"), below_one=("dropout",))
+        check_ranges(
+            self,
+            "model.encoder",
+            positive=("channels", "feature_size", "downscale"),
+            not_negative=("flow_refinements",),
+            below_one=("dropout",),
+        )
         for name in ("kernels", "strides", "time_kernels", "pool", "dense_sizes"):
             sizes = getattr(self, name)
             if sizes is not None and min(sizes, default=1) < 1:
@@ -88,4 +98,5 @@ def build_encoder(options: SteeringEncoderOptions, frames: FramePreprocessing) -
         weights=options.weights,
         finetune_from=options.finetune_from,
         pool=options.pool or (3, 8),
+        downscale=options.downscale,
     )

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from driving_folders import CLIP, SMALL, folder, model, module
 
+from data_prep.driving.drive_features import compute_features
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.encoders.steering import SteeringEncoderOptions
 from modules.frames import FramePreprocessing
@@ -68,6 +69,20 @@ def test_features_follow_the_weights_of_both_stages_and_of_a_checkpoint(tmp_path
         chauffeur(), module(tmp_path, sequence_length=4), ckpt_path=tmp_path / "best.ckpt", verbose=False
     )
     assert loaded["val/rmse_rad"] == pytest.approx(trained["val/rmse_rad"], rel=1e-6)
+
+
+def test_features_are_kept_apart_by_all_that_they_depend_on(tmp_path: Path) -> None:
+    folder(tmp_path, [80, 70])
+    data = module(tmp_path, sequence_length=4)
+    frozen = {"kind": "pretrained", "name": "mobilenetv3_small_050", "stage": 1, "weights": "none"}
+    frozen |= {"pool": (2, 4), "flow": (2, 3)}
+    for number, changed in enumerate(({}, {"flow_refinements": 0}, {"downscale": 2}), 1):
+        steerer = Steerer(FramePreprocessing(32, 64), SteeringEncoderOptions(**{**frozen, **changed})).eval()
+        prepared = data.prepare(steerer)
+        features = compute_features(prepared.table, prepared.frames, prepared.stored, steerer, tmp_path / "f")
+        assert len(list((tmp_path / "f").glob("*.npy"))) == 2 * number  # of two drives
+        expected = steerer.features(prepared.frames.read(prepared.stored[:9]), np.arange(9) == 0)
+        np.testing.assert_allclose(features.read(np.arange(9)), expected, rtol=0, atol=1e-5)
 
 
 def test_features_have_seen_the_context_of_their_frames(tmp_path: Path) -> None:

@@ -38,14 +38,16 @@ KINDS = {
         SteeringDecoderOptions(kind="window", hidden_size=8, window=5, dense_size=8),
     ),
     "transfer": (
-        FramePreprocessing(32, 64),
+        FramePreprocessing(42, 80),
         SteeringEncoderOptions(
             kind="pretrained",
             name="mobilenetv3_small_050",
             stage=1,
             weights="none",
             pool=(2, 4),
+            downscale=2,
             flow=(2, 3),
+            flow_refinements=0,
         ),
         SteeringDecoderOptions(kind="recurrent", cell="gru", layers=2, hidden_size=8, dense_size=16),
     ),

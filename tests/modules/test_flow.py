@@ -33,9 +33,10 @@ def moved(
     return torch.from_numpy(np.repeat(np.stack(views)[:, None], 3, axis=1).astype(np.uint8)).unsqueeze(0)
 
 
-def test_finds_moves_of_whole_and_part_pixels_in_hundredths_of_the_width():
+@pytest.mark.parametrize("refinements", [0, 5])
+def test_finds_moves_of_whole_and_part_pixels_in_hundredths_of_the_width(refinements: int):
     steps = np.array([[0, 0], [2, 0], [-3, 0.5], [0.4, -1], [5, 2]])
-    found = ImageFlow((2, 3))(moved(np.cumsum(steps, axis=0)))
+    found = ImageFlow((2, 3), refinements)(moved(np.cumsum(steps, axis=0)))
     assert found.shape == (1, 4, 12)
     pixels = 120 / 100 * found[0].view(4, 2, 6)
     np.testing.assert_allclose(pixels.mean(-1), steps[1:], rtol=0, atol=0.15)
@@ -95,6 +96,20 @@ def test_floats_are_read_as_bytes_and_get_no_gradient():
     found = ImageFlow((2, 2))(wanted)
     assert not found.requires_grad
     torch.testing.assert_close(found, ImageFlow((2, 2))(frames), rtol=0, atol=0)
+
+
+def test_refinements_make_the_flow_smooth_and_come_from_the_options():
+    frames = moved(np.cumsum(np.full((4, 2), 1.5), 0))[0]
+    noise = np.random.default_rng(1).integers(-25, 26, frames.shape)
+    noisy = torch.from_numpy((frames.numpy() + noise).clip(0, 255).astype(np.uint8)).unsqueeze(0)
+    spread = {}
+    for rounds in (0, 5):
+        steerer = Steerer(encoder=SteeringEncoderOptions(flow=(4, 6), flow_refinements=rounds))
+        assert steerer.flow is not None
+        spread[rounds] = float(steerer.flow(noisy).view(3, 2, 24).std(-1).mean())
+    assert spread[5] < spread[0]
+    with pytest.raises(InputError, match=r"model.encoder.flow_refinements is -1"):
+        SteeringEncoderOptions(flow=(2, 2), flow_refinements=-1)
 
 
 def test_a_grid_without_cells_is_refused():
