@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.driving.image_shifts import ridge_on_image_shifts
 from data_prep.driving.predicted_drives import number_stretches, write_predictions
+from data_prep.driving.ridge_baselines import ridge_on_image_shifts, ridge_on_optical_flow
 from data_prep.driving.road_drives import draw_roads
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
@@ -136,6 +136,7 @@ class SteerCLI(RunCLI):
         oracle = trivial.pop("persistence_oracle")
         said |= trivial
         said["ridge_on_image_shifts"] = ridge_on_image_shifts(self.datamodule, split)[rows]
+        said["ridge_on_optical_flow"] = ridge_on_optical_flow(self.datamodule, split)[rows]
         if control is not None:
             said[CONTROL] = control.outputs[known, 0].astype(np.float64)
         said["persistence_oracle"] = oracle

@@ -13,7 +13,7 @@ import torch
 from data_prep.driving import road
 from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.drive_table import read_drive_csv
-from data_prep.driving.image_shifts import ridge_on_image_shifts
+from data_prep.driving.ridge_baselines import ridge_on_image_shifts, ridge_on_optical_flow
 from modules.frames import FramePreprocessing
 from modules.steerer import Steerer
 from pipelines import steering
@@ -28,7 +28,7 @@ OPTIONS = """
     --data.format drive --model.training.warmup_steps 2 --model.training.pretrain_epochs 1
 """
 SMALL = OPTIONS.split()
-TRIVIAL = ["zeros", "training_mean", "ridge_on_image_shifts"]
+TRIVIAL = ["zeros", "training_mean", "ridge_on_image_shifts", "ridge_on_optical_flow"]
 TWO_STAGES = """
     --trainer.max_epochs 1 --trainer.accelerator cpu --trainer.precision 32-true
     --trainer.enable_progress_bar false --model.training.pretrain_epochs 1 --data.format drive
@@ -116,10 +116,11 @@ def test_a_model_of_one_stage_gets_a_control_of_its_own(drives, tmp_path):
     assert "single_frame" in json.loads((run / "metrics.json").read_text())["baselines"]
 
 
-def test_the_ridge_baseline_is_fitted_on_training_frames_alone(drives):
+@pytest.mark.parametrize("ridge", [ridge_on_image_shifts, ridge_on_optical_flow])
+def test_a_ridge_baseline_is_fitted_on_training_frames_alone(ridge, drives):
     model, data = Steerer(FramePreprocessing(66, 80)), SteerDataModule(drives, "drive")
     data.data = data.prepare(model)
-    before = ridge_on_image_shifts(data, "test")
+    before = ridge(data, "test")
     assert (np.isfinite(before) == (data.data.split == "test")).all()
     assert np.ptp(before[data.data.split == "test"]) > 0
     for split, changes in {"val": False, "test": False, "train": True}.items():
@@ -129,7 +130,7 @@ def test_the_ridge_baseline_is_fitted_on_training_frames_alone(drives):
         )
         other = copy.copy(data)
         other.data = dataclasses.replace(data.data, table=changed)
-        same = np.array_equal(ridge_on_image_shifts(other, "test"), before, equal_nan=True)
+        same = np.array_equal(ridge(other, "test"), before, equal_nan=True)
         assert same != changes, split
 
 
