@@ -107,9 +107,14 @@ class Steerer(pl.LightningModule):
         training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
         return Steerer(self.preprocessing, replace(self.encoder_options, flow=None), decoder, training)
 
-    def adopt_encoder(self, trained: Steerer) -> None:
-        """Takes over the encoder's weights of a model of the first stage; its head is left behind."""
+    def adopt(self, trained: Steerer) -> None:
+        """Takes over the encoder's weights of a model of the first stage.
+
+        A decoder that has a path from features to output starts with its head, too; others leave it behind.
+        """
         self.encoder.load_state_dict(trained.encoder.state_dict())
+        if isinstance(self.decoder, AutoregressiveDecoder):
+            self.decoder.start_from(trained.decoder.output)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["task"] = "steer"

@@ -25,7 +25,8 @@ class SteeringTrainingOptions:
         auxiliary_weight: Weight of the errors of all outputs, and of the pass fed the truth, beside the
             free-running error of the angle.
         pretrain_epochs: First at most so many epochs in which the encoder learns to steer from single frames,
-            until validation gets no better; it is frozen afterwards and its features are computed once.
+            until validation gets no better; it is frozen afterwards and its features are computed once. An
+            autoregressive decoder begins with the output layer that they led to.
         pretrain_learning_rate: Largest learning rate in these epochs.
         pretrain_dropout: Probability of dropping a feature before the output in them.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.

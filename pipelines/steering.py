@@ -81,7 +81,7 @@ class SteerCLI(RunCLI):
         )
         assert self.run_folder is not None
         single, folder = self.model.single_frame_model(), self.run_folder / "checkpoints"
-        self.model.adopt_encoder(learn_single_frames(single, self.datamodule, config, epochs, folder))
+        self.model.adopt(learn_single_frames(single, self.datamodule, config, epochs, folder))
 
     def after_fit(self) -> None:
         monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
@@ -152,7 +152,7 @@ class SteerCLI(RunCLI):
         metrics["intervals"] = {"rmse_rad": rmse_interval(said["model"] - truth, stretch, rate)}
         metrics["baselines"] = {n: s.as_dict() for n, s in scores.items() if n != "model"}
         if self.datamodule.root is None:
-            metrics["closed_loop"] = self._closed_loop()
+            metrics["closed_loop"] = self._closed_loop(Path(checkpoint).parent / f"{CONTROL}.ckpt")
         seconds = {**seconds, "total": time.monotonic() - self.started}
         metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
         write_whole(folder / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
@@ -173,12 +173,18 @@ class SteerCLI(RunCLI):
         for alarm in steering_alarms(said["model"], truth, scores["model"], stretch, rate):
             print(f"WARNING: {alarm}", file=sys.stderr)
 
-    def _closed_loop(self) -> dict[str, Any]:
-        """Returns how the model drives roads that no training drive was on, and how the controls do."""
+    def _closed_loop(self, single_frame: Path) -> dict[str, Any]:
+        """Returns how the model drives roads that no training drive was on, and how the controls do.
+
+        Args:
+            single_frame: checkpoint of the control of single frames, which drives too where there is one.
+        """
         roads = draw_roads(ROADS, SECONDS, progress=True)
         driven, _ = drive_model(self.model, roads, SECONDS)
-        controls = {name: result.to_dict() for name, result in drive_controls(roads, SECONDS).items()}
-        return driven.to_dict() | {"controls": controls}
+        controls = drive_controls(roads, SECONDS)
+        if single_frame.exists():
+            controls = {CONTROL: drive_model(Steerer.load(single_frame), roads, SECONDS)[0]} | controls
+        return driven.to_dict() | {"controls": {name: each.to_dict() for name, each in controls.items()}}
 
 
 def _table(split: str, scores: dict[str, dict[str, Any]]) -> Table:

@@ -4,6 +4,11 @@ Steering is pure pursuit (Coulter 1992, CMU-RI-TR-92-01, eq. 3.5): drive the arc
 a preview time ahead. What makes it human are a reaction time, a wandering aim in the lane, a hand that
 trembles, and disturbances: gusts push the car aside or turn it, and the driver brings it back, so that a
 drive also shows what to do when off the centre.
+
+People who steer need some 0.2 to 0.5 s from what they see to what their arms do (Donges 1978, A two-level
+model of driver steering behavior, Human Factors 20; MacAdam 2003, Understanding and modeling the human
+driver, Vehicle System Dynamics 40). So the wheel follows the road as it looked seven frames ago, before the
+last gust: who sees one frame has to guess part of it, who remembers the frames before can know.
 """
 
 from collections import deque
@@ -15,7 +20,7 @@ from data_prep.driving.road_course import NODE_M, Course
 from data_prep.driving.road_vehicle import RATE_HZ, STEP_S, Car, angle_of, curvature_of
 
 _BRAKING_MPS2, _THROTTLE_MPS2 = 1.8, 1.2  # what a driver plans with, less than the car could
-_REACTION_STEPS = 3
+REACTION_S = 0.35  # of eyes, mind and arms; the wheel's own lag comes on top
 _PUSHED_M = 0.65  # from the centre, where a gust ends: the car drifts on before the driver catches it
 _ALIGNING_NM = 0.55  # steering torque per m/s² of lateral acceleration
 _DAMPING_NM, _FRICTION_NM = 0.25, 0.2
@@ -72,17 +77,20 @@ class Drive:
 
 
 class Driver:
-    """Steers one car; every driver has a preview time, a tremor and a liking for a place in the lane."""
+    """Steers one car; every driver has a preview time, a tremor and a liking for a place in the lane.
+
+    The preview is long enough that the car does not swing from side to side for the late reaction.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.preview_s = rng.uniform(0.95, 1.25)
+        self.preview_s = rng.uniform(1.1, 1.4)
         self._tremor_rad = rng.uniform(0.003, 0.008)
         self._liking_m = rng.normal(0, 0.08)
         self._wander_m = rng.uniform(0.05, 0.16)
         self._aim = 0.0
         self._hand = 0.0
-        self._intended: deque[float] = deque(maxlen=_REACTION_STEPS)
+        self._intended: deque[float] = deque(maxlen=round(REACTION_S * RATE_HZ) + 1)
 
     def steer(self, car: Car) -> float:
         """Returns the angle [rad] the wheel is turned to now: what was intended a reaction time ago."""

@@ -228,6 +228,21 @@ class AutoregressiveDecoder(nn.Module):
         # an output that the training data do not have is never right, so it is not fed back
         self.register_buffer("is_known", torch.ones(outputs))
 
+    def start_from(self, head: nn.Linear) -> None:
+        """Starts training as what steers from single frames: y_t = W' x_t + b' of its output layer.
+
+        What the memory adds is learned from there. The LSTM keeps its weights, but nothing of it is read yet.
+
+        Args:
+            head: gives the first outputs, all or the angle alone, from the first columns of the features.
+        """
+        outputs, width = head.weight.shape
+        begins = self.output.in_features - (self.cell.weight_ih.shape[1] - len(self.is_known))
+        with torch.no_grad():
+            self.output.weight[:outputs] = 0
+            self.output.weight[:outputs, begins : begins + width] = head.weight
+            self.output.bias[:outputs] = head.bias
+
     def init_state(self, rows: int) -> State:
         """The learned one, for every row."""
         return tuple(initial.expand(rows, -1) for initial in self.initial)

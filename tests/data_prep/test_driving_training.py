@@ -49,7 +49,7 @@ def test_features_follow_the_weights_of_both_stages_and_of_a_checkpoint(tmp_path
     steerer, data = chauffeur(), module(tmp_path, sequence_length=4, batch_size=8)
     first = steerer.single_frame_model()
     trainer_of().fit(first, data)
-    steerer.adopt_encoder(first)
+    steerer.adopt(first)
     trainer = trainer_of()
     trainer.fit(steerer, data)
     (trained,) = trainer.validate(steerer, data, verbose=False)

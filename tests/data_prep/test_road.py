@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.driving import read_drives, road
+from data_prep.driving import read_drives, road, road_driver
 from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.road_course import draw_course, flat_course
-from data_prep.driving.road_driver import Drive, drive, plan_speed
+from data_prep.driving.road_driver import REACTION_S, Drive, Driver, drive, plan_speed
 from data_prep.driving.road_drives import drive_frames, drive_road
 from data_prep.driving.road_scene import SPLITS, draw_road
-from data_prep.driving.road_vehicle import STEP_S, curvature_of
+from data_prep.driving.road_vehicle import STEP_S, Car, curvature_of
 from data_prep.images import read_image
 from modules.errors import InputError
 
@@ -59,6 +59,17 @@ def test_driver_keeps_to_the_lane_but_not_to_its_centre(logs: list[Drive]) -> No
     # a human's hand: neither still nor shaking (0.21 rad/s on a real test drive)
     whiteness = np.sqrt(np.mean([np.mean(np.diff(log.angle_rad) ** 2) for log in logs])) / STEP_S
     assert 0.1 < whiteness < 0.4
+
+
+def test_the_driver_does_what_was_intended_a_reaction_time_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    course = flat_course(300)
+    intended = iter(range(20))
+    monkeypatch.setattr(road_driver, "pursue", lambda *_: next(intended))
+    driver, car = Driver(np.random.default_rng(0)), Car(course, -1.7, 12.0, 15.0)
+    late = round(REACTION_S / STEP_S)
+    assert 0.2 <= late * STEP_S <= 0.5  # people's
+    # but for the trembling hand
+    assert [driver.steer(car) for _ in range(20)] == pytest.approx([0] * late + [*range(20 - late)], abs=0.1)
 
 
 def test_angle_torque_and_speed_go_with_the_road(logs: list[Drive]) -> None:

@@ -216,12 +216,25 @@ def test_the_first_stage_trains_the_encoder_that_the_second_freezes():
     with torch.no_grad():
         for parameter in first.encoder.parameters():
             parameter.add_(0.1)
-    model.adopt_encoder(first)
+    model.adopt(first)
     assert model.encoder_is_frozen and not model.train().encoder.training and model.decoder.training
     frames, starts = prepared(model, camera_frames(3)), np.arange(3) == 0
     torch.testing.assert_close(model.eval().features(frames, starts), first.eval().features(frames, starts))
     loss_of(model.train(), batch(model)).backward()
     assert all(parameter.grad is None for parameter in model.encoder.parameters())
+
+
+def test_the_second_stage_of_komanda_begins_where_the_first_ended():
+    model = steerer("komanda", pretrain_epochs=1)
+    first = model.single_frame_model()
+    mean, std = torch.tensor([0.1, 0.0, 9.0]), torch.tensor([0.3, 1.0, 2.0])
+    for each in (model, first):
+        each.use_target_statistics(mean, std)
+    frames, starts = prepared(model, camera_frames(6)), np.arange(6) == 0
+    model.adopt(first)
+    says, said = (each.eval().predict(frames, starts) for each in (model, first))
+    assert says.shape == (6, 3) and said.shape == (6, 1)
+    np.testing.assert_allclose(says[:, :1], said, rtol=0, atol=1e-5)
 
 
 def test_initial_weights_depend_on_the_seed_alone():

@@ -83,6 +83,20 @@ def test_given_outputs_are_fed_one_step_later():
     assert torch.equal(state[0], given[:, -1])
 
 
+def test_the_autoregressive_decoder_starts_as_the_head_of_single_frames_and_learns_its_memory_from_there():
+    model, x = decoder("autoregressive"), torch.randn(2, 5, D)
+    head = nn.Linear(D - 2, 1)  # the last features may be others, such as the picture's motion
+    model.start_from(head)
+    for state in (model.init_state(2), tuple(torch.randn_like(part) for part in model.init_state(2))):
+        torch.testing.assert_close(model(x, state)[0][..., :1], head(x[..., : D - 2]), rtol=0, atol=1e-6)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(x, model.init_state(2))[0].square().sum().backward()
+        optimizer.step()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("kind", sorted(DECODERS))
 def test_one_pass_parts_and_single_steps_agree(kind):
     model, x = decoder(kind), torch.randn(3, 9, D)

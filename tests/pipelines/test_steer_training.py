@@ -139,11 +139,12 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     monkeypatch.setattr(steering, "SECONDS", 2.0)
     cli = steering.SteerCLI.__new__(steering.SteerCLI)
     cli.model = Steerer.load(run / "checkpoints" / "best.ckpt")
-    driven = cli._closed_loop()
+    driven = cli._closed_loop(run / "checkpoints" / "single_frame.ckpt")
     assert driven["roads"] == 2 and driven["elapsed_s"] == pytest.approx(4.0)
     assert 0 <= driven["autonomy"] <= 1 and driven["lateral_rmse_m"] > 0
     assert driven["controls"]["human_like_driver"]["autonomy"] == 1
-    assert driven["controls"].keys() == {"human_like_driver", "always_straight"}
+    assert driven["controls"].keys() == {"single_frame", "human_like_driver", "always_straight"}
+    assert driven["controls"]["single_frame"] != driven["controls"]["always_straight"]
 
 
 def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_path, monkeypatch, capsys):
