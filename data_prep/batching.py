@@ -26,6 +26,7 @@ class BucketSampler(Sampler[list[int]]):
         lengths: Length of each item.
         batch_size: Items in a batch of all processes together.
         groups: Items of one group stay in one batch (the captions of an image); by default each stands alone.
+        grouped_from: The first epoch in which they do.
         seed: Of the order.
         rank: Number of this process.
         world_size: Number of processes.
@@ -37,6 +38,7 @@ class BucketSampler(Sampler[list[int]]):
         batch_size: int,
         *,
         groups: Sequence[int] | None = None,
+        grouped_from: float = 0,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -46,12 +48,12 @@ class BucketSampler(Sampler[list[int]]):
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.epoch, self.skip = 0, 0
-        if groups is None:
-            self.groups = [np.array([item]) for item in range(len(self.lengths))]
-        else:
+        self.grouped_from = grouped_from
+        self.singles = [np.array([item]) for item in range(len(self.lengths))]
+        self.groups = self.singles
+        if groups is not None:
             order = np.argsort(groups, kind="stable")
             self.groups = np.split(order, np.flatnonzero(np.diff(np.asarray(groups)[order])) + 1)
-        self.longest = np.array([self.lengths[group].max() for group in self.groups])
         self._epoch_batches: tuple[int, list[np.ndarray]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -66,21 +68,23 @@ class BucketSampler(Sampler[list[int]]):
 
     def _draw(self) -> list[np.ndarray]:
         random = np.random.default_rng([self.seed, self.epoch])
-        order = random.permutation(len(self.groups))
-        # how many groups fill a batch, on average
-        size = max(1, round(self.batch_size * len(self.groups) / len(self.lengths)))
-        # near-equal parts, so that no remainder is too small for several processes
-        parts = np.array_split(order, -(-len(order) // size))
+        groups = self.groups if self.epoch >= self.grouped_from else self.singles
+        longest = np.array([self.lengths[group].max() for group in groups])
+        order = random.permutation(len(groups))
+        # as many batches whether items are grouped or not; near-equal parts, so that no remainder is too
+        # small for several processes
+        count = min(len(order), -(-len(self.lengths) // self.batch_size))
+        parts = np.array_split(order, count)
         batches: list[np.ndarray] = []
         for start in range(0, len(parts), WINDOW):
             count = len(parts[start : start + WINDOW])
             window = np.concatenate(parts[start : start + count])
             # a stable sort leaves groups of equal length in random order
-            window = window[np.argsort(self.longest[window], kind="stable")]
+            window = window[np.argsort(longest[window], kind="stable")]
             batches += np.array_split(window, count)
         joined: list[np.ndarray] = []
         for batch in batches:
-            items = np.concatenate([self.groups[group] for group in batch])
+            items = np.concatenate([groups[group] for group in batch])
             # every process needs an item of every batch: one too small for that joins the one before
             if joined and min(len(items), len(joined[-1])) < self.world_size:
                 joined[-1] = np.concatenate([joined[-1], items])

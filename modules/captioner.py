@@ -194,12 +194,13 @@ class Captioner(pl.LightningModule):
         )
 
     @property
-    def reinforces_from(self) -> int:
-        """The first epoch of self-critical training."""
-        return (self.trainer.max_epochs or 0) - self.training_options.reinforce_epochs
+    def reinforces_from(self) -> float:
+        """The first epoch of self-critical training; infinity where there is none."""
+        epochs = self.training_options.reinforce_epochs
+        return (self.trainer.max_epochs or 0) - epochs if epochs else math.inf
 
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
-        if self.training_options.reinforce_epochs and self.current_epoch >= self.reinforces_from:
+        if self.current_epoch >= self.reinforces_from:
             return self._reinforce(batch)
         smoothed, plain, attention, words = self.losses(batch)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
@@ -215,11 +216,14 @@ class Captioner(pl.LightningModule):
         samples = self.training_options.reinforce_samples
         longest = batch.tokens.shape[1] + 5  # what is much longer than people's captions has no future
         seed = self.global_step * self.trainer.world_size + self.global_rank
+        # dropout makes a decoder say what it would not: drawn from it, training goes astray
+        self.decoder.eval()
         captions, tokens = sample_captions(self.decoder, annotations, samples, longest, seed)
         names = [name for name in batch.names for _ in range(samples)]
         rewards = torch.tensor([self.reward(*pair) for pair in zip(names, captions, strict=True)])
         rewards = rewards.view(-1, samples).to(annotations.device)
         loss, words = self_critical_sum(self.decoder, annotations, tokens, leave_one_out(rewards))
+        self.decoder.train()
         total_words, total_reward, captions_scored = self.reduce_sum(
             torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])
         )

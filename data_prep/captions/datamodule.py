@@ -252,18 +252,20 @@ class CaptionDataModule(pl.LightningDataModule):
         assert self.trainer is not None and self.vocabulary is not None
         inputs = self.inputs["train"]
         dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words)
-        # what has to be encoded is encoded once for all captions of an image
+        model = self.trainer.lightning_module
+        assert isinstance(model, Captioner)
+        # what has to be encoded is encoded once for all captions of an image; and self-critical training
+        # draws captions of images, of which a batch should not have five times as many
         by_image = isinstance(inputs, Pixels)
         sampler = BucketSampler(
             [len(caption) for caption in dataset.captions],
             self.batch_size,
-            groups=dataset.image_of if by_image else None,
+            groups=dataset.image_of,
+            grouped_from=0 if by_image else model.reinforces_from,
             seed=self.seed,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        model = self.trainer.lightning_module
-        assert isinstance(model, Captioner)
         if model.training_options.reinforce_epochs:
             captions = [[dataset.captions[c][1:] for c in numbers] for numbers in dataset.captions_of]
             names = [record.image for record in dataset.records]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from modules.attention import ATTENTIONS, AttentionName, SharedGradient
 from modules.decoding import DecoderState
-from modules.errors import check_ranges
+from modules.errors import InputError, check_ranges
 from modules.recurrent import CellName, RecurrentStack
 
 
@@ -39,6 +39,8 @@ class DecoderOptions:
             attends to the encoder's own, as the paper does.
         gate: Scale the context by a gate from the hidden state (beta in the paper).
         deep_output: Score words from word, hidden state and context, not from the hidden state alone.
+        tied: Score words by the vectors they are read by: one matrix of (words, E), learned from both sides
+            (Press and Wolf 2017).
         dropout: Probability of dropping a unit before the output, between layers and of the word vectors.
     """
 
@@ -52,6 +54,7 @@ class DecoderOptions:
     context_size: int = 0
     gate: bool = True
     deep_output: bool = True
+    tied: bool = False
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
@@ -62,6 +65,16 @@ class DecoderOptions:
             not_negative=("context_size",),
             below_one=("dropout",),
         )
+
+
+def tie(output: nn.Linear, embedding: nn.Embedding) -> None:
+    """Lets a decoder score words by their vectors; InputError where they are of another width."""
+    if output.in_features != embedding.embedding_dim:
+        raise InputError(
+            f"model.decoder.tied: embedding_size is {embedding.embedding_dim}; words are scored from "
+            f"{output.in_features} values, and it has to be the same"
+        )
+    output.weight = embedding.weight
 
 
 class ShowAndTellDecoder(nn.Module):
@@ -84,6 +97,8 @@ class ShowAndTellDecoder(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.output = nn.Linear(options.hidden_size, vocabulary_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if options.tied:
+            tie(self.output, self.embedding)
 
     def init_state(self, annotations: Float[Tensor, "B L D"]) -> DecoderState:
         """Returns the state after the image was read, before the first word."""
@@ -175,6 +190,8 @@ class ShowAttendTellDecoder(nn.Module):
             self.output_context = nn.Linear(annotation_size, E, bias=False)
         self.output = nn.Linear(E if options.deep_output else H, vocabulary_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if options.tied:
+            tie(self.output, self.embedding)
 
     def init_state(self, annotations: Float[Tensor, "B L D"]) -> DecoderState:
         """Returns annotations and their projection (one row an image) and the initial hidden states."""

@@ -96,6 +96,16 @@ def test_groups_stay_together():
     assert padding(batches) < 0.8 * padding(at_random)
 
 
+def test_groups_may_begin_to_hold_in_a_later_epoch():
+    kinds = {"alone": {}, "together": {"groups": IMAGES}, "later": {"groups": IMAGES, "grouped_from": 2}}
+    alone, together, later = (
+        [list(sampler_of(epoch=epoch, **options)) for epoch in range(4)] for options in kinds.values()
+    )
+    assert later == alone[:2] + together[2:] != alone
+    # a trainer counts the batches once
+    assert len({len(batches) for batches in later}) == 1
+
+
 @grouping
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_the_batches_of_one(world_size, groups):

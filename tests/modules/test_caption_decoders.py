@@ -9,6 +9,7 @@ from torch import Tensor
 
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import DecodingOptions, decode
+from modules.errors import InputError
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.vocabulary import Vocabulary
 
@@ -37,6 +38,8 @@ COMBINATIONS = [
         for cell, layers in itertools.product(CELLS, LAYERS)
     ),
     {"kind": "show_attend_tell", "cell": "lstm", "context_size": 5},
+    {"kind": "show_attend_tell", "cell": "lstm", "tied": True},
+    {"kind": "show_and_tell", "cell": "gru", "tied": True, "hidden_size": 7},
 ]
 
 
@@ -281,3 +284,17 @@ def test_half_precision_is_near_full(combination):
     assert half.dtype == torch.float32
     assert half.item() == pytest.approx(full.item(), rel=0.02)
     assert all(torch.isfinite(parameter.grad).all() for parameter in decoder.parameters())
+
+
+@both_kinds
+def test_tied_words_are_scored_by_the_vectors_they_are_read_by(kind):
+    free, tied = (decoder_of(kind=kind, hidden_size=7, tied=tied) for tied in (False, True))
+    assert tied.output.weight is tied.embedding.weight
+    count = [sum(p.numel() for p in decoder.parameters()) for decoder in (free, tied)]
+    assert count[0] - count[1] == tied.embedding.weight.numel()
+
+
+@pytest.mark.parametrize("options", [{"kind": "show_and_tell"}, {"kind": "show_attend_tell", "deep_output": False}])
+def test_words_of_another_width_than_they_are_scored_from_cannot_be_tied(options):
+    with pytest.raises(InputError, match="embedding_size is 7; words are scored from 8"):
+        decoder_of(tied=True, **options)
