@@ -38,7 +38,7 @@ class BucketSampler(Sampler[list[int]]):
         batch_size: int,
         *,
         groups: Sequence[int] | None = None,
-        grouped_from: float = 0,
+        grouped_from: int | float = 0,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,

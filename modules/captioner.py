@@ -194,7 +194,7 @@ class Captioner(pl.LightningModule):
         )
 
     @property
-    def reinforces_from(self) -> float:
+    def reinforces_from(self) -> int | float:
         """The first epoch of self-critical training; infinity where there is none."""
         epochs = self.training_options.reinforce_epochs
         return (self.trainer.max_epochs or 0) - epochs if epochs else math.inf

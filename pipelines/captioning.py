@@ -30,7 +30,7 @@ class CaptionCLI(RunCLI):
     task = "caption"
     monitor = "val/cider_d"
     monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
-    shown = ("train/loss", "val/loss", "val/bleu4", "val/cider_d")
+    shown = ("train/loss", "train/reward", "val/loss", "val/bleu4", "val/cider_d")
     model: Captioner
     datamodule: CaptionDataModule
 

@@ -127,6 +127,18 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
     assert (last.parent.parent / "report.html").is_file()
 
 
+def test_the_last_epochs_reward_sampled_captions(fit, tmp_path, capsys):
+    options = ["--model.training.reinforce_epochs", "2", "--early_stopping.patience", "9"]
+    run = fit(tmp_path, *options, "--trainer.max_epochs", "5")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert ["train/reward" in line for line in lines] == [False] * 3 + [True] * 2
+    assert ["train/loss" in line for line in lines] == [True] * 3 + [False] * 2
+    # as many steps an epoch as before: a batch has the images that as many captions belong to
+    losses, rewards = (read_curves(run)[name].values for name in ("train/loss", "train/reward"))
+    assert len(losses) / 3 == len(rewards) / 2 > 1
+    assert all(reward > 0 for reward in rewards)
+
+
 def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_path):
     options = ["--model.decoder.dropout", "0", "--trainer.max_epochs", "2"]
     one = fit(tmp_path / "one", *options)
