@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytorch_lightning.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser
 
 from data_prep.input_files import read_yaml
 from modules.errors import InputError
@@ -26,7 +26,7 @@ _KINDS = {
 }
 
 
-class Parser(LightningArgumentParser):
+class Parser(ArgumentParser):
     """A parser whose complaint is one line that names the nearest option; it takes no abbreviations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class Parser(LightningArgumentParser):
         raise InputError(explain(message, option_names(parser)))
 
 
-def option_names(parser: LightningArgumentParser) -> list[str]:
+def option_names(parser: ArgumentParser) -> list[str]:
     """Returns every option of a parser and of its subcommands, without dashes."""
     names: list[str] = []
     for action in parser._actions:

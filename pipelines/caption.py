@@ -17,11 +17,10 @@ are given. Wrong input is one line on stderr and exit status 2.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
-from pipelines.cli import blaming, run_command
+from pipelines.arguments import CONFIGS, with_bare_flags, with_config
+from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -33,9 +32,10 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
 def predict(argv: Sequence[str]) -> None:
     from pytorch_lightning import Trainer
 
+    from pipelines.cli import FitParser, blaming
     from pipelines.predicting import PredictionOptions, caption_folder, trainer_arguments
 
-    parser = Parser(
+    parser = FitParser(
         prog="caption.py predict", description="Caption every image of a folder and its sub-folders."
     )
     parser.add_class_arguments(PredictionOptions)
@@ -46,38 +46,14 @@ def predict(argv: Sequence[str]) -> None:
     caption_folder(PredictionOptions(**vars(config)), trainer)
 
 
-def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
-    parser = Parser(prog=f"caption.py {argv[0]}")
-    parser.add_function_arguments(body, None)
-    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json"))))
-
-
-def score(argv: Sequence[str]) -> None:
-    from pipelines.reports.scores import score as body
-
-    simple(argv, body)
-
-
-def report(argv: Sequence[str]) -> None:
-    from pipelines.reports.caption import report as body
-
-    simple(argv, body)
-
-
-def export(argv: Sequence[str]) -> None:
-    from pipelines.exporting import export as body
-
-    simple(argv, body)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "predict": predict,
-    "score": score,
-    "report": report,
-    "export": export,
+    "score": function_command("caption.py", "pipelines.reports.scores"),
+    "report": function_command("caption.py", "pipelines.reports.caption"),
+    "export": function_command("caption.py", "pipelines.exporting"),
 }
 
 

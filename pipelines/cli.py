@@ -1,13 +1,10 @@
-"""What the front doors share: one run folder, one way to fail."""
+"""fit, validate and test of every application: one folder a run, and what they print and keep."""
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
@@ -85,64 +82,6 @@ class ProgressBar(RichProgressBar):
         return metrics
 
 
-def silence_libraries() -> None:
-    """Keeps the terminal for what concerns the user: tips and deprecations of libraries are dropped."""
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # annotations come from a memory map
-        ".*smaller than the logging interval.*",
-        ".*in eval mode at the start of training.*",  # a frozen encoder is meant to be
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*`resource_tracker`.*",
-        ".*when using `ckpt_path`, callbacks used.*",  # another --save_minutes
-        ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its own folder
-        ".*recommended to use `self.log.*sync_dist=True.*",  # every process has computed the same value
-        ".*Trying to infer the `batch_size`.*",
-    ):
-        warnings.filterwarnings("ignore", message)
-
-
-def run(main: Callable[[], Any]) -> int:
-    """Returns the exit status of a command: 0, or 2 after one line on what the user can mend."""
-    silence_libraries()
-    try:
-        main()
-    except InputError as error:
-        # under several processes one of them speaks
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
-
-
-def run_command(
-    manual: str | None, commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Sequence[str] | None
-) -> int:
-    """Returns the exit status of the command that the arguments begin with; without one prints the manual.
-
-    Args:
-        manual: What a front door's docstring says.
-        commands: What to call with all arguments, by the first of them.
-        argv: The arguments; by default those of the process.
-    """
-    given = list(sys.argv[1:] if argv is None else argv)
-    if not given or given[0] in ("-h", "--help"):
-        print(manual)
-        return 0
-
-    def dispatch() -> None:
-        if given[0] not in commands:
-            near = [f"; the nearest is {name!r}" for name in get_close_matches(given[0], commands, n=1)]
-            raise InputError(f"no command {given[0]!r}{''.join(near)}; there are {', '.join(commands)}")
-        commands[given[0]](given)
-
-    return run(dispatch)
-
-
 @contextmanager
 def blaming(option: str) -> Iterator[None]:
     """Turns what a library says of an option's value into one line that names the option."""
@@ -152,6 +91,10 @@ def blaming(option: str) -> Iterator[None]:
         raise
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         raise InputError(f"{option}: {' '.join(str(error).split())}") from error
+
+
+class FitParser(Parser, LightningArgumentParser):
+    """One that knows Lightning's classes."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -187,7 +130,7 @@ class RunCLI(LightningCLI):
             model_class,
             datamodule_class,
             args=list(argv),
-            parser_class=Parser,
+            parser_class=FitParser,
             save_config_callback=SaveConfig,
             save_config_kwargs={"overwrite": True},
             trainer_defaults={

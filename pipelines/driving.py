@@ -26,6 +26,7 @@ from modules.errors import InputError
 from modules.steerer import Steerer
 from modules.steering_predictor import SteeringPredictor
 from pipelines.arguments import run_folder_of
+from pipelines.output_files import check_output
 
 ROADS, SECONDS = 10, 15.0  # at the end of a fit, and by default
 
@@ -192,18 +193,11 @@ def _check(roads: int, seconds: float, seed: int, latency_frames: int) -> None:
 def _check_video(video: Path, shown: Sequence[int], roads: int, overwrite: bool) -> None:
     """Finds what would stop the video before a minute has been driven."""
     check_video(video)
-    if video.is_dir():
-        raise InputError(f"{video}: is a folder; --video names a file")
-    if video.exists() and not overwrite:
-        raise InputError(f"{video}: exists already; choose another --video or give --overwrite")
     unknown = [number for number in shown if not 0 <= number < roads]
     if unknown or not shown:
         what = f"names road {unknown[0]}" if unknown else "names no road"
         raise InputError(f"video_roads {what}; there are 0 to {roads - 1}")
-    try:
-        video.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{video.parent}: cannot be made ({error.strerror})") from error
+    check_output(video, "video", overwrite)
 
 
 def _other_frames(checkpoint: Path) -> str | None:

@@ -29,6 +29,7 @@ from data_prep.whole_files import write_whole
 from modules.captioner import Caption, Captioner, ImageBatch
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
+from pipelines.output_files import check_output
 from pipelines.reports.attention import encoder_view, write_attention
 
 FormatName = Literal["jsonl", "csv", "coco"]
@@ -169,10 +170,7 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
     killed goes on where it stopped if checkpoint, decoding and folder are the same.
     """
     format = options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
-    if options.output.is_dir():
-        raise InputError(f"{options.output}: is a folder; --output names a file")
-    if options.output.exists() and not options.overwrite:
-        raise InputError(f"{options.output}: exists already; choose another --output or give --overwrite")
+    check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
     for name, value, least in [
         ("batch_size", options.batch_size, 1),
         ("num_workers", options.num_workers, 0),
@@ -182,12 +180,11 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
     model = Captioner.load(options.ckpt_path)
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     names = _names(options)
-    for folder in (options.output.parent, options.attention):
+    if options.attention is not None:
         try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
+            options.attention.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+            raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
 
     part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
     done = {row["image"] for row in _rows(part)}

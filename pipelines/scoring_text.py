@@ -23,6 +23,7 @@ from modules.surprise import TextReader, TextScore, Unit
 from modules.text_codec import Level
 from pipelines.arguments import run_folder_of
 from pipelines.continuing import load_model
+from pipelines.output_files import check_output
 from pipelines.reports.coloured_text import MOST_BITS, coloured, surprise_pieces
 from pipelines.reports.page import write_page
 from pipelines.reports.text_runs import read_baselines
@@ -57,8 +58,9 @@ def score(
         overwrite: replace the csv and the page where they exist.
         json: print one JSON object in place of the table.
     """
-    for output in (per_token, html):
-        _check_output(output, overwrite, ckpt_path, file)
+    for option, output in {"per_token": per_token, "html": html}.items():
+        if output is not None:
+            check_output(output, option, overwrite, (ckpt_path, file))
     model = load_model(ckpt_path)
     reader = TextReader(model.codec, model.decoder)
     shown: list[Unit] = []
@@ -192,18 +194,3 @@ def _row(offset: int, unit: Unit) -> list[Any]:
     if math.isnan(unit.log_prob):
         return [offset, unit.text, "", "", unit.expected, expected]
     return [offset, unit.text, f"{unit.log_prob:.9g}", f"{unit.bits:.6g}", unit.expected, expected]
-
-
-def _check_output(output: Path | None, overwrite: bool, *inputs: Path) -> None:
-    """Refuses, before long reading, what cannot be written or must not be overwritten."""
-    if output is None:
-        return
-    if output.is_dir():
-        raise InputError(f"{output}: is a folder; name a file")
-    if output.exists() and any(other.exists() and output.samefile(other) for other in inputs):
-        raise InputError(f"{output}: is what is to be read; name another file for the result")
-    if output.exists() and not overwrite:
-        raise InputError(f"{output}: exists already; name another file or give --overwrite")
-    parent = next(folder for folder in output.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"{output}: cannot be written there; name another file")

@@ -18,12 +18,11 @@ is one line on stderr and exit status 2.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
-from pipelines.cli import run_command
+from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -49,18 +48,6 @@ def predict(argv: Sequence[str]) -> None:
     body(config.pop("ckpt_path"), SteerPredictionOptions(**vars(config)))
 
 
-def simple(argv: Sequence[str], body: Callable[..., Any]) -> None:
-    parser = Parser(prog=f"steer.py {argv[0]}", description=None)
-    parser.add_function_arguments(body, None)
-    body(**vars(parser.parse_args(with_bare_flags(argv[1:], "--json", "--overwrite"))))
-
-
-def score(argv: Sequence[str]) -> None:
-    from pipelines.reports.steering_scores import score as body
-
-    simple(argv, body)
-
-
 def report(argv: Sequence[str]) -> None:
     from pipelines.reports.steering import report as body
 
@@ -79,20 +66,14 @@ def report(argv: Sequence[str]) -> None:
     body(**vars(parser.parse_args(list(argv[1:]))))
 
 
-def drive(argv: Sequence[str]) -> None:
-    from pipelines.driving import drive as body
-
-    simple(argv, body)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "predict": predict,
-    "score": score,
+    "score": function_command("steer.py", "pipelines.reports.steering_scores"),
     "report": report,
-    "drive": drive,
+    "drive": function_command("steer.py", "pipelines.driving"),
 }
 
 

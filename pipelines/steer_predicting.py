@@ -31,6 +31,7 @@ from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.smoothing import SmoothingName, smoother
 from modules.steerer import Steerer
+from pipelines.output_files import check_output
 
 _SHOWN = 10  # warnings of one kind that are printed
 
@@ -152,21 +153,12 @@ def _check(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
             raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
     if options.overlay is not None:
         check_video(options.overlay)
-    taken = {path.resolve() for path in (*ckpt_path, options.frames, options.labels) if path is not None}
+    taken = [path for path in (*ckpt_path, options.frames, options.labels) if path is not None]
     for name, path in (("output", options.output), ("overlay", options.overlay)):
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise InputError(f"{path}: is read or written already; choose another --{name}")
-        taken.add(path.resolve())
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; --{name} names a file")
-        if path.exists() and not options.overwrite:
-            raise InputError(f"{path}: exists already; choose another --{name} or give --overwrite")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+        check_output(path, name, options.overwrite, taken)
+        taken.append(path)
 
 
 def _device(name: str) -> torch.device:

@@ -17,13 +17,10 @@ COMMAND --help lists every option. Wrong input is one line on stderr and exit st
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from inspect import getdoc, signature
-from typing import Any
+from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
-from pipelines.cli import run_command
+from pipelines.arguments import CONFIGS, with_config
+from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -36,29 +33,15 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     LanguageCLI(with_config(argv, CONFIGS / "text" / f"{config}.yaml"))
 
 
-def simple(module: str) -> Callable[[Sequence[str]], None]:
-    """Returns the command whose body is the function of its name in a module, imported when it is called."""
-
-    def command(argv: Sequence[str]) -> None:
-        body: Callable[..., Any] = getattr(import_module(module), argv[0])
-        explained = (getdoc(body) or "").partition("\n\nArgs:")[0]
-        parser = Parser(prog=f"text.py {argv[0]}", description=explained)
-        parser.add_function_arguments(body, None)
-        flags = [f"--{name}" for name, p in signature(body).parameters.items() if p.default is False]
-        body(**vars(parser.parse_args(with_bare_flags(argv[1:], *flags))))
-
-    return command
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
-    "sample": simple("pipelines.continuing"),
-    "complete": simple("pipelines.continuing"),
-    "score": simple("pipelines.scoring_text"),
-    "gradients": simple("pipelines.gradients"),
-    "report": simple("pipelines.reports.text"),
+    "sample": function_command("text.py", "pipelines.continuing"),
+    "complete": function_command("text.py", "pipelines.continuing"),
+    "score": function_command("text.py", "pipelines.scoring_text"),
+    "gradients": function_command("text.py", "pipelines.gradients"),
+    "report": function_command("text.py", "pipelines.reports.text"),
 }
 
 

@@ -294,7 +294,9 @@ def test_tied_words_are_scored_by_the_vectors_they_are_read_by(kind):
     assert count[0] - count[1] == tied.embedding.weight.numel()
 
 
-@pytest.mark.parametrize("options", [{"kind": "show_and_tell"}, {"kind": "show_attend_tell", "deep_output": False}])
+@pytest.mark.parametrize(
+    "options", [{"kind": "show_and_tell"}, {"kind": "show_attend_tell", "deep_output": False}]
+)
 def test_words_of_another_width_than_they_are_scored_from_cannot_be_tied(options):
     with pytest.raises(InputError, match="embedding_size is 7; words are scored from 8"):
         decoder_of(tied=True, **options)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from modules.last_word import TrainingRecord
 from pipelines.arguments import Parser
-from pipelines.cli import run
+from pipelines.front_door import run
 from pipelines.gradients import DISTANCES, gradients, train_all
 from pipelines.reports.gradient_figure import caption, gradient_figure, largest_norms
 from pipelines.reports.gradient_runs import (
