@@ -40,6 +40,7 @@ class CaptionBatch(NamedTuple):
         tokens: `<bos> words <eos>`, padded (R, T + 1).
         names: Names of the N images.
         references: Their captions as written.
+        weights: How much each caption counts in training (R,), or None where all count alike.
     """
 
     inputs: Tensor
@@ -47,6 +48,7 @@ class CaptionBatch(NamedTuple):
     tokens: Tensor
     names: list[str]
     references: list[list[str]]
+    weights: Tensor | None = None
 
 
 class ImageBatch(NamedTuple):
@@ -177,13 +179,14 @@ class Captioner(pl.LightningModule):
         return self.encoder.encode(inputs) if self.encoder.is_frozen else self.encoder(inputs)
 
     def losses(self, batch: CaptionBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns teacher-forced sums: cross entropy smoothed and plain, attention term, and words."""
+        """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words."""
         assert self.decoder is not None
         given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
         logits, alpha = self.decoder(self.annotate(batch.inputs), given, batch.image_index)
-        smoothing = self.training_options.label_smoothing
-        plain = cross_entropy_sum(logits.detach() if smoothing else logits, targets)
-        smoothed = cross_entropy_sum(logits, targets, smoothing) if smoothing else plain
+        smoothing, weights = self.training_options.label_smoothing, batch.weights
+        is_plain = not smoothing and weights is None
+        plain = cross_entropy_sum(logits if is_plain else logits.detach(), targets)
+        smoothed = plain if is_plain else cross_entropy_sum(logits, targets, smoothing, weights)
         attention = doubly_stochastic_sum(alpha, targets) if alpha is not None else smoothed.new_zeros(())
         return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
 

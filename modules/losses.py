@@ -11,22 +11,29 @@ from modules.vocabulary import Vocabulary
 
 
 def cross_entropy_sum(
-    logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"], label_smoothing: float = 0.0
+    logits: Float[Tensor, "B T V"],
+    targets: Int[Tensor, "B T"],
+    label_smoothing: float = 0.0,
+    weights: Float[Tensor, " B"] | None = None,
 ) -> Float[Tensor, ""]:
     """Returns -log p of every target word, summed; padding counts nothing.
 
     Label smoothing takes that share of each target to the uniform distribution (Szegedy et al. 2016, sec. 7).
+    With weights each row's sum is multiplied by its own.
     """
+    weight = None if weights is None else weights.unsqueeze(1).expand(targets.shape)  # (B, T)
     if logits.transpose(0, 1).is_contiguous():  # recurrent layers leave time first: no copy is needed then
         logits, targets = logits.transpose(0, 1), targets.t()
-    return F.cross_entropy(
+        weight = None if weight is None else weight.t()
+    losses = F.cross_entropy(
         # in float32 at least
         logits.flatten(0, 1).to(torch.promote_types(logits.dtype, torch.float32)),
         targets.flatten(),
         ignore_index=Vocabulary.PAD,
-        reduction="sum",
+        reduction="sum" if weight is None else "none",
         label_smoothing=label_smoothing,
     )
+    return losses if weight is None else (losses * weight.flatten()).sum()
 
 
 def doubly_stochastic_sum(alpha: Float[Tensor, "B T L"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:

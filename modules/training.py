@@ -23,6 +23,8 @@ class TrainingOptions:
         warmup_steps: Steps in which the learning rate grows from 0.
         schedule: cosine falls to 1 % at the last step, constant stays.
         label_smoothing: Share of the target probability spread over all words.
+        consensus: How much of a caption's weight follows its agreement with the image's other captions, their
+            CIDEr-D, from 0 (all weigh alike) to 1 (Phan et al. 2017).
         doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
@@ -36,6 +38,7 @@ class TrainingOptions:
     warmup_steps: int = 200
     schedule: Literal["cosine", "constant"] = "cosine"
     label_smoothing: float = 0.1
+    consensus: float = 0.0
     doubly_stochastic: float = 1.0
     reinforce_epochs: int = 0
     reinforce_learning_rate: float = 5e-5
@@ -57,6 +60,8 @@ class TrainingOptions:
             ),
             below_one=("label_smoothing",),
         )
+        if not 0 <= self.consensus <= 1:
+            raise InputError(f"model.training.consensus is {self.consensus}; it has to be from 0 to 1")
         if self.reinforce_samples < 2:
             raise InputError(
                 f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"

@@ -20,6 +20,7 @@ from data_prep.features import FeatureCache, cache_root
 from data_prep.images import read_image
 from data_prep.transforms import EvalTransform, TrainTransform
 from modules.captioner import CaptionBatch, Captioner
+from modules.consensus import consensus_weights
 from modules.errors import InputError
 from modules.reinforcement import CiderReward
 from modules.tokenizer import tokenize
@@ -77,10 +78,31 @@ class CaptionDataset:
 
 
 class TrainingCaptions(CaptionDataset):
-    """Takes caption numbers."""
+    """Takes caption numbers.
+
+    Args:
+        consensus: How much of a caption's weight follows its agreement with the image's others; 0 for none.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[CaptionRecord],
+        vocabulary: Vocabulary,
+        inputs: Inputs,
+        max_words: int,
+        consensus: float = 0.0,
+    ) -> None:
+        super().__init__(records, vocabulary, inputs, max_words)
+        self.weights: Tensor | None = None
+        if consensus:
+            by_image = [[self.captions[c][1:] for c in numbers] for numbers in self.captions_of]
+            weights = consensus_weights(by_image, consensus)
+            # captions are numbered image by image
+            self.weights = torch.tensor([weight for image in weights for weight in image])
 
     def __getitem__(self, captions: list[int]) -> CaptionBatch:
-        return self.batch(captions)
+        batch = self.batch(captions)
+        return batch if self.weights is None else batch._replace(weights=self.weights[captions])
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -251,9 +273,10 @@ class CaptionDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None
         inputs = self.inputs["train"]
-        dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words)
         model = self.trainer.lightning_module
         assert isinstance(model, Captioner)
+        consensus = model.training_options.consensus
+        dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words, consensus)
         # what has to be encoded is encoded once for all captions of an image; and self-critical training
         # draws captions of images, of which a batch should not have five times as many
         by_image = isinstance(inputs, Pixels)

@@ -33,9 +33,20 @@ class CiderD:
 
     def score(self, image: int, hypothesis: Ngrams) -> float:
         """CIDEr-D of one image, 0..10: the mean over the orders 1..4 and the references of that image."""
+        similarities = self._similarities(image, hypothesis)
+        return sum(similarities) / len(similarities)
+
+    def score_among_others(self, image: int, reference: int) -> float:
+        """CIDEr-D of one reference of an image against its other references, at least one."""
+        similarities = self._similarities(image, self._references[image][reference])
+        del similarities[reference]
+        return sum(similarities) / len(similarities)
+
+    def _similarities(self, image: int, hypothesis: Ngrams) -> list[float]:
+        """The score against each reference of an image."""
         hypothesis_norm = self._norm(hypothesis)
         hypothesis_length = _length(hypothesis)
-        total = 0.0
+        similarities = []
         references = zip(self._references[image], self._norms[image], self._lengths[image], strict=True)
         for reference, norm, length in references:
             product = [0.0] * MAX_ORDER
@@ -45,8 +56,9 @@ class CiderD:
                     product[len(ngram) - 1] += self._idf2[ngram] * min(count, expected) * expected
             similarity = sum(p / (h * r) for p, h, r in zip(product, hypothesis_norm, norm, strict=True) if p)
             difference = hypothesis_length - length
-            total += similarity * math.exp(-(difference**2) / (2 * SIGMA**2))
-        return SCALE * total / MAX_ORDER / len(self._references[image])
+            likeness = math.exp(-(difference**2) / (2 * SIGMA**2))
+            similarities.append(SCALE * similarity * likeness / MAX_ORDER)
+        return similarities
 
     def _norm(self, counts: Ngrams) -> list[float]:
         """Euclidean length of the TF-IDF vector of each order."""
