@@ -70,7 +70,8 @@ class EpochLines(Callback):
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         print("  ".join([place, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
         for name in self.shown:
-            metrics.pop(name, None)  # or what later epochs no longer measure would be shown again
+            if name.startswith("train/"):  # early stopping still waits for what was validated
+                metrics.pop(name, None)  # or what later epochs no longer measure would be shown again
 
 
 class ProgressBar(RichProgressBar):
