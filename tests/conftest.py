@@ -14,6 +14,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Returns the workers for `-n auto`: none for benchmarks, which want the machine and print as they go."""
+    return 0 if config.option.markexpr == "benchmark" else min(os.cpu_count() or 1, 8)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small tensors are slower on several threads; benchmarks and encoders want them all."""
