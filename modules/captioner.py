@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modules.caption_batch import CaptionBatch, ImageBatch
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import DecodingOptions, decode
@@ -29,34 +30,6 @@ from modules.reinforcement import CiderReward, leave_one_out, sample_captions, s
 from modules.tokenizer import detokenize
 from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
 from modules.vocabulary import Vocabulary
-
-
-class CaptionBatch(NamedTuple):
-    """N images and R captions of them.
-
-    Attributes:
-        inputs: Annotations (N, L, D) of a frozen encoder, or pixels (N, 3, S, S) as uint8.
-        image_index: Which image each caption belongs to (R,).
-        tokens: `<bos> words <eos>`, padded (R, T + 1).
-        names: Names of the N images.
-        references: Their captions as written.
-        weights: How much each caption counts in training (R,), or None where all count alike.
-    """
-
-    inputs: Tensor
-    image_index: Tensor
-    tokens: Tensor
-    names: list[str]
-    references: list[list[str]]
-    weights: Tensor | None = None
-
-
-class ImageBatch(NamedTuple):
-    """Pixels (N, 3, S, S) of files to caption, their names, and the files that are no image, with reasons."""
-
-    images: Tensor
-    names: list[str]
-    errors: list[tuple[str, str]]
 
 
 class Caption(NamedTuple):

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.arguments import CONFIGS, with_bare_flags, with_config
-from pipelines.front_door import Command, function_command, run_command
+from pipelines.front_door import Command, function_command, run_command, silence_libraries
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
@@ -35,6 +35,7 @@ def predict(argv: Sequence[str]) -> None:
     from pipelines.cli import FitParser, blaming
     from pipelines.predicting import PredictionOptions, caption_folder, trainer_arguments
 
+    silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(
         prog="caption.py predict", description="Caption every image of a folder and its sub-folders."
     )

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from pipelines.arguments import Parser, run_folder_of
+from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
 
 
@@ -126,6 +127,7 @@ class RunCLI(LightningCLI):
 
     def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
         self.run_folder: Path | None = None
+        silence_libraries()  # once more: Lightning chooses its own level when it is imported
         keep_freed_memory()
         super().__init__(
             model_class,

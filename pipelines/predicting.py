@@ -26,7 +26,8 @@ from data_prep.images import UnreadableImage, list_files, read_image
 from data_prep.progress import images_bar
 from data_prep.transforms import EvalTransform
 from data_prep.whole_files import write_whole
-from modules.captioner import Caption, Captioner, ImageBatch
+from modules.caption_batch import ImageBatch
+from modules.captioner import Caption, Captioner
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
 from pipelines.output_files import check_output

@@ -19,7 +19,8 @@ from data_prep.decode_ahead import unreadable_images
 from data_prep.features import FeatureCache, cache_root
 from data_prep.images import read_image
 from data_prep.transforms import EvalTransform, TrainTransform
-from modules.captioner import CaptionBatch, Captioner
+from modules.caption_batch import CaptionBatch
+from modules.captioner import Captioner
 from modules.consensus import consensus_weights
 from modules.errors import InputError
 from modules.reinforcement import CiderReward

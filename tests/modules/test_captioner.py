@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from modules.captioner import CaptionBatch, Captioner
+from modules.caption_batch import CaptionBatch
+from modules.captioner import Captioner
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions
