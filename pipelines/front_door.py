@@ -57,7 +57,14 @@ def run(main: Callable[[], Any]) -> int:
     """Returns the exit status of a command: 0, or 2 after one line on what the user can mend."""
     silence_libraries()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # who reads has seen enough, as `head` has; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except InputError as error:
         # under several processes one of them speaks
         if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -78,11 +85,11 @@ def run_command(manual: str | None, commands: Mapping[str, Command], argv: Seque
         argv: The arguments; by default those of the process.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    if not given or given[0] in ("-h", "--help"):
-        print(manual)
-        return 0
 
     def dispatch() -> None:
+        if not given or given[0] in ("-h", "--help"):
+            print(manual)
+            return
         if given[0] not in commands:
             near = [f"; the nearest is {name!r}" for name in get_close_matches(given[0], commands, n=1)]
             raise InputError(f"no command {given[0]!r}{''.join(near)}; there are {', '.join(commands)}")

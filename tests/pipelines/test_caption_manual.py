@@ -51,3 +51,13 @@ def test_the_script_itself_ends_with_status_and_one_line(tmp_path):
     assert ended.returncode == 2
     assert ended.stderr == "error: no option 'imagse'; the nearest is 'images'\n"
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["score", "--help"]])
+def test_who_stops_reading_gets_no_traceback(arguments):
+    command = [sys.executable, str(ROOT / "pipelines" / "caption.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+    process.stdout.close()  # as `| head -0` does
+    assert process.stderr.read() == b""
+    # argparse overlooks it; 141 is what a shell shows of a program that SIGPIPE ended
+    assert process.wait() == (0 if len(arguments) > 1 else 128 + 13)
