@@ -54,6 +54,7 @@ class BucketSampler(Sampler[list[int]]):
         if groups is not None:
             order = np.argsort(groups, kind="stable")
             self.groups = np.split(order, np.flatnonzero(np.diff(np.asarray(groups)[order])) + 1)
+        self.longest = np.array([self.lengths[group].max() for group in self.groups])
         self._epoch_batches: tuple[int, list[np.ndarray]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -68,8 +69,8 @@ class BucketSampler(Sampler[list[int]]):
 
     def _draw(self) -> list[np.ndarray]:
         random = np.random.default_rng([self.seed, self.epoch])
-        groups = self.groups if self.epoch >= self.grouped_from else self.singles
-        longest = np.array([self.lengths[group].max() for group in groups])
+        is_grouped = self.epoch >= self.grouped_from
+        groups, longest = (self.groups, self.longest) if is_grouped else (self.singles, self.lengths)
         order = random.permutation(len(groups))
         # as many batches whether items are grouped or not; near-equal parts, so that no remainder is too
         # small for several processes

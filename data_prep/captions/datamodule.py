@@ -62,6 +62,10 @@ class CaptionDataset:
                 self.captions.append([Vocabulary.BOS, *ids, Vocabulary.EOS])
                 self.image_of.append(number)
 
+    def sentences(self) -> list[list[list[int]]]:
+        """Returns of each image the token ids of its captions, end marks included."""
+        return [[self.captions[caption][1:] for caption in numbers] for numbers in self.captions_of]
+
     def batch(self, captions: Sequence[int]) -> CaptionBatch:
         """Returns these captions and their images, each image once."""
         images, image_index = np.unique([self.image_of[caption] for caption in captions], return_inverse=True)
@@ -96,8 +100,7 @@ class TrainingCaptions(CaptionDataset):
         super().__init__(records, vocabulary, inputs, max_words)
         self.weights: Tensor | None = None
         if consensus:
-            by_image = [[self.captions[c][1:] for c in numbers] for numbers in self.captions_of]
-            weights = consensus_weights(by_image, consensus)
+            weights = consensus_weights(self.sentences(), consensus)
             # captions are numbered image by image
             self.weights = torch.tensor([weight for image in weights for weight in image])
 
@@ -291,9 +294,8 @@ class CaptionDataModule(pl.LightningDataModule):
             world_size=self.trainer.world_size,
         )
         if model.training_options.reinforce_epochs:
-            captions = [[dataset.captions[c][1:] for c in numbers] for numbers in dataset.captions_of]
             names = [record.image for record in dataset.records]
-            model.reward = CiderReward(dict(zip(names, captions, strict=True)))
+            model.reward = CiderReward(dict(zip(names, dataset.sentences(), strict=True)))
         loop = self.trainer.fit_loop
 
         def place() -> tuple[int, int]:
