@@ -119,13 +119,14 @@ class Captioner(pl.LightningModule):
         assert self.vocabulary is not None
         checkpoint["task"] = "caption"
         checkpoint["words"] = self.vocabulary.words
+        checkpoint["decoding"] = asdict(self.decoding)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
 
     @classmethod
     def load(cls, path: Path | str) -> Captioner:
-        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
+        """Returns the model of a checkpoint, on the CPU, in evaluation mode, decoding as its run did.
 
         Raises:
             InputError: the file is absent, no checkpoint, damaged, or of another task.
@@ -137,6 +138,7 @@ class Captioner(pl.LightningModule):
             encoder = EncoderOptions(**{**options["encoder"], "weights": "none"})
             model = cls(encoder, DecoderOptions(**options["decoder"]), TrainingOptions(**options["training"]))
             model.use_vocabulary(Vocabulary(checkpoint["words"]))
+            model.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
             model.load_state_dict(checkpoint["state_dict"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from pipelines.arguments import CONFIGS, with_bare_flags, with_config
+from pipelines.arguments import CONFIGS, values_of, with_bare_flags, with_config
 from pipelines.front_door import Command, function_command, run_command, silence_libraries
 
 
@@ -32,6 +33,7 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
 def predict(argv: Sequence[str]) -> None:
     from pytorch_lightning import Trainer
 
+    from modules.captioner import Captioner
     from pipelines.cli import FitParser, blaming
     from pipelines.predicting import PredictionOptions, caption_folder, trainer_arguments
 
@@ -41,6 +43,8 @@ def predict(argv: Sequence[str]) -> None:
     )
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
+    for checkpoint in values_of(argv, r"--ckpt_path(=|$)")[-1:]:  # what is not given is as in its run
+        parser.set_defaults(decoding=asdict(Captioner.load(checkpoint).decoding))
     config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
     with blaming("trainer"):
         trainer = Trainer(**config.pop("trainer"))

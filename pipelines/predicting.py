@@ -51,7 +51,7 @@ class PredictionOptions:
         batch_size: Images in a batch of one process.
         num_workers: Processes that decode images; by default one fewer than there are cores, at most 8.
         overwrite: Replace the output where it exists.
-        decoding: How words are chosen.
+        decoding: How words are chosen; by default as in the run that made the checkpoint.
     """
 
     images: Path

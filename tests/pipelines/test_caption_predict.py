@@ -96,7 +96,7 @@ def checkpoint(finished_run, tmp_path_factory):
 def predict(gallery, checkpoint):
     """Returns a function that captions the gallery into a file and returns the file's rows."""
 
-    def run(output, *arguments, images=gallery, workers="0"):
+    def run(output, *arguments, images=gallery, checkpoint=checkpoint, workers="0"):
         given = ["--images", str(images), "--ckpt_path", str(checkpoint), "--output", str(output)]
         assert main(["predict", *given, "--num_workers", workers, *arguments]) == 0
         return rows_of(output)
@@ -185,6 +185,23 @@ def test_decoding_options_take_effect(predict, tmp_path):
     sampled = captions("sample", "method=sample", "seed=1")
     assert sampled == captions("again", "method=sample", "seed=1")
     assert sampled != captions("other", "method=sample", "seed=2")
+
+
+def test_what_is_not_asked_for_is_decoded_as_in_the_checkpoints_run(predict, checkpoint, tmp_path):
+    stored = torch.load(checkpoint, weights_only=True)
+    stored["decoding"] |= {"method": "greedy", "min_length": 4, "max_length": 4}
+    path = tmp_path / "four words.ckpt"
+    torch.save(stored, path)
+
+    def captions(name, *options):
+        rows = predict(tmp_path / f"{name}.jsonl", *options, checkpoint=path)
+        return [row["caption"] for row in rows if "caption" in row]
+
+    assert {len(caption.split()) for caption in captions("as in the run")} == {4}
+    longer = "--decoding.min_length=6", "--decoding.max_length", "6"
+    assert {len(caption.split()) for caption in captions("longer", *longer)} == {6}
+    assert captions("longer", *longer, "--overwrite") == captions("greedy", *longer, "--decoding.method=greedy")
+    assert captions("longer", *longer, "--overwrite") != captions("beam", *longer, "--decoding.method=beam")
 
 
 def test_an_existing_output_is_replaced_only_when_asked(predict, gallery, checkpoint, tmp_path, capsys):
