@@ -67,6 +67,13 @@ class EvalTransform:
         return torch.from_numpy(square.transpose(2, 0, 1).copy())  # (3, size, size)
 
 
+class MirrorTransform(EvalTransform):
+    """Returns the mirror image of what EvalTransform returns."""
+
+    def __call__(self, image: np.ndarray) -> Tensor:
+        return super().__call__(image).flip(-1)
+
+
 class TrainTransform:
     """Returns a varied view of an image as (3, size, size) uint8: a random part, brightness, mirroring.
 

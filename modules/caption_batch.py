@@ -11,7 +11,8 @@ class CaptionBatch(NamedTuple):
     """N images and R captions of them.
 
     Attributes:
-        inputs: Annotations (N, L, D) of a frozen encoder, or pixels (N, 3, S, S) as uint8.
+        inputs: Annotations (N, L, D) of a frozen encoder, (N, 2, L, D) where each image is evaluated together
+            with its mirror image, or pixels (N, 3, S, S) as uint8.
         image_index: Which image each caption belongs to (R,).
         tokens: `<bos> words <eos>`, padded (R, T + 1).
         names: Names of the N images.

@@ -21,6 +21,7 @@ from torch import Tensor
 from modules.caption_batch import CaptionBatch, ImageBatch
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
+from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import EncoderOptions, ImageEncoder
 from modules.errors import InputError
@@ -88,7 +89,7 @@ class Captioner(pl.LightningModule):
             {"encoder": asdict(encoder), "decoder": asdict(decoder), "training": asdict(training)}
         )
         cnn = asdict(encoder)
-        self.resize = cnn.pop("resize")
+        self.resize, self.mirrored = cnn.pop("resize"), cnn.pop("mirrored")
         self.encoder = ImageEncoder(**cnn)
         # the decoder needs the vocabulary, which comes from the data or from a checkpoint
         self.decoder: CaptionDecoder | None = None
@@ -152,6 +153,14 @@ class Captioner(pl.LightningModule):
         if inputs.dtype != torch.uint8:
             return inputs.float()
         return self.encoder.encode(inputs) if self.encoder.is_frozen else self.encoder(inputs)
+
+    def views(self, inputs: Tensor) -> Float[Tensor, "N L D"] | Float[Tensor, "N 2 L D"]:
+        """Returns what captions are written from: annotations (N, L, D), (N, 2, L, D) where mirrored."""
+        if not self.mirrored:
+            return self.annotate(inputs)
+        if inputs.dtype != torch.uint8:
+            return inputs.float()
+        return torch.stack([self.annotate(inputs), self.annotate(inputs.flip(-1))], dim=1)
 
     def losses(self, batch: CaptionBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words."""
@@ -250,20 +259,21 @@ class Captioner(pl.LightningModule):
 
     def caption(
         self,
-        annotations: Float[Tensor, "N L D"],
+        views: Float[Tensor, "N L D"] | Float[Tensor, "N 2 L D"],
         names: Sequence[str],
         options: DecodingOptions | None = None,
         keep_alpha: bool = False,
     ) -> list[Caption]:
         """Returns the caption of each image; sampling draws from random numbers of the image's name."""
         assert self.decoder is not None and self.vocabulary is not None
+        decoder = MirroredDecoder(self.decoder, self.encoder.grid) if self.mirrored else self.decoder
         # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
-        with torch.no_grad(), torch.autocast(annotations.device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(views.device.type, enabled=False):
             hypotheses = decode(
-                self.decoder.step,
-                self.decoder.init_state(annotations.float()),
+                decoder.step,
+                decoder.init_state(views.float()),
                 options or self.decoding,
-                images=len(annotations),
+                images=len(views),
                 keep_alpha=keep_alpha,
                 seeds=[zlib.crc32(name.encode(errors="surrogateescape")) for name in names],
             )
@@ -274,11 +284,11 @@ class Captioner(pl.LightningModule):
         return captions
 
     def _evaluate(self, batch: CaptionBatch, options: DecodingOptions, keep_alpha: bool) -> None:
-        batch = batch._replace(inputs=self.annotate(batch.inputs))
-        _, loss, _, words = self.losses(batch)
+        views = self.views(batch.inputs)
+        _, loss, _, words = self.losses(batch._replace(inputs=views[:, 0] if self.mirrored else views))
         self.evaluation.loss += loss.item()
         self.evaluation.words += int(words)
-        captions = self.caption(batch.inputs, batch.names, options, keep_alpha)
+        captions = self.caption(views, batch.names, options, keep_alpha)
         for name, caption, references in zip(batch.names, captions, batch.references, strict=True):
             row = {"image": name, "caption": caption.text, "score": caption.score, "references": references}
             if caption.alpha is not None:
@@ -330,4 +340,4 @@ class Captioner(pl.LightningModule):
         """Returns the captions of the images that could be read."""
         if not batch.names:
             return []
-        return self.caption(self.annotate(batch.images), batch.names, keep_alpha=self.keep_attention)
+        return self.caption(self.views(batch.images), batch.names, keep_alpha=self.keep_attention)

@@ -10,6 +10,8 @@ no export of their own:
 
 Other decoders have other tensors: captioner.json names the inputs and outputs of each graph in order, the
 words, and how images are prepared. All rows are independent: beam search repeats an image's rows once a beam.
+Where it says "mirrored", the loop goes over the image and its mirror image side by side, and a word's
+probability is the mean of both.
 """
 
 from __future__ import annotations
@@ -251,6 +253,7 @@ def describe(model: Captioner, graphs: Sequence[Graph]) -> dict[str, Any]:
         "image_size": model.encoder.image_size,
         "colour": "RGB",
         "resize": model.resize,
+        "mirrored": model.mirrored,
         "grid": list(model.encoder.grid),
         "bos": Vocabulary.BOS,
         "eos": Vocabulary.EOS,

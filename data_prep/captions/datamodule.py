@@ -14,11 +14,11 @@ from torch import Tensor
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.captions import read_captions
+from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
 from data_prep.features import FeatureCache, cache_root
-from data_prep.images import read_image
-from data_prep.transforms import EvalTransform, TrainTransform
+from data_prep.transforms import EvalTransform, MirrorTransform, TrainTransform
 from modules.caption_batch import CaptionBatch
 from modules.captioner import Captioner
 from modules.consensus import consensus_weights
@@ -120,30 +120,6 @@ class EvaluationCaptions(CaptionDataset):
 
     def __len__(self) -> int:
         return len(self.records)
-
-
-class Pixels:
-    """Decoded images, as (N, 3, S, S) uint8."""
-
-    def __init__(self, paths: Sequence[Path], transform: EvalTransform | TrainTransform) -> None:
-        self.paths, self.transform = list(paths), transform
-
-    def __call__(self, images: Sequence[int]) -> Tensor:
-        read = (read_image(self.paths[image], self.transform.minimum_size) for image in images)
-        return torch.stack([self.transform(image) for image in read])
-
-
-class Annotations:
-    """Cached annotations of a frozen encoder, as (N, L, D) float32."""
-
-    def __init__(self, cache: FeatureCache, rows: np.ndarray) -> None:
-        self.cache, self.rows = cache, rows
-
-    def __call__(self, images: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self.cache.read(self.rows[list(images)])).float()
-
-
-Inputs = Pixels | Annotations
 
 
 class CaptionDataModule(pl.LightningDataModule):
@@ -249,13 +225,22 @@ class CaptionDataModule(pl.LightningDataModule):
         if not model.encoder.is_frozen:
             # an image that fails in the middle of an epoch would end the fit
             paths = self._leave_out(split, unreadable_images(paths, transform))
-            train = TrainTransform(model.encoder.image_size, model.resize)
+            train = TrainTransform(model.encoder.image_size, model.resize, flip=model.mirrored)
             return Pixels(paths, train if split == "train" else transform)
+        plain = self._annotations(model, split, transform)
+        if not model.mirrored:
+            return plain
+        mirrored = self._annotations(model, split, MirrorTransform(transform.size, transform.resize))
+        return MirroredAnnotations(plain, mirrored, is_training=split == "train")
+
+    def _annotations(self, model: Captioner, split: str, transform: EvalTransform) -> Annotations:
+        """Returns the annotations of a split's images behind this transform; computes what is not cached."""
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
         cache = FeatureCache.open(model.encoder, transform, device, self.cache_root)
-        report = cache.fill(paths, model.encoder, transform, device)
-        say(f"{split}: {report.summary()}")
+        report = cache.fill([record.path for record in self.splits[split]], model.encoder, transform, device)
+        what = ", mirrored" if isinstance(transform, MirrorTransform) else ""
+        say(f"{split}{what}: {report.summary()}")
         return Annotations(cache, cache.rows(self._leave_out(split, report.unreadable)))
 
     def _leave_out(self, split: str, unreadable: Sequence[tuple[Path, str]]) -> list[Path]:
@@ -272,7 +257,7 @@ class CaptionDataModule(pl.LightningDataModule):
     def _workers(self, split: str) -> int:
         if self.num_workers is not None:
             return self.num_workers
-        return 0 if isinstance(self.inputs[split], Annotations) else decoding_workers()
+        return decoding_workers() if isinstance(self.inputs[split], Pixels) else 0
 
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None

@@ -36,6 +36,8 @@ class EncoderOptions:
         weights: imagenet, none, or the path of a state dict.
         finetune_from: First block that is trained; by default the encoder stays frozen.
         resize: How an image becomes square: squash, crop its middle, or pad.
+        mirrored: Read its mirror image too: training sees either of them, a caption comes from both. It helps
+            with photographs, at twice the encoder's and decoder's work; not where left and right matter.
     """
 
     name: str = "efficientnet_lite0"
@@ -44,6 +46,7 @@ class EncoderOptions:
     weights: str = "imagenet"
     finetune_from: int | str | None = None
     resize: Literal["squash", "crop", "pad"] = "squash"
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self, "model.encoder", positive=("image_size",))

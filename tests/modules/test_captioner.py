@@ -112,3 +112,20 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path):
     torch.save({"task": "text", "state_dict": {}}, path)
     with pytest.raises(InputError, match=r"text.ckpt.*'text'.*'caption'"):
         read_checkpoint(path, "caption")
+
+
+def test_a_mirrored_captioner_says_the_same_of_an_image_and_its_mirror_image():
+    model = captioner(mirrored=True).eval()
+    for parameter in model.decoder.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    pixels, names = batch(4).inputs, [f"{i}.jpg" for i in range(4)]
+    views = model.views(pixels)
+    assert views.shape == (4, 2, model.encoder.locations, model.encoder.annotation_size)
+    torch.testing.assert_close(views, model.views(pixels.flip(-1)).flip(1))
+    options = DecodingOptions(max_length=8)
+    captions = [caption.words for caption in model.caption(views, names, options)]
+    mirrored = [caption.words for caption in model.caption(model.views(pixels.flip(-1)), names, options)]
+    assert captions == mirrored
+    # what a model that reads the image alone does not
+    model.mirrored = False
+    assert [caption.words for caption in model.caption(views[:, 0], names, options)] != captions

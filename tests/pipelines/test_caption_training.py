@@ -139,6 +139,23 @@ def test_the_last_epochs_reward_sampled_captions(fit, tmp_path, capsys):
     assert all(reward > 0 for reward in rewards)
 
 
+def test_a_mirrored_captioner_predicts_what_its_fit_scored(fit, captioned_folder, tmp_path, capsys):
+    run = fit(tmp_path, "--model.encoder.mirrored", "true", "--trainer.max_epochs", "1")
+    printed = capsys.readouterr().out
+    assert "train: annotations" in printed and "train, mirrored: annotations" in printed
+    scored = {Path(row["file"]).name: row["caption"] for row in rows(run / "predictions.jsonl")}
+    output = tmp_path / "out.jsonl"
+    given = ["--images", str(captioned_folder / "images"), "--ckpt_path", str(run / "checkpoints/best.ckpt")]
+    assert main(["predict", *given, "--output", str(output), "--attention", str(tmp_path / "seen")]) == 0
+    predicted = {Path(row["image"]).name: row["caption"] for row in rows(output)}
+    assert scored.items() <= predicted.items()
+    assert len(list((tmp_path / "seen").rglob("*.jpg"))) == len(predicted)
+    # test reads the checkpoint, which knows what it was trained on
+    assert main(["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]) == 0
+    tested = {Path(row["file"]).name: row["caption"] for row in rows(run / "test_0" / "predictions.jsonl")}
+    assert tested == scored
+
+
 def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_path):
     options = ["--model.decoder.dropout", "0", "--trainer.max_epochs", "2"]
     one = fit(tmp_path / "one", *options)

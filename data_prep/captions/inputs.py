@@ -1,0 +1,61 @@
+"""What a captioner gets of images, by their numbers: pixels, or a frozen encoder's cached annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.features import FeatureCache
+from data_prep.images import read_image
+from data_prep.transforms import EvalTransform, TrainTransform
+
+
+class Pixels:
+    """Decoded images, as (N, 3, S, S) uint8."""
+
+    def __init__(self, paths: Sequence[Path], transform: EvalTransform | TrainTransform) -> None:
+        self.paths, self.transform = list(paths), transform
+
+    def __call__(self, images: Sequence[int]) -> Tensor:
+        read = (read_image(self.paths[image], self.transform.minimum_size) for image in images)
+        return torch.stack([self.transform(image) for image in read])
+
+
+class Annotations:
+    """Cached annotations of a frozen encoder, as (N, L, D) float32."""
+
+    def __init__(self, cache: FeatureCache, rows: np.ndarray) -> None:
+        self.cache, self.rows = cache, rows
+
+    def __call__(self, images: Sequence[int]) -> Tensor:
+        return torch.from_numpy(self.cache.read(self.rows[list(images)])).float()
+
+
+class MirroredAnnotations:
+    """Cached annotations of images and of their mirror images, float32.
+
+    Args:
+        plain: Of the images.
+        mirrored: Of their mirror images.
+        is_training: Give one of both at random, (N, L, D), instead of both, (N, 2, L, D).
+    """
+
+    def __init__(self, plain: Annotations, mirrored: Annotations, is_training: bool) -> None:
+        self.plain, self.mirrored, self.is_training = plain, mirrored, is_training
+
+    def __call__(self, images: Sequence[int]) -> Tensor:
+        if not self.is_training:
+            return torch.stack([self.plain(images), self.mirrored(images)], dim=1)
+        numbers = np.asarray(images)
+        # what is drawn depends on the batch alone: a resumed run sees what the uninterrupted one did
+        is_mirrored = np.random.default_rng(numbers).random(len(numbers)) < 0.5
+        annotations = self.plain(images)
+        annotations[torch.from_numpy(is_mirrored)] = self.mirrored(numbers[is_mirrored].tolist())
+        return annotations
+
+
+Inputs = Pixels | Annotations | MirroredAnnotations

@@ -1,0 +1,46 @@
+"""What a mirrored captioner is fed: either view in training, both in evaluation, the same after a resume."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from data_prep.captions.inputs import Annotations, MirroredAnnotations
+from data_prep.transforms import EvalTransform, MirrorTransform
+
+IMAGES, L, D = 40, 3, 2
+
+
+def annotations(sign: int) -> Annotations:
+    """Annotations that tell image and view: the number of the image, negative in the mirror."""
+    stored = np.arange(1, IMAGES + 1)[:, None, None] * np.full((1, L, D), sign, np.float16)
+    return Annotations(SimpleNamespace(read=lambda rows: stored[rows]), np.arange(IMAGES))
+
+
+def test_evaluation_reads_both_views_the_image_first():
+    inputs = MirroredAnnotations(annotations(1), annotations(-1), is_training=False)
+    views = inputs([4, 0, 9])
+    assert views.shape == (3, 2, L, D)
+    assert views[:, 0, 0, 0].tolist() == [5, 1, 10] and views[:, 1, 0, 0].tolist() == [-5, -1, -10]
+
+
+def test_training_reads_either_view_of_each_image_and_the_same_one_again():
+    inputs = MirroredAnnotations(annotations(1), annotations(-1), is_training=True)
+    images = list(range(IMAGES))
+    found = inputs(images)
+    assert found.shape == (IMAGES, L, D)
+    assert found.abs()[:, 0, 0].tolist() == [image + 1 for image in images]
+    mirrored = (found[:, 0, 0] < 0).tolist()
+    assert 0.25 < np.mean(mirrored) < 0.75
+    assert torch.equal(inputs(images), found)
+    # with other images in its batch, as in another epoch, an image is seen the other way, too
+    seen = {inputs([7, other])[0, 0, 0].item() for other in range(8, IMAGES)}
+    assert seen == {8.0, -8.0}
+    assert inputs([7]).shape == (1, L, D)
+
+
+def test_the_mirror_transform_mirrors_left_and_right():
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    for resize in ("squash", "crop", "pad"):
+        plain, mirrored = EvalTransform(20, resize), MirrorTransform(20, resize)
+        assert torch.equal(mirrored(image), plain(image).flip(2))
