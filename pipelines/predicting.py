@@ -51,6 +51,8 @@ class PredictionOptions:
         batch_size: Images in a batch of one process.
         num_workers: Processes that decode images; by default one fewer than there are cores, at most 8.
         overwrite: Replace the output where it exists.
+        mirrored: Caption an image together with its mirror image: better, and half as fast; by default as the
+            captioner was trained (model.encoder.mirrored).
         decoding: How words are chosen; by default as in the run that made the checkpoint.
     """
 
@@ -62,6 +64,7 @@ class PredictionOptions:
     batch_size: int = 32
     num_workers: int | None = None
     overwrite: bool = False
+    mirrored: bool | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 
@@ -180,6 +183,8 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
             raise InputError(f"{name} is {value}; it has to be at least {least}")
     model = Captioner.load(options.ckpt_path)
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
+    if options.mirrored is not None:
+        model.mirrored = options.mirrored
     names = _names(options)
     if options.attention is not None:
         try:
@@ -244,7 +249,13 @@ def _names(options: PredictionOptions) -> list[str]:
 def _identity(options: PredictionOptions, precision: str) -> str:
     """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
     digest = hashlib.sha256(options.ckpt_path.read_bytes())
-    settings = (str(options.images.resolve()), asdict(options.decoding), str(options.attention), precision)
+    settings = (
+        str(options.images.resolve()),
+        asdict(options.decoding),
+        options.mirrored,
+        str(options.attention),
+        precision,
+    )
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:8]
 

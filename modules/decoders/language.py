@@ -212,7 +212,8 @@ class LanguageDecoder(nn.Module):
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns hidden states (B, T, H) and last state: a product with a one-hot vector is a look-up."""
         cell = self.rnn.cells[0]
-        columns = cell.weight_ih.t() + (cell.bias_ih + cell.bias_hh)  # (V, H)
+        # contiguous: a row is copied in one go
+        columns = (cell.weight_ih.t() + (cell.bias_ih + cell.bias_hh)).contiguous()  # (V, H)
         from_input = F.embedding(tokens.t(), columns)  # (T, B, H)
         hs = ElmanRecurrence.apply(from_input, cell.weight_hh, before.to(from_input.dtype))
         return hs.transpose(0, 1), (hs[-1],)

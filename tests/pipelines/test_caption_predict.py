@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_prep.images import read_image
 from modules.vocabulary import Vocabulary
@@ -203,6 +203,25 @@ def test_what_is_not_asked_for_is_decoded_as_in_the_checkpoints_run(predict, che
     assert {len(caption.split()) for caption in found} == {6}
     assert found == captions("greedy", *longer, "--decoding.method=greedy")
     assert found != captions("beam", *longer, "--decoding.method=beam")
+
+
+def test_mirrored_is_chosen_when_predicting_too(predict, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(4):
+        upright = picture(seed).resize((64, 64))
+        upright.save(images / f"{seed}.png")
+        ImageOps.mirror(upright).save(images / f"{seed} mirrored.png")
+
+    def captions(name, *options):
+        rows = by_name(predict(tmp_path / f"{name}.jsonl", *options, images=images))
+        return [[rows[f"{seed}{side}.png"]["caption"] for seed in range(4)] for side in ("", " mirrored")]
+
+    upright, mirrored = captions("both", "--mirrored", "true")
+    assert upright == mirrored
+    upright, mirrored = captions("alone", "--mirrored=false")
+    assert upright != mirrored
+    assert captions("as trained") == [upright, mirrored]
 
 
 def test_an_existing_output_is_replaced_only_when_asked(predict, gallery, checkpoint, tmp_path, capsys):
