@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from modules.cells import ActivationName, CellName
 from modules.decoding import DecoderState
-from modules.elman_recurrence import ElmanRecurrence
+from modules.elman_recurrence import ElmanOfTokens
 from modules.errors import InputError, check_ranges
 from modules.recurrent import ConnectionName, RecurrentStack
 from modules.vocabulary import Vocabulary
@@ -211,11 +211,9 @@ class LanguageDecoder(nn.Module):
 
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns hidden states (B, T, H) and last state: a product with a one-hot vector is a look-up."""
-        cell = self.rnn.cells[0]
-        # contiguous: a row is copied in one go
-        columns = (cell.weight_ih.t() + (cell.bias_ih + cell.bias_hh)).contiguous()  # (V, H)
-        from_input = F.embedding(tokens.t(), columns)  # (T, B, H)
-        hs = ElmanRecurrence.apply(from_input, cell.weight_hh, before.to(from_input.dtype))
+        cell, weight = self.rnn.cells[0], self.rnn.cells[0].weight_ih
+        bias, before = cell.bias_ih + cell.bias_hh, before.to(weight.dtype)
+        hs = ElmanOfTokens.apply(tokens.t().contiguous(), weight, bias, cell.weight_hh, before)  # (T, B, H)
         return hs.transpose(0, 1), (hs[-1],)
 
 

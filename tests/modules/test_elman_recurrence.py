@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from modules.elman_recurrence import ElmanRecurrence
+from modules.elman_recurrence import ElmanOfTokens, ElmanRecurrence
 from modules.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,6 +22,34 @@ def example(T=T, B=B, H=H, dtype=torch.float64):
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_gradients_are_those_of_finite_differences(steps):
     assert torch.autograd.gradcheck(ElmanRecurrence.apply, example(steps, 2, 3))
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["state wanted", "state not wanted"])
+def test_of_tokens_it_equals_that_of_one_hot_vectors(wanted):
+    V, generator = 7, torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, V, (T, B), generator=generator)
+    weight_ih = torch.randn(H, V, dtype=torch.float64, generator=generator).requires_grad_()
+    bias = torch.randn(H, dtype=torch.float64, generator=generator).requires_grad_()
+    _, weight_hh, before = example()
+    before.requires_grad_(wanted)
+    one_hot = torch.nn.functional.one_hot(tokens, V).double()
+    expected = ElmanRecurrence.apply(one_hot @ weight_ih.t() + bias, weight_hh, before)
+    found = ElmanOfTokens.apply(tokens, weight_ih, bias, weight_hh, before)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    learned = [weight_ih, bias, weight_hh] + [before] * wanted
+    for one, other in zip(
+        torch.autograd.grad(found.sin().sum(), learned),
+        torch.autograd.grad(expected.sin().sum(), learned),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_large_arguments_end_at_one_and_small_ones_keep_their_digits():
+    none = torch.zeros(1, 1)
+    arguments = torch.tensor([1e4, -1e4, 1e-3, -1e-3]).view(1, 4, 1)
+    hs = ElmanRecurrence.apply(arguments, none, torch.zeros(4, 1))
+    torch.testing.assert_close(hs, arguments.tanh(), rtol=0, atol=2e-7)
 
 
 def test_it_equals_pytorchs_rnn_in_float32():
