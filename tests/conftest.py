@@ -3,13 +3,19 @@
 import os
 from collections.abc import Iterator
 
+import jaxtyping
 import pytest
 import torch
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives tests one thread: they are small, and threads that wait for one another only take longer."""
-    if config.option.markexpr != "benchmark":
+    """Gives tests one thread: they are small, and threads that wait for one another only take longer.
+
+    Benchmarks run what users do: on all threads, and without the check of every argument's shape.
+    """
+    if config.option.markexpr == "benchmark":
+        jaxtyping.config.update("jaxtyping_disable", True)
+    else:
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 
