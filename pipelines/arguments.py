@@ -111,7 +111,7 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     InputError, with the line, where a named file is no configuration.
     """
     command, *rest = argv
-    named = values_of(rest, r"(--config|-c)(=|$)")
+    named = _values(rest, r"(--config|-c)(=|$)")
     for name in named:
         # what is no file is left to the parser to refuse
         if Path(name).is_file():
@@ -119,13 +119,13 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     if named:
         return list(argv)
     config = default
-    for checkpoint in values_of(rest, r"--ckpt_path(=|$)")[-1:]:
+    for checkpoint in _values(rest, r"--ckpt_path(=|$)")[-1:]:
         folder = run_folder_of(Path(checkpoint)) if Path(checkpoint).is_file() else None
         config = folder / "config.yaml" if folder else default
     return [command, "--config", str(config), *rest]
 
 
-def values_of(arguments: Sequence[str], option: str) -> list[str]:
+def _values(arguments: Sequence[str], option: str) -> list[str]:
     """Returns the values given to an option (a pattern of its spellings), empty where one is missing."""
     following = [*arguments[1:], ""]
     return [

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.arguments import CONFIGS, values_of, with_bare_flags, with_config
+from pipelines.arguments import CONFIGS, with_bare_flags, with_config
 from pipelines.front_door import Command, function_command, run_command, silence_libraries
 
 
@@ -43,9 +43,11 @@ def predict(argv: Sequence[str]) -> None:
     )
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
-    for checkpoint in values_of(argv, r"--ckpt_path(=|$)")[-1:]:  # what is not given is as in its run
-        parser.set_defaults(decoding=asdict(Captioner.load(checkpoint).decoding))
-    config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite")))
+    given = with_bare_flags(argv[1:], "--overwrite")
+    checkpoint = parser.parse_args(given).ckpt_path
+    # what is not given is as in the checkpoint's run
+    parser.set_defaults(decoding=asdict(Captioner.load(checkpoint).decoding))
+    config = parser.instantiate(parser.parse_args(given))
     with blaming("trainer"):
         trainer = Trainer(**config.pop("trainer"))
     caption_folder(PredictionOptions(**vars(config)), trainer)

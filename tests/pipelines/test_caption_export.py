@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,8 @@ def test_description_says_all_that_captioning_needs(exported, checkpoint):
     assert about["words"] == model.vocabulary.words
     assert [about["words"][about[name]] for name in ("pad", "bos", "eos", "unk")] == about["words"][:4]
     assert (about["image_size"], about["resize"], about["grid"]) == (64, "squash", [2, 2])
-    assert about["decoding"]["max_length"] == DecodingOptions().max_length
+    assert about["mirrored"] is False
+    assert about["decoding"] == asdict(model.decoding)
     assert about["graphs"]["init"]["outputs"] == ["projected", "hidden_1", "cell_1"]
     for graph in about["graphs"].values():
         session = onnxruntime.InferenceSession(exported / graph["file"])
