@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PROMISED_FLOAT32, PROMISED_BFLOAT16 = 3.5, 5.0
 # step by step a beam costs 219 million multiply-adds a word, here 13 million: in equal precision and at equal
 # speed of the products the ratio ends at 17
-# the goal of 40 is not reached: 15 on one quiet core; the floor guards that
+# the goal of 40 is not reached: 13 to 15 on one quiet core; the floor guards that
 FLOOR_BEAM = 12.0
 
 
