@@ -38,18 +38,19 @@ def recur(hs: Float[Tensor, "N B H"], weight_hh: Float[Tensor, "H H"]) -> None:
 
 
 def recur_back(
-    d: Float[Tensor, "T B H"], hs: Float[Tensor, "N B H"], weight_hh: Float[Tensor, "H H"]
-) -> Float[Tensor, "H H"]:
-    """Replaces every dJ/dh_t by d_t, the gradient on the argument of tanh; returns dJ/dU (Werbos 1990).
+    gradient: Float[Tensor, "T B H"], hs: Float[Tensor, "N B H"], weight_hh: Float[Tensor, "H H"]
+) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "H H"]]:
+    """Returns d_1, ..., d_T, the gradients on the arguments of tanh, and dJ/dU (Werbos 1990).
 
     d_t = (1 - h_t^2) * (dJ/dh_t + U^T d_{t+1});  dJ/dU = sum_t d_t h_{t-1}^T
     """
+    d = gradient.clone(memory_format=torch.contiguous_format)  # dJ/dh_t until its step comes
     slopes = torch.addcmul(hs.new_ones(()), hs[1:], hs[1:], value=-1).unbind(0)  # 1 - h_t^2
     *steps, after = d.unbind(0)
     after.mul_(slopes[-1])
     for step, slope in zip(reversed(steps), reversed(slopes[:-1]), strict=True):
         after = step.addmm_(after, weight_hh).mul_(slope)
-    return d.flatten(0, 1).t() @ hs[:-1].flatten(0, 1)
+    return d, d.flatten(0, 1).t() @ hs[:-1].flatten(0, 1)
 
 
 class ElmanRecurrence(torch.autograd.Function):
@@ -77,8 +78,7 @@ class ElmanRecurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         hs, weight_hh = ctx.saved_tensors
-        d = gradients[0].clone(memory_format=torch.contiguous_format)  # dJ/dh_t until its step comes
-        d_weight_hh = recur_back(d, hs, weight_hh)
+        d, d_weight_hh = recur_back(gradients[0], hs, weight_hh)
         return d, d_weight_hh, d[0] @ weight_hh if ctx.needs_input_grad[2] else None
 
 
@@ -109,8 +109,7 @@ class ElmanOfTokens(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tokens, hs, weight_hh = ctx.saved_tensors
-        d = gradients[0].clone(memory_format=torch.contiguous_format)
-        d_weight_hh = recur_back(d, hs, weight_hh)
+        d, d_weight_hh = recur_back(gradients[0], hs, weight_hh)
         d_columns = d.new_zeros(ctx.units, d.shape[2]).index_add_(0, tokens.flatten(), d.flatten(0, 1))
         d_before = d[0] @ weight_hh if ctx.needs_input_grad[4] else None
         return None, d_columns.t(), d_columns.sum(0), d_weight_hh, d_before

@@ -44,13 +44,12 @@ def predict(argv: Sequence[str]) -> None:
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
     given = with_bare_flags(argv[1:], "--overwrite")
-    checkpoint = parser.parse_args(given).ckpt_path
-    # what is not given is as in the checkpoint's run
-    parser.set_defaults(decoding=asdict(Captioner.load(checkpoint).decoding))
+    model = Captioner.load(parser.parse_args(given).ckpt_path)
+    parser.set_defaults(decoding=asdict(model.decoding))  # what is not given is as in the checkpoint's run
     config = parser.instantiate(parser.parse_args(given))
     with blaming("trainer"):
         trainer = Trainer(**config.pop("trainer"))
-    caption_folder(PredictionOptions(**vars(config)), trainer)
+    caption_folder(PredictionOptions(**vars(config)), model, trainer)
 
 
 COMMANDS: dict[str, Command] = {

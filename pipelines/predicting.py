@@ -167,7 +167,7 @@ def trainer_arguments(parser: LightningArgumentParser) -> None:
     )
 
 
-def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
+def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Trainer) -> None:
     """Captions all files of a folder into one file, in the order of their names.
 
     Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
@@ -181,7 +181,6 @@ def caption_folder(options: PredictionOptions, trainer: pl.Trainer) -> None:
     ]:
         if value is not None and value < least:
             raise InputError(f"{name} is {value}; it has to be at least {least}")
-    model = Captioner.load(options.ckpt_path)
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored

@@ -220,11 +220,11 @@ class CaptionDataModule(pl.LightningDataModule):
                 self.inputs[split] = self._inputs(model, split)
 
     def _inputs(self, model: Captioner, split: str) -> Inputs:
-        paths = [record.path for record in self.splits[split]]
         transform = EvalTransform(model.encoder.image_size, model.resize)
         if not model.encoder.is_frozen:
             # an image that fails in the middle of an epoch would end the fit
-            paths = self._leave_out(split, unreadable_images(paths, transform))
+            images = [record.path for record in self.splits[split]]
+            paths = self._leave_out(split, unreadable_images(images, transform))
             train = TrainTransform(model.encoder.image_size, model.resize, flip=model.mirrored)
             return Pixels(paths, train if split == "train" else transform)
         plain = self._annotations(model, split, transform)

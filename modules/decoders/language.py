@@ -211,9 +211,9 @@ class LanguageDecoder(nn.Module):
 
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns hidden states (B, T, H) and last state: a product with a one-hot vector is a look-up."""
-        cell, weight = self.rnn.cells[0], self.rnn.cells[0].weight_ih
-        bias, before = cell.bias_ih + cell.bias_hh, before.to(weight.dtype)
-        hs = ElmanOfTokens.apply(tokens.t().contiguous(), weight, bias, cell.weight_hh, before)  # (T, B, H)
+        cell = self.rnn.cells[0]
+        bias, before = cell.bias_ih + cell.bias_hh, before.to(cell.weight_ih.dtype)
+        hs = ElmanOfTokens.apply(tokens.t(), cell.weight_ih, bias, cell.weight_hh, before)  # (T, B, H)
         return hs.transpose(0, 1), (hs[-1],)
 
 

@@ -146,6 +146,7 @@ def test_description_says_all_that_captioning_needs(exported, checkpoint):
     assert (about["image_size"], about["resize"], about["grid"]) == (64, "squash", [2, 2])
     assert about["mirrored"] is False
     assert about["decoding"] == asdict(model.decoding)
+    assert about["decoding"]["max_length"] == 12  # as configs/debug/caption.yaml has it
     assert about["graphs"]["init"]["outputs"] == ["projected", "hidden_1", "cell_1"]
     for graph in about["graphs"].values():
         session = onnxruntime.InferenceSession(exported / graph["file"])
