@@ -56,8 +56,15 @@ class FixedWindowDecoder(nn.Module):
         self, tokens: Int[Tensor, "B T"], state: DecoderState
     ) -> tuple[Float[Tensor, "B T V"], DecoderState]:
         """Returns the logits of the unit after each given one, and the state after the last."""
+        h, state = self.read(tokens, state)
+        return self.output(h), state
+
+    def read(
+        self, tokens: Int[Tensor, "B T"], state: DecoderState
+    ) -> tuple[Float[Tensor, "B T H"], DecoderState]:
+        """Returns what the logits are computed from, and the state after the last unit."""
         seen = torch.cat([state.recurrent[0], tokens], dim=1)  # (B, n - 1 + T)
         e = self.embedding(seen).unfold(1, self.options.window, 1)  # (B, T, E, n)
         h = torch.tanh(self.hidden(self.dropout(e.flatten(2))))  # (B, T, H)
         window = seen[:, seen.shape[1] - self.options.window + 1 :]
-        return self.output(self.dropout(h)), DecoderState((), (window,))
+        return self.dropout(h), DecoderState((), (window,))

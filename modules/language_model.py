@@ -21,13 +21,11 @@ from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
 from modules.errors import InputError, check_ranges
 from modules.fixed_window import FixedWindowDecoder
-from modules.losses import cross_entropy_sum
 from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
 from modules.text_batch import TextBatch
 from modules.text_codec import TextCodec
 from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
-from modules.vocabulary import Vocabulary
 
 DECODERS: dict[str, type[LanguageDecoder] | type[FixedWindowDecoder]] = {
     "recurrent": LanguageDecoder,
@@ -190,18 +188,17 @@ class LanguageModel(pl.LightningModule):
         rows = len(batch.tokens)
         if first or state is None or len(state.recurrent[0]) != rows:
             return self.decoder.init_state(rows)
-        kept = ~batch.resets.unsqueeze(1)  # (B, 1)
-        return DecoderState((), tuple(kept * tensor.to(kept.device) for tensor in state.recurrent))
+        begins = batch.resets.unsqueeze(1)  # (B, 1)
+        kept = tuple(tensor.to(begins.device).masked_fill(begins, 0) for tensor in state.recurrent)
+        return DecoderState((), kept)
 
     def losses(
         self, batch: TextBatch, state: DecoderState
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], DecoderState]:
         """Returns -log p of all targets (nats), their number, and the state after the batch, detached."""
-        logits, state = self.decoder(batch.tokens, state)
+        h, state = self.decoder.read(batch.tokens, state)
         # what can have no probability (an unknown unit, where the decoder has none for it) is left out
-        targets = batch.targets.masked_fill(self.decoder.output.never[batch.targets], Vocabulary.PAD)
-        nats = cross_entropy_sum(logits, targets)
-        units = (targets != Vocabulary.PAD).sum().to(nats.dtype)
+        nats, units = self.decoder.output.nats(h, batch.targets)
         return nats, units, DecoderState((), detach_state(state.recurrent))
 
     def on_train_batch_start(self, batch: TextBatch, batch_idx: int) -> None:
@@ -236,12 +233,15 @@ class LanguageModel(pl.LightningModule):
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Returns the optimiser of the decoder's parameters, matrices with weight decay, vectors without."""
         options = self.training_options
-        groups = parameter_groups([(self.decoder.parameters(), options.learning_rate)], options.weight_decay)
         # fused: one pass over the weights where the plain form makes a dozen
         if options.optimizer == "adagrad":
             fused = self.device.type == "cpu"  # there is no such kernel for other devices
+            parameters = [p for p in self.decoder.parameters() if p.requires_grad]
             # sum = 1e-8 + g^2 + ..., step = g / sqrt(sum): PyTorch's own epsilon stands outside of the root
-            return torch.optim.Adagrad(groups, initial_accumulator_value=1e-8, eps=0.0, fused=fused)
+            return torch.optim.Adagrad(
+                parameters, options.learning_rate, initial_accumulator_value=1e-8, eps=0.0, fused=fused
+            )
+        groups = parameter_groups([(self.decoder.parameters(), options.learning_rate)], options.weight_decay)
         scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
         return torch.optim.AdamW(groups, fused=not scaled)
 
@@ -267,7 +267,7 @@ class LanguageModel(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
             # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            clip_gradients(self.decoder.parameters(), gradient_clip_val, gradient_clip_algorithm)
+            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- evaluation
 

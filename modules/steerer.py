@@ -247,8 +247,7 @@ class Steerer(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
             # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            clip_gradients(parameters, gradient_clip_val, gradient_clip_algorithm)
+            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- free-running evaluation
 

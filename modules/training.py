@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from modules.errors import InputError, check_ranges
@@ -107,8 +108,9 @@ def learning_rate_factor(options: TrainingOptions, steps: int) -> Callable[[int]
     return factor
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float, algorithm: str | None) -> None:
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float, algorithm: str | None) -> None:
     """Clips gradients in place: by their common norm (Pascanu et al. 2013, algorithm 1), or each by value."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if algorithm == "value":
         for parameter in parameters:
             if parameter.grad is not None:

@@ -7,13 +7,17 @@ import jaxtyping
 import pytest
 import torch
 
+from pipelines.memory import keep_freed_memory
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives tests one thread: they are small, and threads that wait for one another only take longer.
 
-    Benchmarks run what users do: on all threads, and without the check of every argument's shape.
+    Benchmarks run what users do: on all threads, with freed memory kept, as the pipelines have it, and
+    without the check of every argument's shape.
     """
     if config.option.markexpr == "benchmark":
+        keep_freed_memory()
         jaxtyping.config.update("jaxtyping_disable", True)
     else:
         torch.set_num_threads(1)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from modules.errors import InputError
 from modules.text_batch import TextBatch
@@ -57,9 +56,11 @@ class TrainingStreams:
                 f"data.batch_size is {batch_size}; {world_size} processes share it, so it has to be a "
                 f"multiple of {world_size}"
             )
-        self.tokens, self.streams, self.sequence_length = tokens, batch_size, sequence_length
+        # without the memory map's own class, which makes every look-up slower
+        self.tokens, self.streams, self.sequence_length = np.asarray(tokens), batch_size, sequence_length
         self.seed, self.place = seed, place
-        self.mine = np.arange(rank, batch_size, world_size)
+        starts = np.arange(rank, batch_size, world_size) * (len(tokens) // batch_size)
+        self.first_places = starts[:, None] + np.arange(sequence_length + 1)  # (B, T + 1) of the first batch
 
     def __len__(self) -> int:
         """Returns the batches of an epoch."""
@@ -67,15 +68,15 @@ class TrainingStreams:
 
     def batch(self, epoch: int, number: int) -> TextBatch:
         """Returns a batch of an epoch."""
-        ring = len(self.tokens)
-        begin = 0
+        begin = number * self.sequence_length
         if epoch and self.streams > 1:
-            begin = int(np.random.default_rng([self.seed, epoch]).integers(ring))
-        starts = begin + self.mine * (ring // self.streams) + number * self.sequence_length  # (B,)
-        places = starts[:, None] + np.arange(self.sequence_length + 1)  # (B, T + 1)
-        window = torch.from_numpy(self.tokens[places % ring].astype(np.int64))
-        resets = torch.full((len(self.mine),), number == 0)
-        return TextBatch(window[:, :-1], _targets(window[:, 1:]), resets)
+            begin += int(np.random.default_rng([self.seed, epoch]).integers(len(self.tokens)))
+        # wrap: the text is a ring
+        window = self.tokens.take(self.first_places + begin, mode="wrap").astype(np.int64)  # (B, T + 1)
+        tokens, following = window[:, :-1], window[:, 1:]
+        targets = np.where(following == Vocabulary.BOS, Vocabulary.PAD, following)
+        resets = torch.full((len(window),), number == 0)
+        return TextBatch(torch.from_numpy(tokens), torch.from_numpy(targets), resets)
 
     def __iter__(self) -> Iterator[TextBatch]:
         epoch, done = self.place() if self.place is not None else (0, 0)
@@ -152,7 +153,3 @@ def _pieces(tokens: np.ndarray) -> Iterator[tuple[int, int, int]]:
     for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=True):
         for scored in range(begin + 1, end, PIECE):
             yield max(begin, scored - 1 - LEAD), scored, min(end, scored + PIECE)
-
-
-def _targets(tokens: Tensor) -> Tensor:
-    return tokens.masked_fill(tokens == Vocabulary.BOS, Vocabulary.PAD)

@@ -20,6 +20,7 @@ from modules.cells import ActivationName, CellName
 from modules.decoding import DecoderState
 from modules.elman_recurrence import ElmanOfTokens
 from modules.errors import InputError, check_ranges
+from modules.losses import LinearCrossEntropy
 from modules.recurrent import ConnectionName, RecurrentStack
 from modules.vocabulary import Vocabulary
 
@@ -102,6 +103,15 @@ class UnitScores(nn.Module):
 
     def forward(self, h: Float[Tensor, "*N H"]) -> Float[Tensor, "*N V"]:
         return F.linear(h, self.weight, self.bias.masked_fill(self.never, -torch.inf))
+
+    def nats(
+        self, h: Float[Tensor, "B T H"], targets: Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Returns -log p of all targets that have a probability (padding has none), and their number."""
+        if h.transpose(0, 1).is_contiguous():  # recurrent layers leave time first: no copy is needed then
+            h, targets = h.transpose(0, 1), targets.t()
+        rows = h.flatten(0, 1), self.weight, self.bias, self.never, targets.flatten()
+        return LinearCrossEntropy.apply(*rows)
 
 
 class LanguageDecoder(nn.Module):
@@ -194,13 +204,20 @@ class LanguageDecoder(nn.Module):
         self, tokens: Int[Tensor, "B T"], state: DecoderState
     ) -> tuple[Float[Tensor, "B T V"], DecoderState]:
         """Returns the logits of the unit after each given one, and the state after the last."""
+        h, state = self.read(tokens, state)
+        return self.output(h), state
+
+    def read(
+        self, tokens: Int[Tensor, "B T"], state: DecoderState
+    ) -> tuple[Float[Tensor, "B T H"], DecoderState]:
+        """Returns what the logits are computed from, and the state after the last unit."""
         if self._is_min_char_rnn and tokens.device.type == "cpu":
             h, recurrent = self._one_hot(tokens, state.recurrent[0])
         else:
             h, recurrent = self.rnn(self.vectors(tokens), state.recurrent)  # (B, T, H)
-        # time first, as recurrent layers leave it in memory: a product over it then needs no copy
-        logits = self.output(self.dropout(h).transpose(0, 1))  # (T, B, V)
-        return logits.transpose(0, 1), DecoderState((), recurrent)
+        if self.options.dropout:  # even asking a module that does nothing costs the smallest model 3 %
+            h = self.dropout(h)
+        return h, DecoderState((), recurrent)
 
     @property
     def _is_min_char_rnn(self) -> bool:
@@ -212,8 +229,8 @@ class LanguageDecoder(nn.Module):
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Returns hidden states (B, T, H) and last state: a product with a one-hot vector is a look-up."""
         cell = self.rnn.cells[0]
-        bias, before = cell.bias_ih + cell.bias_hh, before.to(cell.weight_ih.dtype)
-        hs = ElmanOfTokens.apply(tokens.t(), cell.weight_ih, bias, cell.weight_hh, before)  # (T, B, H)
+        weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
+        hs = ElmanOfTokens.apply(tokens.t(), before.to(cell.weight_ih.dtype), *weights)  # (T, B, H)
         return hs.transpose(0, 1), (hs[-1],)
 
 

@@ -96,7 +96,7 @@ class Epoch:
     def learn(self, error: Tensor) -> None:
         self.optimizer.zero_grad()
         error.backward()
-        clip_gradients(list(self.model.decoder.parameters()), self.clip_gradients, "norm")
+        clip_gradients(self.optimizer, self.clip_gradients, "norm")
         self.optimizer.step()
 
     def batches(self) -> list[ClipBatch]:

@@ -74,7 +74,7 @@ class Training:
             nats, units, model.carried = model.losses(batch, before)
         self.optimizer.zero_grad()
         (nats / units).backward()
-        clip_gradients(model.decoder.parameters(), *self.clip)
+        clip_gradients(self.optimizer, *self.clip)
         self.optimizer.step()
         self.number += 1
 

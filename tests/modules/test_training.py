@@ -54,5 +54,6 @@ def test_options_out_of_range_are_named(name, value):
 def test_gradients_are_clipped_each_by_value_or_all_by_their_norm(algorithm, limit, expected):
     without, layer = nn.Linear(2, 2), nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[1.0, -7.0]])
-    clip_gradients([*without.parameters(), *layer.parameters()], limit, algorithm)
+    groups = [{"params": part.parameters()} for part in (without, layer)]
+    clip_gradients(torch.optim.SGD(groups, 0.1), limit, algorithm)
     torch.testing.assert_close(layer.weight.grad, torch.tensor([expected]))
