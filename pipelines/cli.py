@@ -66,7 +66,8 @@ class EpochLines(Callback):
         metrics = trainer.callback_metrics
         values = [f"{name} {float(metrics[name]):.3f}" for name in self.shown if name in metrics]
         if trainer.max_epochs == -1:
-            place = f"step {trainer.global_step:,}"
+            most = f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else ""
+            place = f"step {trainer.global_step:,}{most}"
         else:
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         print("  ".join([place, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
@@ -76,7 +77,16 @@ class EpochLines(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar without the version number, which is in the run folder's name."""
+    """Lightning's bar, with epochs counted from 1, as the printed lines count them.
+
+    The version number is left out: it is in the run folder's name.
+    """
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        most = self.trainer.max_epochs
+        of_all = f"/{most}" if most is not None and most > 0 else ""  # -1: the steps are limited instead
+        # as long as the other description, or the bar would flicker
+        return f"Epoch {current_epoch + 1}{of_all}".ljust(len(self.validation_description))
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         metrics = super().get_metrics(trainer, pl_module)
