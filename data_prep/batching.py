@@ -27,6 +27,7 @@ class BucketSampler(Sampler[list[int]]):
         batch_size: Items in a batch of all processes together.
         groups: Items of one group stay in one batch (the captions of an image); by default each stands alone.
         grouped_from: The first epoch in which they do.
+        min_batches: An epoch goes through the items as often as it takes for so many batches.
         seed: Of the order.
         rank: Number of this process.
         world_size: Number of processes.
@@ -39,6 +40,7 @@ class BucketSampler(Sampler[list[int]]):
         *,
         groups: Sequence[int] | None = None,
         grouped_from: int | float = 0,
+        min_batches: int = 1,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -48,7 +50,7 @@ class BucketSampler(Sampler[list[int]]):
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.epoch, self.skip = 0, 0
-        self.grouped_from = grouped_from
+        self.grouped_from, self.min_batches = grouped_from, min_batches
         self.singles = [np.array([item]) for item in range(len(self.lengths))]
         self.groups = self.singles
         if groups is not None:
@@ -64,11 +66,15 @@ class BucketSampler(Sampler[list[int]]):
     def batches(self) -> list[np.ndarray]:
         """Returns the batches of this epoch, over all processes."""
         if self._epoch_batches is None or self._epoch_batches[0] != self.epoch:
-            self._epoch_batches = (self.epoch, self._draw())
+            random = np.random.default_rng([self.seed, self.epoch])
+            batches = self._draw(random)
+            while len(batches) < self.min_batches:
+                batches += self._draw(random)
+            self._epoch_batches = (self.epoch, batches)
         return self._epoch_batches[1]
 
-    def _draw(self) -> list[np.ndarray]:
-        random = np.random.default_rng([self.seed, self.epoch])
+    def _draw(self, random: np.random.Generator) -> list[np.ndarray]:
+        """Returns batches that hold every item once."""
         is_grouped = self.epoch >= self.grouped_from
         groups, longest = (self.groups, self.longest) if is_grouped else (self.singles, self.lengths)
         order = random.permutation(len(groups))

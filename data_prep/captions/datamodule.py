@@ -132,6 +132,7 @@ class CaptionDataModule(pl.LightningDataModule):
         root: Folder of the data set; by default the drawn scenes, which are made where they are missing.
         format: How it is laid out; auto recognises it by its files.
         batch_size: Captions in a training step, over all processes together.
+        min_steps: Fewest training steps of an epoch: a small set is read several times in each.
         eval_batch_size: Images in an evaluation step of one process.
         min_count: Rarer words of the training captions become <unk>.
         max_vocabulary: Most words, the most frequent first; by default no limit.
@@ -147,6 +148,7 @@ class CaptionDataModule(pl.LightningDataModule):
         root: Path | None = None,
         format: FormatName = "auto",
         batch_size: int = 64,
+        min_steps: int = 1,
         eval_batch_size: int = 32,
         min_count: int = 1,
         max_vocabulary: int | None = None,
@@ -158,6 +160,7 @@ class CaptionDataModule(pl.LightningDataModule):
         super().__init__()
         for name, value, least in [
             ("batch_size", batch_size, 1),
+            ("min_steps", min_steps, 1),
             ("eval_batch_size", eval_batch_size, 1),
             ("min_count", min_count, 1),
             ("max_vocabulary", max_vocabulary, len(Vocabulary.MARKERS) + 1),
@@ -167,7 +170,7 @@ class CaptionDataModule(pl.LightningDataModule):
             if value is not None and value < least:
                 raise InputError(f"data.{name} is {value}; it has to be at least {least}")
         self.root, self.format = root, format
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.batch_size, self.min_steps, self.eval_batch_size = batch_size, min_steps, eval_batch_size
         self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words
         self.num_workers, self.cache_root, self.seed = num_workers, cache, seed
         self.vocabulary: Vocabulary | None = None
@@ -274,6 +277,7 @@ class CaptionDataModule(pl.LightningDataModule):
             self.batch_size,
             groups=dataset.image_of,
             grouped_from=0 if by_image else model.reinforces_from,
+            min_batches=self.min_steps,
             seed=self.seed,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,

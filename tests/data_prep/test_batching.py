@@ -38,6 +38,22 @@ def test_every_item_comes_once_an_epoch(groups):
 
 
 @grouping
+def test_an_epoch_reads_a_small_set_as_often_as_it_takes_for_the_wanted_steps(groups):
+    once = len(sampler_of(epoch=1, groups=groups))
+    sampler = sampler_of(epoch=1, groups=groups, min_batches=2 * once + 1)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 3 * once
+    passes = [batches[start : start + once] for start in (0, once, 2 * once)]
+    for one in passes:  # one after the other, and each whole
+        assert sorted(item for batch in one for item in batch) == list(range(ITEMS))
+    assert passes[0] == list(sampler_of(epoch=1, groups=groups))
+    assert passes[0] != passes[1] != passes[2]
+    assert list(sampler_of(epoch=1, groups=groups, min_batches=once)) == passes[0]
+    sampler.skip = once + 3  # where a resumed run begins
+    assert list(sampler) == batches[once + 3 :]
+
+
+@grouping
 def test_batches_are_of_the_wanted_size(groups):
     sizes = [len(batch) for batch in sampler_of(groups=groups)]
     assert np.mean(sizes) == pytest.approx(32, rel=0.1)

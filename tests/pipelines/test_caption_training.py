@@ -74,6 +74,22 @@ def test_training_learns(fit, tmp_path):
     assert loss.values[-1] < 0.85 * loss.values[0]
 
 
+def test_the_configuration_for_ones_own_folder_reads_a_small_one_often_enough(captioned_folder, tmp_path):
+    # as it stands, but for the image size and the sizes that take time
+    small = ["--model.encoder.weights", "none", "--model.encoder.image_size", "64"]
+    small += ["--model.decoder.embedding_size", "16", "--model.decoder.hidden_size", "16"]
+    small += ["--trainer.max_epochs", "1", "--data.min_steps", "7"]
+    config = str(ROOT / "configs" / "caption" / "folder.yaml")
+    given = ["--config", config, "--data.root", str(captioned_folder), "--runs", str(tmp_path)]
+    assert main(["fit", *given, *small]) == 0
+    run = tmp_path / "caption" / "folder" / "version_0"
+    table = rows(captioned_folder / "captions.jsonl")
+    once = -(-sum(len(row["captions"]) for row in table if row["split"] == "train") // 64)
+    steps = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert once < 7 <= steps == -(-7 // once) * once
+    assert (run / "report.html").is_file()
+
+
 def test_test_repeats_the_scores_of_the_fit_and_overwrites_nothing(finished_run):
     before = (finished_run / "metrics.json").read_bytes()
     assert main(["test", "--ckpt_path", str(finished_run / "checkpoints" / "best.ckpt")]) == 0
