@@ -105,7 +105,13 @@ def test_validate_takes_decoding_options(finished_run):
     assert lengths and max(lengths) <= 3
 
 
-@pytest.mark.parametrize("minutes", ["10", "0.001"], ids=["after an epoch", "within an epoch"])
+@pytest.mark.parametrize(
+    "minutes",
+    [
+        pytest.param("10", id="after an epoch", marks=pytest.mark.slow),
+        pytest.param("0.001", id="within an epoch"),
+    ],
+)
 def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_path, minutes):
     options = ["--trainer.max_epochs", "4", "--save_minutes", minutes]
     whole = fit(tmp_path / "whole", *options)
