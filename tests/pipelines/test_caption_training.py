@@ -178,6 +178,7 @@ def test_a_mirrored_captioner_predicts_what_its_fit_scored(fit, captioned_folder
     assert tested == scored
 
 
+@pytest.mark.slow
 def test_two_processes_train_test_and_predict_as_one(fit, captioned_folder, tmp_path):
     options = ["--model.decoder.dropout", "0", "--trainer.max_epochs", "2"]
     one = fit(tmp_path / "one", *options)
