@@ -46,9 +46,10 @@ def test_without_company_or_agreement_all_weigh_alike(captions):
     assert {weight for image in consensus_weights(captions, 1.0) for weight in image} == {1.0}
 
 
-def test_a_weight_multiplies_the_loss_of_its_row():
+@pytest.mark.parametrize("time_first", [False, True])
+def test_a_weight_multiplies_the_loss_of_its_row(time_first):
     torch.manual_seed(0)
-    logits = torch.randn(3, 5, 7)
+    logits = torch.randn(5, 3, 7).transpose(0, 1) if time_first else torch.randn(3, 5, 7)
     targets = torch.randint(1, 7, (3, 5))
     targets[1, 3:] = Vocabulary.PAD
     weights = torch.tensor([0.5, 2.0, 0.0])

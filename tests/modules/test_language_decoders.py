@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
+from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions, UnitScores
 from modules.decoding import DecoderState, DecodingOptions, sample_stream
 from modules.errors import InputError
 from modules.fixed_window import FixedWindowDecoder
@@ -218,3 +218,17 @@ def test_a_text_depends_on_its_seed_alone_and_goes_on_past_a_block_of_random_num
     assert torch.equal(together[1:2], alone)
     assert not torch.equal(together[0], together[1])
     assert not torch.equal(alone[0, :44], alone[0, 256:])  # the second block is not the first again
+
+
+def test_hidden_states_that_lie_time_first_in_memory_have_the_same_loss_and_gradients():
+    torch.manual_seed(0)
+    scores = UnitScores(6, 9, unknown=True)
+    h, targets = torch.randn(3, 5, 6), torch.randint(3, 9, (3, 5))
+    targets[1, 3:] = 0
+    batch_first = h.clone().requires_grad_()
+    time_first = h.transpose(0, 1).contiguous().requires_grad_()
+    found = [scores.nats(view, targets) for view in (batch_first, time_first.transpose(0, 1))]
+    assert [units.item() for _, units in found] == [13, 13]
+    torch.testing.assert_close(found[1][0], found[0][0])
+    (found[0][0] + found[1][0]).backward()
+    torch.testing.assert_close(time_first.grad.transpose(0, 1), batch_first.grad)

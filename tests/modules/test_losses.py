@@ -94,6 +94,16 @@ def test_attention_at_padding_counts_nothing():
     assert doubly_stochastic_sum(other, targets).item() == pytest.approx(loss.item(), rel=1e-6)
 
 
+def test_logits_that_lie_time_first_in_memory_have_the_same_loss_and_gradients():
+    logits, targets, _ = example()
+    batch_first = logits.clone().requires_grad_()
+    time_first = logits.transpose(0, 1).contiguous().requires_grad_()
+    losses = [cross_entropy_sum(view, targets) for view in (batch_first, time_first.transpose(0, 1))]
+    torch.testing.assert_close(losses[1], losses[0])
+    sum(losses).backward()
+    torch.testing.assert_close(time_first.grad.transpose(0, 1), batch_first.grad)
+
+
 def linear_example(dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     h, weight, bias = (
