@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,7 +28,7 @@ from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
 from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.tokenizer import detokenize
-from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
+from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 from modules.vocabulary import Vocabulary
 
 
@@ -67,7 +66,7 @@ class Evaluation:
         return math.exp(min(self.mean_loss, 50.0))
 
 
-class Captioner(pl.LightningModule):
+class Captioner(ClippedModule):
     """A CNN reads the image, an RNN with attention writes the caption.
 
     Args:
@@ -240,19 +239,6 @@ class Captioner(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(options, int(steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips by norm or by value."""
-        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val:
-            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- free-running evaluation
 

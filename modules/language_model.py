@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,7 +24,7 @@ from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
 from modules.text_batch import TextBatch
 from modules.text_codec import TextCodec
-from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
+from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 
 DECODERS: dict[str, type[LanguageDecoder] | type[FixedWindowDecoder]] = {
     "recurrent": LanguageDecoder,
@@ -79,7 +78,7 @@ class LanguageTrainingOptions:
         )
 
 
-class LanguageModel(pl.LightningModule):
+class LanguageModel(ClippedModule):
     """P(next unit | all before it), trained by truncated backpropagation through time.
 
     The state after a batch is where the next begins, cut off from its history: memory reaches back as far as
@@ -255,19 +254,6 @@ class LanguageModel(pl.LightningModule):
         factor = learning_rate_factor(schedule, int(self.trainer.estimated_stepping_batches))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips by norm or by value."""
-        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val:
-            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- evaluation
 

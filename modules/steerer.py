@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -27,13 +26,13 @@ from modules.frames import FramePreprocessing
 from modules.free_running import DrivesPredicted, FrameArray, pieces, stretches
 from modules.recurrent import State, detach_state
 from modules.steering_training import SteeringTrainingOptions, squared_error_sums
-from modules.training import TrainingOptions, clip_gradients, learning_rate_factor, parameter_groups
+from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 
 Advance = Callable[[int], object] | None
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
 
 
-class Steerer(pl.LightningModule):
+class Steerer(ClippedModule):
     """A CNN reads camera frames, an RNN turns what it read into steering-wheel angles.
 
     Args:
@@ -235,19 +234,6 @@ class Steerer(pl.LightningModule):
         factor = learning_rate_factor(shape, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips by norm or by value."""
-        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val:
-            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     # ---- free-running evaluation
 

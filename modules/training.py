@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -117,3 +118,20 @@ def clip_gradients(optimizer: torch.optim.Optimizer, limit: float, algorithm: st
                 parameter.grad.clamp_(-limit, limit)
     else:
         nn.utils.clip_grad_norm_(parameters, limit)
+
+
+class ClippedModule(pl.LightningModule):
+    """One whose gradients are clipped for fused optimisers too."""
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by norm or by value."""
+        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
+            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
