@@ -91,9 +91,12 @@ class AdditiveAttention(nn.Module):
     def forward(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
         """Returns alpha of K hypotheses of each image."""
         v, q = (2 * self.score).to(p.dtype), 2 * q
-        # image by image: one image's (K, L, A) stays in the processor's cache, all images' would not
-        scores = [(pi + qi.unsqueeze(1)).sigmoid_() @ v for pi, qi in zip(p, q, strict=True)]
-        return torch.stack(scores).float().softmax(-1)
+        if p.device.type == "cpu":
+            # image by image: one image's (K, L, A) stays in the processor's cache, all images' would not
+            e = torch.stack([(pi + qi.unsqueeze(1)).sigmoid_() @ v for pi, qi in zip(p, q, strict=True)])
+        else:
+            e = (p.unsqueeze(1) + q.unsqueeze(2)).sigmoid_() @ v  # a GPU wants few large steps
+        return e.float().softmax(-1)  # (B, K, L)
 
 
 class MultiplicativeAttention(nn.Module):

@@ -137,6 +137,8 @@ def complete(
 
 def load_model(ckpt_path: Path) -> LanguageModel:
     """The language model of a checkpoint, ready to read, on the GPU if there is one."""
+    # there cuDNN would round what a recurrent layer multiplies to 11 bits (TF32): scores are those of a CPU
+    torch.backends.cudnn.allow_tf32 = False
     return LanguageModel.load(ckpt_path).to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -172,8 +172,12 @@ def test_values_beyond_float16_are_clamped(tmp_path: Path) -> None:
 
 
 def forked(work: Callable[..., object], *arguments: object) -> multiprocessing.Process:
-    """A started process of its own that can be killed; forked, because importing torch takes seconds."""
-    process = multiprocessing.get_context("fork").Process(target=_alone, args=(work, *arguments))
+    """A started process of its own that can be killed; forked, because importing torch takes seconds.
+
+    With a GPU autograd has threads of its own, which no fork survives.
+    """
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
+    process = context.Process(target=_alone, args=(work, *arguments))
     process.start()
     return process
 

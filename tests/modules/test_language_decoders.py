@@ -128,9 +128,9 @@ def test_a_decoder_made_for_steps_says_what_forward_says(variant, rows):
         state = quick.init_state(rows)
         for t in range(9):
             logits, state, _ = quick.step(text[:, t], state)
-            torch.testing.assert_close(logits, whole[:, t], atol=1e-6, rtol=0)
+            torch.testing.assert_close(logits, whole[:, t], atol=2e-6, rtol=0)
     for left, right in zip(state.recurrent, end.recurrent, strict=True):
-        torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+        torch.testing.assert_close(left, right, atol=2e-6, rtol=0)
     # and the decoder itself can go on training
     assert made.output.weight.is_contiguous() and made.output.weight.requires_grad
 
