@@ -24,7 +24,7 @@ def recur(hs: Float[Tensor, "N B H"], weight_hh: Float[Tensor, "H H"]) -> None:
     """
     s, *steps = hs.unbind(0)
     s.add_(1).div_(2)
-    fourfold = (4 * weight_hh.t()).contiguous()
+    fourfold = 4 * weight_hh.t()
     for step in steps:
         s = step.addmm_(s, fourfold).sigmoid_()
     torch.add(hs.new_tensor(-1.0), hs, alpha=2, out=hs)
@@ -76,35 +76,39 @@ class ElmanRecurrence(torch.autograd.Function):
 
 
 class ElmanOfTokens(torch.autograd.Function):
-    """The same for one-hot inputs, whose product with W is a column of it: `a_t = W[:, token_t] + b + c`."""
+    """The same for one-hot inputs, whose product with W is a column of it: `a_t = W[:, token_t] + b + c`.
+
+    Shapes are batch first; memory is time first, as the loop wants it.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        tokens: Int[Tensor, "T B"],
+        tokens: Int[Tensor, "B T"],
         before: Float[Tensor, "B H"],
         weight_ih: Float[Tensor, "H V"],
         weight_hh: Float[Tensor, "H H"],
         bias_ih: Float[Tensor, " H"],
         bias_hh: Float[Tensor, " H"],
-    ) -> Float[Tensor, "T B H"]:
-        (T, B), (H, units) = tokens.shape, weight_ih.shape
+    ) -> Float[Tensor, "B T H"]:
+        (B, T), (H, units) = tokens.shape, weight_ih.shape
+        tokens = tokens.t().flatten()  # (T B)
         hs = weight_ih.new_empty(T + 1, B, H)
         hs[0] = before
         shift = 2 * (bias_ih + bias_hh - weight_hh.sum(1))
         columns = torch.add(shift, weight_ih.t(), alpha=2)  # (V, H)
-        torch.index_select(columns, 0, tokens.flatten(), out=hs[1:].view(T * B, H))
+        torch.index_select(columns, 0, tokens, out=hs[1:].view(T * B, H))
         recur(hs, weight_hh)
         ctx.save_for_backward(tokens, hs, weight_hh)
         ctx.units = units
-        return hs[1:]
+        return hs[1:].transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tokens, hs, weight_hh = ctx.saved_tensors
-        d, d_weight_hh = recur_back(gradients[0], hs, weight_hh)
-        d_columns = d.new_zeros(ctx.units, d.shape[2]).index_add_(0, tokens.flatten(), d.flatten(0, 1))
+        d, d_weight_hh = recur_back(gradients[0].transpose(0, 1), hs, weight_hh)
+        d_columns = d.new_zeros(ctx.units, d.shape[2]).index_add_(0, tokens, d.flatten(0, 1))
         d_before = d[0] @ weight_hh if ctx.needs_input_grad[1] else None
         d_bias = d_columns.sum(0)
         return None, d_before, d_columns.t(), d_weight_hh, d_bias, d_bias

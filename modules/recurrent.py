@@ -11,6 +11,7 @@ Truncated backpropagation through time carries the state from chunk to chunk thr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -25,6 +26,9 @@ from modules.elman_recurrence import ElmanRecurrence
 from modules.errors import InputError
 
 ConnectionName = Literal["plain", "residual", "dense", "highway"]
+
+# cells own their weights; cuDNN joins them at every call, which takes far less time than the call itself
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 KERNELS = {  # cell and activation -> what torch._VF calls the fused kernel
     ("rnn", "tanh"): "rnn_tanh",

