@@ -27,7 +27,7 @@ from modules.errors import InputError
 
 ConnectionName = Literal["plain", "residual", "dense", "highway"]
 
-# cells own their weights; cuDNN joins them at every call, which takes far less time than the call itself
+# cells own their weights, so cuDNN joins them at every call: nothing that a user could mend
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 KERNELS = {  # cell and activation -> what torch._VF calls the fused kernel

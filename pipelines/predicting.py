@@ -36,7 +36,7 @@ from pipelines.reports.attention import encoder_view, write_attention
 FormatName = Literal["jsonl", "csv", "coco"]
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
-# a GPU takes as long for 32 images as for 256: what takes its time is starting one small step after another
+# a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
 
 
