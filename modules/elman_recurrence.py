@@ -76,23 +76,20 @@ class ElmanRecurrence(torch.autograd.Function):
 
 
 class ElmanOfTokens(torch.autograd.Function):
-    """The same for one-hot inputs, whose product with W is a column of it: `a_t = W[:, token_t] + b + c`.
-
-    Shapes are batch first; memory is time first, as the loop wants it.
-    """
+    """The same for one-hot inputs, whose product with W is a column of it: `a_t = W[:, token_t] + b + c`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        tokens: Int[Tensor, "B T"],
+        tokens: Int[Tensor, "T B"],
         before: Float[Tensor, "B H"],
         weight_ih: Float[Tensor, "H V"],
         weight_hh: Float[Tensor, "H H"],
         bias_ih: Float[Tensor, " H"],
         bias_hh: Float[Tensor, " H"],
-    ) -> Float[Tensor, "B T H"]:
-        (B, T), (H, units) = tokens.shape, weight_ih.shape
-        tokens = tokens.t().flatten()  # (T B)
+    ) -> Float[Tensor, "T B H"]:
+        (T, B), (H, units) = tokens.shape, weight_ih.shape
+        tokens = tokens.flatten()
         hs = weight_ih.new_empty(T + 1, B, H)
         hs[0] = before
         shift = 2 * (bias_ih + bias_hh - weight_hh.sum(1))
@@ -101,13 +98,13 @@ class ElmanOfTokens(torch.autograd.Function):
         recur(hs, weight_hh)
         ctx.save_for_backward(tokens, hs, weight_hh)
         ctx.units = units
-        return hs[1:].transpose(0, 1)
+        return hs[1:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tokens, hs, weight_hh = ctx.saved_tensors
-        d, d_weight_hh = recur_back(gradients[0].transpose(0, 1), hs, weight_hh)
+        d, d_weight_hh = recur_back(gradients[0], hs, weight_hh)
         d_columns = d.new_zeros(ctx.units, d.shape[2]).index_add_(0, tokens, d.flatten(0, 1))
         d_before = d[0] @ weight_hh if ctx.needs_input_grad[1] else None
         d_bias = d_columns.sum(0)

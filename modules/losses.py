@@ -46,32 +46,27 @@ def doubly_stochastic_sum(alpha: Float[Tensor, "B T L"], targets: Int[Tensor, "B
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """-log p of B T targets, `p = softmax(W h + b)`, summed, and how many of them can occur at all.
+    """-log p of N targets, `p = softmax(W h + b)`, summed, and how many of them can occur at all.
 
     A target whose logit is minus infinity (`never`) has no probability, and counts nothing. The gradient on
-    the logits, `p - onehot(target)`, takes the place of the log-probabilities: of all arrays of (B T, V),
-    which with a large vocabulary are most of a step's memory, two are ever there at once. It has a first
-    derivative only, and one backward pass.
+    the logits, `p - onehot(target)`, takes the place of the log-probabilities: of all arrays of (N, V), which
+    with a large vocabulary are most of a step's memory, two are ever there at once. It has a first derivative
+    only, and one backward pass.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        h: Float[Tensor, "B T H"],
+        h: Float[Tensor, "N H"],
         weight: Float[Tensor, "V H"],
         bias: Float[Tensor, " V"],
         never: Bool[Tensor, " V"],
-        targets: Int[Tensor, "B T"],
+        targets: Int[Tensor, " N"],
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        # recurrent layers leave time first in memory: no copy is needed then
-        ctx.time_first = not h.is_contiguous() and h.transpose(0, 1).is_contiguous()
-        if ctx.time_first:
-            h, targets = h.transpose(0, 1), targets.t()
-        ctx.shape = h.shape
-        h, targets = h.flatten(0, 1), targets.flatten().unsqueeze(1)  # (N, H), (N, 1); N = B T
         logits = F.linear(h, weight, bias.masked_fill(never, -torch.inf))  # (N, V)
         # in float32 at least
         log_p = logits.log_softmax(1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        targets = targets.unsqueeze(1)
         of_targets = log_p.gather(1, targets)  # (N, 1)
         occurs = of_targets != -torch.inf
         ctx.save_for_backward(h, weight, log_p, targets, occurs)
@@ -89,6 +84,4 @@ class LinearCrossEntropy(torch.autograd.Function):
         d_bias = d.mul_(gradients[0] * occurs).sum(0)
         d = d.to(ctx.product_dtype)
         d_h, d_weight = d @ weight.to(d.dtype), d.t() @ h.to(d.dtype)
-        d_h = d_h.to(h.dtype).view(ctx.shape)
-        d_h = d_h.transpose(0, 1) if ctx.time_first else d_h  # (B, T, H)
-        return d_h, d_weight.to(weight.dtype), d_bias.to(weight.dtype), None, None
+        return d_h.to(h.dtype), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None, None

@@ -108,7 +108,10 @@ class UnitScores(nn.Module):
         self, h: Float[Tensor, "B T H"], targets: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Returns -log p of all targets that have a probability (padding has none), and their number."""
-        return LinearCrossEntropy.apply(h, self.weight, self.bias, self.never, targets)
+        if h.transpose(0, 1).is_contiguous():  # recurrent layers leave time first: no copy is needed then
+            h, targets = h.transpose(0, 1), targets.t()
+        rows = h.flatten(0, 1), self.weight, self.bias, self.never, targets.flatten()
+        return LinearCrossEntropy.apply(*rows)
 
 
 class LanguageDecoder(nn.Module):
@@ -227,8 +230,8 @@ class LanguageDecoder(nn.Module):
         """Returns hidden states (B, T, H) and last state: a product with a one-hot vector is a look-up."""
         cell = self.rnn.cells[0]
         weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
-        hs = ElmanOfTokens.apply(tokens, before.to(cell.weight_ih.dtype), *weights)  # (B, T, H)
-        return hs, (hs[:, -1],)
+        hs = ElmanOfTokens.apply(tokens.t(), before.to(cell.weight_ih.dtype), *weights)  # (T, B, H)
+        return hs.transpose(0, 1), (hs[-1],)
 
 
 def draw_normal(module: nn.Module, deviation: float) -> None:

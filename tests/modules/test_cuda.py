@@ -41,21 +41,10 @@ def same_on_both(
         there = copy.deepcopy(model).to(device)
         outputs = run(there, *(tensor.to(device) for tensor in inputs))
         sum(output.sin().sum() for output in outputs).backward()
-        gradients = {name: p.grad for name, p in there.named_parameters() if p.requires_grad}
-        assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients.values())
+        gradients = {name: p.grad.cpu() for name, p in there.named_parameters() if p.grad is not None}
+        assert any(gradient.any() for gradient in gradients.values())
         found.append(([output.detach().cpu() for output in outputs], gradients))
-    (outputs, gradients), (outputs_there, gradients_there) = found
-    torch.testing.assert_close(outputs_there, outputs, rtol=0, atol=tolerance)
-    for name, gradient in gradients.items():
-        if gradient is not None:
-            message = f"gradient of {name}"
-            torch.testing.assert_close(
-                gradients_there[name].cpu(),
-                gradient,
-                rtol=0,
-                atol=tolerance,
-                msg=lambda m, message=message: f"{message}: {m}",
-            )
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("connection", ["plain", "residual", "dense", "highway"])

@@ -27,14 +27,14 @@ def test_gradients_are_those_of_finite_differences(steps):
 @pytest.mark.parametrize("wanted", [True, False], ids=["state wanted", "state not wanted"])
 def test_of_tokens_it_equals_that_of_one_hot_vectors(wanted):
     V, generator = 7, torch.Generator().manual_seed(1)
-    tokens = torch.randint(0, V, (B, T), generator=generator)
+    tokens = torch.randint(0, V, (T, B), generator=generator)
     weight_ih = torch.randn(H, V, dtype=torch.float64, generator=generator).requires_grad_()
     biases = [torch.randn(H, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(2)]
     _, weight_hh, before = example()
     before.requires_grad_(wanted)
-    one_hot = torch.nn.functional.one_hot(tokens.t(), V).double()
+    one_hot = torch.nn.functional.one_hot(tokens, V).double()
     expected = ElmanRecurrence.apply(one_hot @ weight_ih.t() + sum(biases), weight_hh, before)
-    found = ElmanOfTokens.apply(tokens, before, weight_ih, weight_hh, *biases).transpose(0, 1)
+    found = ElmanOfTokens.apply(tokens, before, weight_ih, weight_hh, *biases)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     learned = [weight_ih, *biases, weight_hh] + [before] * wanted
     for one, other in zip(
