@@ -7,7 +7,7 @@ A attention, E embedding, V vocabulary, K beams, C Hh Ww image.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modules.text_generator import TextGenerator
+    from modules.language.text_generator import TextGenerator
 
 __all__ = ["TextGenerator"]
 
@@ -15,7 +15,7 @@ __all__ = ["TextGenerator"]
 def __getattr__(name: str) -> Any:
     """Imports `TextGenerator` when it is asked for: `import modules` alone needs nothing of what it needs."""
     if name == "TextGenerator":
-        from modules.text_generator import TextGenerator
+        from modules.language.text_generator import TextGenerator
 
         return TextGenerator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

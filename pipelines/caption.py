@@ -25,7 +25,7 @@ from pipelines.front_door import Command, function_command, run_command, silence
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
-    from pipelines.captioning import CaptionCLI
+    from pipelines.captioning.fit import CaptionCLI
 
     CaptionCLI(with_config(argv, CONFIGS / "caption" / "scenes.yaml"))
 
@@ -33,9 +33,9 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
 def predict(argv: Sequence[str]) -> None:
     from pytorch_lightning import Trainer
 
-    from modules.captioner import Captioner
+    from modules.captioning.captioner import Captioner
+    from pipelines.captioning.predict import PredictionOptions, caption_folder, trainer_arguments
     from pipelines.cli import FitParser, blaming
-    from pipelines.predicting import PredictionOptions, caption_folder, trainer_arguments
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(
@@ -57,9 +57,9 @@ COMMANDS: dict[str, Command] = {
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "predict": predict,
-    "score": function_command("caption.py", "pipelines.reports.scores"),
-    "report": function_command("caption.py", "pipelines.reports.caption"),
-    "export": function_command("caption.py", "pipelines.exporting"),
+    "score": function_command("caption.py", "pipelines.captioning.score"),
+    "report": function_command("caption.py", "pipelines.captioning.report"),
+    "export": function_command("caption.py", "pipelines.captioning.export"),
 }
 
 

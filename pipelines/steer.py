@@ -26,14 +26,14 @@ from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
-    from pipelines.steering import SteerCLI
+    from pipelines.steering.fit import SteerCLI
 
     SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
 
 
 def predict(argv: Sequence[str]) -> None:
-    from pipelines.steer_predicting import SteerPredictionOptions
-    from pipelines.steer_predicting import predict as body
+    from pipelines.steering.predict import SteerPredictionOptions
+    from pipelines.steering.predict import predict as body
 
     parser = Parser(prog="steer.py predict", description="Steer along a recording of your own.")
     parser.add_argument(
@@ -49,7 +49,7 @@ def predict(argv: Sequence[str]) -> None:
 
 
 def report(argv: Sequence[str]) -> None:
-    from pipelines.reports.steering import report as body
+    from pipelines.steering.report import report as body
 
     parser = Parser(
         prog="steer.py report",
@@ -71,9 +71,9 @@ COMMANDS: dict[str, Command] = {
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "predict": predict,
-    "score": function_command("steer.py", "pipelines.reports.steering_scores"),
+    "score": function_command("steer.py", "pipelines.steering.score"),
     "report": report,
-    "drive": function_command("steer.py", "pipelines.driving"),
+    "drive": function_command("steer.py", "pipelines.steering.drive"),
 }
 
 

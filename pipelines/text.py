@@ -24,7 +24,7 @@ from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
-    from pipelines.language import LanguageCLI
+    from pipelines.language.fit import LanguageCLI
 
     given = " ".join(argv).replace("=", " ")
     config = "python"
@@ -37,11 +37,11 @@ COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
-    "sample": function_command("text.py", "pipelines.continuing"),
-    "complete": function_command("text.py", "pipelines.continuing"),
-    "score": function_command("text.py", "pipelines.scoring_text"),
-    "gradients": function_command("text.py", "pipelines.gradients"),
-    "report": function_command("text.py", "pipelines.reports.text"),
+    "sample": function_command("text.py", "pipelines.language.write"),
+    "complete": function_command("text.py", "pipelines.language.write"),
+    "score": function_command("text.py", "pipelines.language.score"),
+    "gradients": function_command("text.py", "pipelines.language.gradients"),
+    "report": function_command("text.py", "pipelines.language.report"),
 }
 
 

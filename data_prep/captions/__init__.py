@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from modules.errors import InputError
@@ -35,7 +36,7 @@ def read_captions(root: Path | str, format: str = "auto") -> "CaptionTable":
     if format not in FORMATS:
         near = get_close_matches(format.lower(), [*FORMATS, "auto"], n=1, cutoff=0.0)[0]
         raise InputError(f"format {format!r}: did you mean {near!r}? There are auto, {', '.join(FORMATS)}")
-    table: CaptionTable = import_module(f"data_prep.captions.{format}").read(root)
+    table: CaptionTable = _reader(format).read(root)
     return table
 
 
@@ -45,8 +46,13 @@ def recognise_format(root: Path) -> str:
 
     existing_folder(root)
     for name in FORMATS:
-        # imported when asked for: `python -m data_prep.captions.NAME` would otherwise load its module twice
-        if import_module(f"data_prep.captions.{name}").recognises(root):
+        if _reader(name).recognises(root):
             return name
     looked_for = ", ".join(f"{files} ({name})" for name, files in FORMATS.items())
     raise InputError(f"{root}: no captions in a known format; looked for {looked_for}")
+
+
+def _reader(format: str) -> ModuleType:
+    # imported when asked for: no reader is loaded for a data set of another format
+    place = "scenes.dataset" if format == "scenes" else f"formats.{format}"
+    return import_module(f"data_prep.captions.{place}")

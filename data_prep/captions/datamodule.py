@@ -14,17 +14,17 @@ from torch import Tensor
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.captions import read_captions
+from data_prep.captions.features import FeatureCache, cache_root
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
-from data_prep.features import FeatureCache, cache_root
-from data_prep.transforms import EvalTransform, MirrorTransform, TrainTransform
-from modules.caption_batch import CaptionBatch
-from modules.captioner import Captioner
-from modules.consensus import consensus_weights
+from modules.caption_tokens import tokenize
+from modules.captioning.batch import CaptionBatch
+from modules.captioning.captioner import Captioner
+from modules.captioning.consensus import consensus_weights
+from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
+from modules.captioning.reinforcement import CiderReward
 from modules.errors import InputError
-from modules.reinforcement import CiderReward
-from modules.tokenizer import tokenize
 from modules.vocabulary import Vocabulary
 
 

@@ -326,10 +326,11 @@ class FeatureCache:
 
 
 def _identity(transform: Transform) -> str:
-    """The transform's class and options: what a cache must tell apart."""
+    """The transform's name and options: what a cache must tell apart, wherever its class lies."""
     kind = transform if hasattr(transform, "__qualname__") else type(transform)
+    name = getattr(kind, "cache_name", None) or f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
     options = sorted(getattr(transform, "__dict__", {}).items())
-    return f"{kind.__module__}.{kind.__qualname__} {options}"  # type: ignore[attr-defined]
+    return f"{name} {options}"
 
 
 def _key(encoder: ImageEncoder, transform: Transform, device: torch.device | str) -> str:

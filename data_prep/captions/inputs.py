@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.features import FeatureCache
+from data_prep.captions.features import FeatureCache
 from data_prep.images import read_image
-from data_prep.transforms import EvalTransform, TrainTransform
+from modules.captioning.preprocessing import EvalTransform, TrainTransform
 
 
 class Pixels:

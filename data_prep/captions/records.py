@@ -20,8 +20,8 @@ from data_prep.captions.files import caption_text, image_name, resolve_images
 from data_prep.input_files import SPLITS, read_jsonl, split_name
 from data_prep.reader_command import run_command
 from data_prep.whole_files import write_whole
+from modules.caption_tokens import tokenize
 from modules.errors import InputError
-from modules.tokenizer import tokenize
 from modules.vocabulary import Vocabulary
 
 

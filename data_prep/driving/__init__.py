@@ -3,25 +3,26 @@
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from modules.errors import InputError
 
 if TYPE_CHECKING:
-    from data_prep.driving.drive_table import DriveTable
+    from data_prep.driving.table import DriveTable
 
 # format -> its reader and what that looks for; a folder that several recognise is read as the first of them
 FORMATS = {
-    "road": ("road", "road.json of drawn roads"),
-    "drive": ("drive_table", "drive.csv"),
-    "udacity": ("udacity", "interpolated.csv"),
-    "challenge": ("challenge", "a csv with frame_id and steering_angle"),
-    "simulator": ("simulator", "driving_log.csv"),
-    "sullychen": ("sullychen", "data.txt"),
-    "donkeycar": ("donkeycar", "manifest.json with catalogs"),
-    "ros": ("ros_bag", "*.bag, or a folder with metadata.yaml"),
-    "comma": ("comma", "camera/*.h5 and log/*.h5"),
-    "video": ("video", "a video and a csv of the same name"),
+    "road": ("road.dataset", "road.json of drawn roads"),
+    "drive": ("table", "drive.csv"),
+    "udacity": ("formats.udacity", "interpolated.csv"),
+    "challenge": ("formats.challenge", "a csv with frame_id and steering_angle"),
+    "simulator": ("formats.simulator", "driving_log.csv"),
+    "sullychen": ("formats.sullychen", "data.txt"),
+    "donkeycar": ("formats.donkeycar", "manifest.json with catalogs"),
+    "ros": ("formats.ros_bag", "*.bag, or a folder with metadata.yaml"),
+    "comma": ("formats.comma", "camera/*.h5 and log/*.h5"),
+    "video": ("formats.video", "a video and a csv of the same name"),
 }
 
 
@@ -57,6 +58,6 @@ def recognise(root: Path) -> str:
     raise InputError(f"{root}: no drives in a known format; looked for {looked_for}")
 
 
-def _reader(format: str):  # type: ignore[no-untyped-def]
-    # imported when asked for: `python -m data_prep.driving.NAME` would otherwise load its module twice
+def _reader(format: str) -> ModuleType:
+    # imported when asked for: no reader is loaded for a recording of another format
     return import_module(f"data_prep.driving.{FORMATS[format][0]}")

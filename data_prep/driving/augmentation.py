@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from modules.errors import InputError, check_ranges
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
 
 # one clip at a time gains nothing from OpenCV's threads, and forked workers may hang on them
 cv2.setNumThreads(0)

@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from data_prep.driving.cutting import LONGEST_STEP, breaks, frame_period, repeated_rows
-from data_prep.driving.drive_table import DriveTable, split_reference
+from data_prep.driving.table import DriveTable, split_reference
 
 # fewer frames say nothing of the unit of their angles
 _ENOUGH = 50

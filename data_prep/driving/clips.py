@@ -9,11 +9,11 @@ import torch
 
 from data_prep.batching import BatchLoader
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation, side_camera_targets
-from data_prep.driving.drive_features import DriveFeatures
-from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.features import DriveFeatures
 from data_prep.driving.frames import FrameCache
+from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipPlan, ClipSampler
-from modules.clip_batch import ClipBatch
+from modules.steering.batch import ClipBatch
 
 
 class StoredFrames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_prep.driving.drive_table import DriveTable, rows_by_key
+from data_prep.driving.table import DriveTable, rows_by_key
 from modules.errors import InputError
 
 # a longer step of time than this many frame periods is a break; a step of three is none, however rounded

@@ -17,15 +17,15 @@ from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, ClipLoader, StoredFrames
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_features import DriveFeatures, compute_features
-from data_prep.driving.drive_summary import prepared
-from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.features import DriveFeatures, compute_features
 from data_prep.driving.frame_sources import decode_frames
 from data_prep.driving.frames import FrameCache, frames_root
 from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
+from data_prep.driving.summary import prepared
+from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
 from modules.errors import InputError
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
 
 FormatName = Literal[
     "auto",

@@ -16,12 +16,12 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.frames import FrameCache, frames_root
+from data_prep.driving.table import DriveTable
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
 
 
 class DriveFeatures:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from data_prep.driving.drive_table import split_reference
+from data_prep.driving.table import split_reference
 from data_prep.images import UnreadableImage, read_image
 
 Result = TypeVar("Result")
@@ -106,6 +106,6 @@ def _container_frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterato
     if not path.exists():
         return iter(["is absent"] * len(numbers))
     name = "ros_bag" if topic else "comma" if path.suffix.lower() in _HDF5 else "video"
-    reader = import_module(f"data_prep.driving.{name}")
+    reader = import_module(f"data_prep.driving.formats.{name}")
     found: Iterator[np.ndarray | str] = reader.frames(path, *([topic] if topic else []), numbers)
     return found

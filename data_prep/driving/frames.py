@@ -28,12 +28,12 @@ import numpy as np
 from rich.console import Console
 
 from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.frame_sources import container_of, decode_frames
+from data_prep.driving.table import DriveTable
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
 
 # frames between two synchronisations with the disk: what a killed run loses at most
 _GROUP = 256

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from data_prep.driving.cutting import LONGEST_STEP, frame_period
-from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError, check_ranges
 
 SPLITS = ("train", "val", "test")

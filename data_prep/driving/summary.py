@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.cutting import cut_drives, frame_period
-from data_prep.driving.drive_checks import absent_files, problems
-from data_prep.driving.drive_table import DriveTable, write_drive_csv
+from data_prep.driving.table import DriveTable, write_drive_csv
 from data_prep.reader_command import run_command
 from modules.errors import InputError
 

@@ -9,7 +9,7 @@ Angles are of the steering wheel in radians, left positive; speeds in metres a s
 its source. `file` is relative to the folder of the drive.csv; a frame inside a video, an HDF5 file or a bag
 is `CONTAINER#NUMBER`. A drive is a stretch without a break: what a break parts from `monday` is `monday~2`.
 
-`python -m data_prep.driving.drive_table DIR` prints what is in a folder with a drive.csv.
+`python -m data_prep.driving.table DIR` prints what is in a folder with a drive.csv.
 """
 
 from __future__ import annotations
@@ -253,8 +253,8 @@ def read(root: Path) -> DriveTable:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.drive_table DIR [--output drive.csv]`."""
-    from data_prep.driving.drive_summary import run_reader
+    """Returns the exit status of `python -m data_prep.driving.table DIR [--output drive.csv]`."""
+    from data_prep.driving.summary import run_reader
 
     return run_reader(read, argv)
 

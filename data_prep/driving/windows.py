@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
 

@@ -15,7 +15,7 @@ from data_prep.text.files import check_encoding, find_text
 from data_prep.text.standard_library import find_standard_library
 from data_prep.text.streams import HeldOutStreams, TrainingStreams
 from modules.errors import InputError, check_ranges
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
 from modules.metrics.language import bits_per_character
 from modules.metrics.ngrams import NGramModel
 from modules.text_codec import Level, TextCodec

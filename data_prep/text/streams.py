@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from modules.errors import InputError
-from modules.text_batch import TextBatch
+from modules.language.batch import TextBatch
 from modules.vocabulary import Vocabulary
 
 # evaluation: tokens of a document that one stream scores, and those it reads in before them

@@ -17,7 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from modules.caption_batch import CaptionBatch, ImageBatch
+from modules.caption_tokens import detokenize
+from modules.captioning.batch import CaptionBatch, ImageBatch
+from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.mirrored import MirroredDecoder
@@ -26,8 +28,6 @@ from modules.encoders.image import EncoderOptions, ImageEncoder
 from modules.errors import InputError
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
-from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
-from modules.tokenizer import detokenize
 from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 from modules.vocabulary import Vocabulary
 

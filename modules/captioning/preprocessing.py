@@ -33,6 +33,8 @@ class EvalTransform:
             pad keeps aspect and all of the image and fills the rest with grey.
     """
 
+    cache_name = "data_prep.transforms.EvalTransform"  # in the keys of caches
+
     def __init__(self, size: int, resize: Resize = "squash") -> None:
         if size < 1:
             raise InputError(f"size {size}: must be at least 1 pixel")
@@ -70,6 +72,8 @@ class EvalTransform:
 class MirrorTransform(EvalTransform):
     """Returns the mirror image of what EvalTransform returns."""
 
+    cache_name = "data_prep.transforms.MirrorTransform"  # in the keys of caches
+
     def __call__(self, image: np.ndarray) -> Tensor:
         return super().__call__(image).flip(-1)
 
@@ -87,6 +91,8 @@ class TrainTransform:
         brightness: largest relative change of brightness; 0 for none.
         flip: mirror every second image. Off by default, because captions say left and right.
     """
+
+    cache_name = "data_prep.transforms.TrainTransform"  # in the keys of caches
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ import torch
 
 from modules.decoding import DecodingOptions, sample_stream
 from modules.errors import InputError
-from modules.language_model import LanguageModel
-from modules.surprise import opening
+from modules.language.language_model import LanguageModel
+from modules.language.surprise import opening
 from modules.text_codec import StreamDecoder, TextCodec
 from modules.vocabulary import Vocabulary
 from modules.word_tokens import Spacing, WordSplitter

@@ -16,13 +16,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modules.checkpoints import read_checkpoint
+from modules.decoders.fixed_window import FixedWindowDecoder
 from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
 from modules.errors import InputError, check_ranges
-from modules.fixed_window import FixedWindowDecoder
+from modules.language.batch import TextBatch
 from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
-from modules.text_batch import TextBatch
 from modules.text_codec import TextCodec
 from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 

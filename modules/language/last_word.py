@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.gradient_flow import gradient_flow
+from modules.language.gradient_flow import gradient_flow
 from modules.recurrent import RecurrentStack
 
 

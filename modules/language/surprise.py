@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from modules.decoders.fixed_window import FixedWindowDecoder
 from modules.decoders.language import LanguageDecoder
-from modules.fixed_window import FixedWindowDecoder
 from modules.metrics.language import Spelling, bits_per_character, perplexity
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary

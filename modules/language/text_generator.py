@@ -28,11 +28,11 @@ from torch.utils.data import DataLoader
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
-from modules.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.batch import TextBatch
+from modules.language.continuation import continuations, read_prompt
+from modules.language.language_model import LanguageModel, LanguageTrainingOptions
 from modules.recurrent import CellName
-from modules.text_batch import TextBatch
 from modules.text_codec import Level, TextCodec
-from modules.text_continuation import continuations, read_prompt
 from modules.vocabulary import Vocabulary
 
 SEQUENCE_LENGTH = 64  # units that gradients go back

@@ -8,11 +8,11 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from jaxtyping import Float
 
+from modules.caption_tokens import tokenize
 from modules.errors import InputError, first_five
 from modules.metrics.bleu import BleuReferences, Ngrams, bleu, count_ngrams
 from modules.metrics.cider import CiderD
 from modules.metrics.rouge import rouge_l
-from modules.tokenizer import tokenize
 
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider_d")
 CONSTANT_CANDIDATES = 20  # of the system's own most frequent captions

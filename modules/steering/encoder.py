@@ -10,7 +10,7 @@ from modules.encoders.clip import TIME_KERNELS, ClipEncoder
 from modules.encoders.pilotnet import PilotNetEncoder
 from modules.encoders.pretrained import PretrainedEncoder
 from modules.errors import InputError, check_ranges
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
 
 SteeringEncoder = PilotNetEncoder | ClipEncoder | ChauffeurEncoder | PretrainedEncoder
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 
 from modules.encoders.motion import ImageShifts
 from modules.errors import check_ranges
-from modules.free_running import pieces, stretches
+from modules.steering.free_running import pieces, stretches
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from modules.recurrent import State
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
 
 
 def steering_saliency(

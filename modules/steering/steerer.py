@@ -17,15 +17,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from modules.checkpoints import read_checkpoint
-from modules.clip_batch import ClipBatch
 from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
 from modules.encoders.flow import ImageFlow
-from modules.encoders.steering import SteeringEncoderOptions, build_encoder
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
-from modules.free_running import DrivesPredicted, FrameArray, pieces, stretches
 from modules.recurrent import State, detach_state
-from modules.steering_training import SteeringTrainingOptions, squared_error_sums
+from modules.steering.batch import ClipBatch
+from modules.steering.encoder import SteeringEncoderOptions, build_encoder
+from modules.steering.free_running import DrivesPredicted, FrameArray, pieces, stretches
+from modules.steering.options import SteeringTrainingOptions, squared_error_sums
+from modules.steering.preprocessing import FramePreprocessing
 from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 
 Advance = Callable[[int], object] | None

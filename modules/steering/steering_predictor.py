@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 
 from modules.recurrent import State
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
 
 
 class SteeringPredictor:

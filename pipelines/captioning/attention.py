@@ -40,7 +40,7 @@ def encoder_view(image: UInt8[np.ndarray, "Hh Ww 3"], resize: str) -> UInt8[np.n
 
     Args:
         image: The whole photograph.
-        resize: How `data_prep.transforms` brought it to the encoder's square: squash, crop or pad.
+        resize: How the preprocessing brought it to the encoder's square: squash, crop or pad.
     """
     height, width = image.shape[:2]
     if resize == "squash":

@@ -34,7 +34,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from modules.attention import AdditiveAttention
-from modules.captioner import Captioner
+from modules.captioning.captioner import Captioner
 from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
 from modules.encoders.image import ImageEncoder

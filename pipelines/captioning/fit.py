@@ -14,14 +14,14 @@ from rich.console import Console
 
 from data_prep.captions.datamodule import CaptionDataModule
 from data_prep.whole_files import write_whole
-from modules.captioner import Captioner
+from modules.captioning.captioner import Captioner
 from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from pipelines.arguments import run_folder_of
+from pipelines.captioning.report import choose_examples, write_report
+from pipelines.captioning.score import controls_as_dict, scores_table
 from pipelines.cli import RunCLI, blaming
-from pipelines.reports.caption import choose_examples, write_report
-from pipelines.reports.scores import controls_as_dict, scores_table
 
 
 class CaptionCLI(RunCLI):

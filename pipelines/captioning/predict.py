@@ -21,17 +21,17 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
-from data_prep.captions.predictions import coco_image_id
 from data_prep.images import UnreadableImage, list_files, read_image
 from data_prep.progress import images_bar
-from data_prep.transforms import EvalTransform
 from data_prep.whole_files import write_whole
-from modules.caption_batch import ImageBatch
-from modules.captioner import Caption, Captioner
+from modules.captioning.batch import ImageBatch
+from modules.captioning.captioner import Caption, Captioner
+from modules.captioning.preprocessing import EvalTransform
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
+from pipelines.captioning.attention import encoder_view, write_attention
+from pipelines.captioning.predictions import coco_image_id
 from pipelines.output_files import check_output
-from pipelines.reports.attention import encoder_view, write_attention
 
 FormatName = Literal["jsonl", "csv", "coco"]
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff

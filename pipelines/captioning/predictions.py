@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_prep.captions import coco, flickr8k, folder, karpathy
 from data_prep.captions.files import caption_text, encodable
+from data_prep.captions.formats import coco, flickr8k, folder, karpathy
 from data_prep.input_files import read_json, read_jsonl, read_text
 from modules.errors import InputError, first_five
 

@@ -15,15 +15,15 @@ from markupsafe import Markup
 from rich.console import Console
 
 from data_prep.images import read_image
+from modules.caption_tokens import tokenize
 from modules.metrics.captions import CaptionScorer
-from modules.tokenizer import tokenize
-from pipelines.reports.attention import attention_panels, encoder_view, fit_within
-from pipelines.reports.caption_runs import CaptionRun, Prediction, read_run
+from pipelines.captioning.attention import attention_panels, encoder_view, fit_within
+from pipelines.captioning.runs import CaptionRun, Prediction, read_run
+from pipelines.captioning.score import LABELS, controls_as_dict
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
 from pipelines.reports.page import jpeg_uri, write_page
 from pipelines.reports.run_files import config_text
-from pipelines.reports.scores import LABELS, controls_as_dict
 from pipelines.reports.summary import arguments, run_name, summary_rows
 
 PHOTOGRAPH = 320  # pixels of the longer side
@@ -50,7 +50,7 @@ def write_report(run: Path) -> Path:
         status.update("drawing the report")
         return write_page(
             results.folder / "report.html",
-            "caption.html.jinja",
+            Path(__file__).with_name("report.html.jinja"),
             name=run_name(results.folder),
             split=results.split,
             images=len(results.predictions),

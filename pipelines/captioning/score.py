@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.captions.predictions import match, read_predictions, read_references
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
+from pipelines.captioning.predictions import match, read_predictions, read_references
 
 LABELS = {
     "bleu1": "BLEU-1",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from modules.surprise import Unit
+from modules.language.surprise import Unit
 
 LEVELS = 8  # steps of colour on either side of none
 MOST_BITS = 8.0  # a piece of so many bits or more has the strongest colour

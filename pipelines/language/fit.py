@@ -20,11 +20,11 @@ from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
 from modules.errors import check_ranges
-from modules.language_model import LanguageModel, SplitSize
-from modules.text_continuation import continuations, read_prompt
+from modules.language.continuation import continuations, read_prompt
+from modules.language.language_model import LanguageModel, SplitSize
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
-from pipelines.reports.text import write_report
+from pipelines.language.report import write_report
 
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from modules.cells import CellName
 from modules.errors import InputError
-from modules.last_word import TrainingRecord
+from modules.language.last_word import TrainingRecord
 from modules.recurrent import ConnectionName
 
 HighwayCell = Literal["rnn", "lstm", "gru"]

@@ -32,10 +32,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from data_prep.text.recall import CHANCE, WORDS, RecallBatch, recall_batch, recall_batches
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from modules.last_word import LastWordModel, last_word_accuracy, train_last_word
+from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
-from pipelines.reports.gradient_figure import gradient_figure
-from pipelines.reports.gradient_runs import (
+from pipelines.language.gradient_figure import gradient_figure
+from pipelines.language.gradient_runs import (
     HighwayCell,
     Network,
     RecallRun,

@@ -14,17 +14,17 @@ from markupsafe import Markup
 from rich.console import Console
 
 from modules.decoders.language import LanguageDecoder
-from modules.language_model import LanguageModel
-from modules.surprise import TextReader
-from pipelines.reports.coloured_text import MOST_BITS
+from modules.language.language_model import LanguageModel
+from modules.language.surprise import TextReader
+from pipelines.language.coloured_text import MOST_BITS
+from pipelines.language.report_surprise import surprise_section
+from pipelines.language.report_units import unit_section
+from pipelines.language.runs import Sample, TextRun, read_baselines, read_text_run
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
 from pipelines.reports.run_files import config_text
 from pipelines.reports.summary import arguments, run_name, summary_rows
-from pipelines.reports.text_runs import Sample, TextRun, read_baselines, read_text_run
-from pipelines.reports.text_surprise import surprise_section
-from pipelines.reports.text_units import unit_section
 
 MOST_SAMPLES = 8
 CURVES = {  # title -> tags by label
@@ -59,7 +59,7 @@ def write_report(run: Path) -> Path:
         status.update("drawing the report")
         return write_page(
             results.folder / "report.html",
-            "text.html.jinja",
+            Path(__file__).with_name("report.html.jinja"),
             name=run_name(results.folder),
             level=model.codec.level,
             vocabulary=model.decoder.output.possible,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from modules.surprise import Unit
+from modules.language.features import is_word_character
+from modules.language.surprise import Unit
 from modules.text_codec import Level
-from modules.text_features import is_word_character
-from pipelines.reports.coloured_text import coloured, printable, surprise_pieces
+from pipelines.language.coloured_text import coloured, printable, surprise_pieces
 
 BEGINNING = 1200  # characters
 PASSAGE = 240  # characters

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from markupsafe import Markup
 
 from modules.decoders.language import LanguageDecoder
+from modules.language.features import text_features
+from modules.language.unit_activations import UnitMatch, match_units, unit_activations
 from modules.text_codec import TextCodec
-from modules.text_features import text_features
-from modules.unit_activations import UnitMatch, match_units, unit_activations
-from pipelines.reports.coloured_text import Piece, activation_level, coloured
+from pipelines.language.coloured_text import Piece, activation_level, coloured
 
 CHARACTERS_READ = 8_000
 WINDOW = 520  # tokens of a passage

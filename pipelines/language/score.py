@@ -19,14 +19,14 @@ from rich.text import Text
 
 from data_prep.text.files import find_text, read_pieces
 from modules.errors import InputError
-from modules.surprise import TextReader, TextScore, Unit
+from modules.language.surprise import TextReader, TextScore, Unit
 from modules.text_codec import Level
 from pipelines.arguments import run_folder_of
-from pipelines.continuing import load_model
+from pipelines.language.coloured_text import MOST_BITS, coloured, surprise_pieces
+from pipelines.language.runs import read_baselines
+from pipelines.language.write import load_model
 from pipelines.output_files import check_output
-from pipelines.reports.coloured_text import MOST_BITS, coloured, surprise_pieces
 from pipelines.reports.page import write_page
-from pipelines.reports.text_runs import read_baselines
 
 UNITS_ON_PAGE = 50_000  # a page with more takes a browser long to show
 PART = 2_000  # characters read between two moves of the bar
@@ -83,7 +83,7 @@ def score(
     if html is not None:
         write_page(
             html,
-            "text_score.html.jinja",
+            Path(__file__).with_name("score.html.jinja"),
             name=file.name,
             level=level,
             score=reader.score,

@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modules.completion import Boundary, Completions
-from modules.completion import complete as most_probable
 from modules.decoding import DecodingOptions
 from modules.errors import InputError
-from modules.language_model import LanguageModel
-from modules.surprise import SurpriseReader, opening
+from modules.language.completion import Boundary, Completions
+from modules.language.completion import complete as most_probable
+from modules.language.continuation import MARKERS, Prompt, continuations, primed_decoder, read_prompt
+from modules.language.features import is_word_character
+from modules.language.language_model import LanguageModel
+from modules.language.surprise import SurpriseReader, opening
 from modules.text_codec import TextCodec
-from modules.text_continuation import MARKERS, Prompt, continuations, primed_decoder, read_prompt
-from modules.text_features import is_word_character
 from modules.word_tokens import JOIN
-from pipelines.reports.coloured_text import printable
+from pipelines.language.coloured_text import printable
 
 SHOWN = 40  # characters of the prompt before each completion
 

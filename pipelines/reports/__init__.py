@@ -1,1 +1,1 @@
-"""Predictions and references in, one self-contained `report.html` out."""
+"""What the reports of all tasks share."""

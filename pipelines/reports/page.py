@@ -18,22 +18,22 @@ def jpeg_uri(image: UInt8[np.ndarray, "Hh Ww 3"], quality: int = 80) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def write_page(path: Path, template: str, **values: Any) -> Path:
+def write_page(path: Path, template: Path, **values: Any) -> Path:
     """Path of the page, written whole or not at all; every value that is no Markup is escaped.
 
     Args:
         path: The file to write.
-        template: Name of a template beside this module.
+        template: File of a template; it may extend and include those beside it and beside this module.
         values: What the template shows; a name it uses and is not given is an error.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(template).render(**values)
+    html = environment.get_template(template.name).render(**values)
     # a lone surrogate from a broken file name must not cost the page
     return write_whole(path, html.encode("utf-8", errors="replace"))
 

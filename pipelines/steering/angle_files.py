@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_table import frame_name, recording_name
 from data_prep.driving.label_files import LabelFile, number, read_labels
+from data_prep.driving.table import frame_name, recording_name
 from modules.errors import InputError, first_five
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.angle_files import FRAME_COLUMNS, FrameAngles, count_of, frame_names
 from data_prep.driving.cutting import breaks
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.label_files import read_labels
+from data_prep.driving.table import DriveTable
 from data_prep.input_files import read_text
 from modules.errors import InputError, first_five
+from pipelines.steering.angle_files import FRAME_COLUMNS, FrameAngles, count_of, frame_names
 
 FRAMES_PER_SECOND = 20.0  # of frames whose names are no times
 _ROUNDED = re.compile(r"[\d.]+e\+?\d+", re.IGNORECASE)

@@ -18,7 +18,7 @@ from data_prep.progress import images_bar
 from modules.encoders.flow import ImageFlow
 from modules.encoders.motion import ImageShifts
 from modules.metrics.steering import rms
-from modules.ridge_baseline import RidgeBaseline
+from modules.steering.ridge_baseline import RidgeBaseline
 
 # where to look depends on camera and crop: of these strips the one that explains the training frames best
 STRIPS = ((0.0, 0.25), (0.0, 0.5), (0.2, 0.6), (0.4, 0.8))

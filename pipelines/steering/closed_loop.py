@@ -18,10 +18,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_scene import START_M, Road
-from data_prep.driving.road_vehicle import RATE_HZ, Car
-from data_prep.driving.road_view import RoadView, car_pose
+from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.scene import START_M, Road
+from data_prep.driving.road.vehicle import RATE_HZ, Car
+from data_prep.driving.road.view import RoadView, car_pose
 from modules.errors import InputError
 
 INTERVENTION_M = 1.0

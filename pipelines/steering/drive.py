@@ -14,19 +14,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data_prep.driving import road
-from data_prep.driving.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
-from data_prep.driving.picture_drawing import check_video, write_video
-from data_prep.driving.road_driver import Driver
-from data_prep.driving.road_drives import draw_roads
-from data_prep.driving.road_scene import LONGEST_S, Road
-from data_prep.driving.road_vehicle import RATE_HZ, Car
-from data_prep.driving.road_video import annotated_frames
+from data_prep.driving.road import dataset as road
+from data_prep.driving.road.driver import Driver
+from data_prep.driving.road.drives import draw_roads
+from data_prep.driving.road.scene import LONGEST_S, Road
+from data_prep.driving.road.vehicle import RATE_HZ, Car
 from modules.errors import InputError
-from modules.steerer import Steerer
-from modules.steering_predictor import SteeringPredictor
+from modules.steering.steerer import Steerer
+from modules.steering.steering_predictor import SteeringPredictor
 from pipelines.arguments import run_folder_of
 from pipelines.output_files import check_output
+from pipelines.steering.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
+from pipelines.steering.drawing.picture import check_video, write_video
+from pipelines.steering.drawing.road_video import annotated_frames
 
 ROADS, SECONDS = 10, 15.0  # at the end of a fit, and by default
 

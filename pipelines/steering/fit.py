@@ -15,21 +15,21 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.driving.predicted_drives import number_stretches, write_predictions
-from data_prep.driving.ridge_baselines import ridge_on_image_shifts, ridge_on_optical_flow
-from data_prep.driving.road_drives import draw_roads
+from data_prep.driving.road.drives import draw_roads
 from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
 from pipelines.arguments import run_folder_of
 from pipelines.cli import RunCLI, blaming
-from pipelines.driving import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
-from pipelines.reports.steering import write_report
-from pipelines.single_frames import CONTROL, control_of, control_said, learn_single_frames
+from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
+from pipelines.steering.drive import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
+from pipelines.steering.predicted_drives import number_stretches, write_predictions
+from pipelines.steering.report import write_report
+from pipelines.steering.single_frames import CONTROL, control_of, control_said, learn_single_frames
 
 
 class SteerCLI(RunCLI):

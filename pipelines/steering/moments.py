@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from data_prep.driving.frame_sources import decode_frames
 from modules.errors import InputError
-from pipelines.reports.attention import fit_within
+from pipelines.captioning.attention import fit_within
 from pipelines.reports.page import jpeg_uri
 
 APART_S = 2.0

@@ -19,19 +19,19 @@ import numpy as np
 import torch
 
 from data_prep.driving.cutting import frame_period
-from data_prep.driving.drive_table import DriveTable
-from data_prep.driving.frame_folder import frames_of
+from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_in_order
-from data_prep.driving.picture_drawing import check_video, write_video
-from data_prep.driving.steered_frames import SteeredFrame, steer_frames
-from data_prep.driving.steering_overlay import CarView, SteeringOverlay, heat_of
-from data_prep.driving.true_angles import needs_drives, true_angles
+from data_prep.driving.table import DriveTable
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from modules.smoothing import SmoothingName, smoother
-from modules.steerer import Steerer
+from modules.steering.smoothing import SmoothingName, smoother
+from modules.steering.steerer import Steerer
 from pipelines.output_files import check_output
+from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of
+from pipelines.steering.drawing.picture import check_video, write_video
+from pipelines.steering.steered_frames import SteeredFrame, steer_frames
+from pipelines.steering.true_angles import needs_drives, true_angles
 
 _SHOWN = 10  # warnings of one kind that are printed
 

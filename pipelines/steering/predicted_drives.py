@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.label_files import read_labels
+from data_prep.driving.table import DriveTable
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
 

@@ -23,8 +23,9 @@ from modules.metrics.steering_alarms import steering_alarms
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
-from pipelines.reports.steer_runs import SteerRun, closed_loop_systems, read_steer_run, same_frames
-from pipelines.reports.steering_figures import (
+from pipelines.reports.summary import arguments, run_name, summary_rows
+from pipelines.reports.svg import RUNS
+from pipelines.steering.figures import (
     angle_chart,
     bin_chart,
     error_chart,
@@ -32,10 +33,9 @@ from pipelines.reports.steering_figures import (
     scatter_chart,
     system_chart,
 )
-from pipelines.reports.steering_moments import frame_pictures, worst_moments
-from pipelines.reports.steering_scores import LABELS, ORACLE, SYSTEMS, cell
-from pipelines.reports.summary import arguments, run_name, summary_rows
-from pipelines.reports.svg import RUNS
+from pipelines.steering.moments import frame_pictures, worst_moments
+from pipelines.steering.runs import SteerRun, closed_loop_systems, read_steer_run, same_frames
+from pipelines.steering.score import LABELS, ORACLE, SYSTEMS, cell
 
 MOST_PANELS, PANEL_S, WIDE_S = 12, 90.0, 12.0
 MOMENTS, MOMENTS_OF_SEVERAL = 20, 8
@@ -77,7 +77,7 @@ def write_report(folders: Sequence[Path]) -> Path:
         described = [_describe(name, run, most) for name, run in runs.items()]
         return write_page(
             read[0].folder / ("report.html" if len(read) == 1 else "comparison.html"),
-            "steering.html.jinja",
+            Path(__file__).with_name("report.html.jinja"),
             runs=described,
             is_same=is_same,
             systems=systems,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.driving.predicted_drives import PredictedDrives, read_predictions
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import SteeringScores, score_steering
 from pipelines.reports.curves import Curve, read_curves
 from pipelines.reports.run_files import config_text, existing_run, read_config, read_metrics
+from pipelines.steering.predicted_drives import PredictedDrives, read_predictions
 
 # of a trivial system beside a run; read from metrics.json, which may hold more
 BASELINE_SCORES = tuple(name for name in SteeringScores.__dataclass_fields__ if name != "bins")

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.driving.angle_files import read_predicted_angles, read_true_angles
-from data_prep.driving.angle_matching import MatchedAngles, match_angles
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
 from modules.metrics.steering_alarms import steering_alarms
+from pipelines.steering.angle_files import read_predicted_angles, read_true_angles
+from pipelines.steering.angle_matching import MatchedAngles, match_angles
 
 LABELS = {
     "rmse_rad": "RMSE (rad)",

@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from data_prep.driving.datamodule import SteerDataModule
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.free_running import DrivesPredicted
-from modules.steerer import Steerer
+from modules.steering.free_running import DrivesPredicted
+from modules.steering.steerer import Steerer
 from pipelines.cli import EpochLines
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.frame_sources import decode_in_order
-from data_prep.driving.steering_overlay import SteeringOverlay
-from modules.drive_stream import DriveStream
-from modules.frames import FramePreprocessing
-from modules.saliency import steering_saliency
-from modules.smoothing import Smoother
-from modules.steerer import Steerer
+from data_prep.driving.table import DriveTable
+from modules.steering.drive_stream import DriveStream
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.saliency import steering_saliency
+from modules.steering.smoothing import Smoother
+from modules.steering.steerer import Steerer
+from pipelines.steering.drawing.overlay import SteeringOverlay
 
 PIECE = 32  # frames that are steered at once
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.driving import read_drives
-from data_prep.driving.angle_files import read_true_angles
-from data_prep.driving.drive_table import DriveTable
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
+from pipelines.steering.angle_files import read_true_angles
 
 Key = tuple[str, str]  # drive, empty where names alone tell frames apart; name of the frame
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-import stepwise
 import torch
-from ratio_table import show
 from torch import Tensor
 
 from modules.decoders.captions import DecoderOptions, ShowAttendTellDecoder
 from modules.decoding import EOS, DecodingOptions, decode
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
+from tests.benchmarks import stepwise
+from tests.benchmarks.ratio_table import show
 
 IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5

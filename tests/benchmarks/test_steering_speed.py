@@ -14,19 +14,19 @@ import pytest
 import torch
 import yaml
 from jaxtyping import config
-from ratio_table import show
 from torch import Tensor
 
-from data_prep.driving.drive_features import DriveFeatures
+from data_prep.driving.features import DriveFeatures
 from data_prep.driving.windows import ShuffledClips
-from modules.clip_batch import ClipBatch
 from modules.decoders.steering import SteeringDecoderOptions, WindowDecoder
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
-from modules.steering_predictor import SteeringPredictor
-from modules.steering_training import SteeringTrainingOptions
+from modules.steering.batch import ClipBatch
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.options import SteeringTrainingOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
+from modules.steering.steering_predictor import SteeringPredictor
 from modules.training import clip_gradients
+from tests.benchmarks.ratio_table import show
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "steer"
 pytestmark = [pytest.mark.benchmark, pytest.mark.usefixtures("one_thread", "no_shape_checks")]

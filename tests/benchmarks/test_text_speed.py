@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from min_char_rnn import HIDDEN_SIZE, SEQUENCE_LENGTH, MinCharRNN
-from ratio_table import show
 from torch import Tensor
 
 from data_prep.text.streams import TrainingStreams
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
-from modules.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.continuation import Prompt, continuations
+from modules.language.language_model import LanguageModel, LanguageTrainingOptions
 from modules.text_codec import TextCodec
-from modules.text_continuation import Prompt, continuations
 from modules.training import clip_gradients
 from modules.vocabulary import Vocabulary
 from pipelines.cli import has_fast_bfloat16
+from tests.benchmarks.min_char_rnn import HIDDEN_SIZE, SEQUENCE_LENGTH, MinCharRNN
+from tests.benchmarks.ratio_table import show
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text" / "min_char_rnn.yaml"
 MARKERS = len(Vocabulary.MARKERS)

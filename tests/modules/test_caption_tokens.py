@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from modules.tokenizer import PUNCTUATION, detokenize, tokenize
+from modules.caption_tokens import PUNCTUATION, detokenize, tokenize
 
 # what Stanford's tokenizer gives for the COCO evaluation, punctuation dropped
 STANFORD = {

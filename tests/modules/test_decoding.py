@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from scripted import BOS, EOS, METHODS, PAD, UNK, A, B, C, Table, random_table, scripted
 
 from modules.decoding import DecoderState, DecodingOptions, decode
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
+from tests.modules.scripted import BOS, EOS, METHODS, PAD, UNK, A, B, C, Table, random_table, scripted
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

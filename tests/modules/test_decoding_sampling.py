@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from scripted import BOS, EOS, PAD, UNK, Table, random_table
 
 from modules.decoding import DecodingOptions, _draw
+from tests.modules.scripted import BOS, EOS, PAD, UNK, Table, random_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,9 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from steering_models import KINDS as STEERERS
-from steering_models import batch as steering_batch
-from steering_models import lively_steerer
 from torch import Tensor, nn
 
 from modules.attention import ATTENTIONS
@@ -17,10 +14,13 @@ from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import ImageEncoder
-from modules.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.batch import TextBatch
+from modules.language.language_model import LanguageModel, LanguageTrainingOptions
 from modules.recurrent import RecurrentStack
-from modules.text_batch import TextBatch
 from modules.text_codec import TextCodec
+from tests.modules.steering.steering_models import KINDS as STEERERS
+from tests.modules.steering.steering_models import batch as steering_batch
+from tests.modules.steering.steering_models import lively_steerer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

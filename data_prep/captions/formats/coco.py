@@ -127,7 +127,7 @@ def _records(root: Path, source: Path, split: str | None, folder: str) -> list[C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.coco DIR [--output captions.jsonl]`."""
+    """Returns the exit status of `python -m data_prep.captions.formats.coco DIR [--output FILE]`."""
     return run_reader(read, argv)
 
 

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.captions import folder
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
+from data_prep.captions.formats import folder
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
 from data_prep.input_files import existing_folder, read_text
 from modules.errors import InputError
@@ -138,7 +138,7 @@ def _listed(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.flickr8k DIR [--output captions.jsonl]`."""
+    """Returns the exit status of `python -m data_prep.captions.formats.flickr8k DIR [--output FILE]`."""
     return run_reader(read, argv)
 
 

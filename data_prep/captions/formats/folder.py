@@ -156,7 +156,7 @@ def _splits(rows: list[CaptionRow]) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.folder DIR [--output captions.jsonl]`."""
+    """Returns the exit status of `python -m data_prep.captions.formats.folder DIR [--output FILE]`."""
     return run_reader(read, argv)
 
 

@@ -96,7 +96,7 @@ def read(root: Path) -> CaptionTable:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.karpathy DIR [--output captions.jsonl]`."""
+    """Returns the exit status of `python -m data_prep.captions.formats.karpathy DIR [--output FILE]`."""
     return run_reader(read, argv)
 
 

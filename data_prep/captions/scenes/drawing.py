@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from data_prep.captions.scene_layout import Box, Scene
-from data_prep.captions.scene_objects import draw_object
-from data_prep.captions.scene_settings import paint_setting
+from data_prep.captions.scenes.layout import Box, Scene
+from data_prep.captions.scenes.objects import draw_object
+from data_prep.captions.scenes.settings import paint_setting
 
 # everything is drawn twice as large and averaged down: smooth edges at any size
 _SUPERSAMPLING = 2

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from data_prep.captions.scene_layout import Group, Scene
+from data_prep.captions.scenes.layout import Group, Scene
 
 NOUNS: dict[str, tuple[tuple[str, str], ...]] = {
     "ball": (("ball", "balls"),),

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_prep.captions.scene_objects import COLOURS, KINDS, TEXTURES
-from data_prep.captions.scene_settings import SETTINGS, Band
+from data_prep.captions.scenes.objects import COLOURS, KINDS, TEXTURES
+from data_prep.captions.scenes.settings import SETTINGS, Band
 
 # share of the picture's side: the side of a square as large as the object's patch; gaps keep the three apart
 SIZES: dict[str, Band] = {"small": (0.2, 0.22), "medium": (0.28, 0.32), "large": (0.44, 0.5)}

@@ -6,7 +6,7 @@
 A frame_id is the frame's time in nanoseconds; smaller numbers count frames, of which 20 a second are assumed.
 Angles are radians of the steering wheel, left positive. Images that are absent cut the drive.
 
-`python -m data_prep.driving.challenge DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.challenge DIR [--output drive.csv]`
 """
 
 import sys
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.label_files import image_folder, nanoseconds, read_labels
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
 LABELS = "CH2_final_evaluation.csv"
@@ -97,7 +97,7 @@ def read(root: Path) -> DriveTable:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.challenge DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.challenge DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

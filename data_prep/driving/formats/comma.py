@@ -8,7 +8,7 @@ wheel, right positive; the table has radians, left positive. Speeds are metres a
 
 Needs the package h5py (`pip install h5py`).
 
-`python -m data_prep.driving.comma DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.comma DIR [--output drive.csv]`
 """
 
 import sys
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
 FRAMES_PER_SECOND = 20.0
@@ -143,7 +143,7 @@ def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.comma DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.comma DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

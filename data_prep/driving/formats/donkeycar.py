@@ -11,7 +11,7 @@ in how far they steer. It is kept as it is but for the sign, left positive: one 
 a score in radians is one in shares of full lock. Throttle is no speed; the speed is unknown. A session is a
 drive; deleted records are left out and cut it.
 
-`python -m data_prep.driving.donkeycar DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.donkeycar DIR [--output drive.csv]`
 """
 
 import json
@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
 from data_prep.driving.label_files import nested, read_text
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
 
@@ -123,7 +123,7 @@ def _number(record: dict[str, object], name: str, where: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.donkeycar DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.donkeycar DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

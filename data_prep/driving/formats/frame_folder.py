@@ -28,12 +28,12 @@ from typing import NoReturn
 import numpy as np
 
 from data_prep.driving import read_drives, recognise
-from data_prep.driving.challenge import is_time_ns
+from data_prep.driving.checks import absent_files, frame_problems
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_checks import absent_files, frame_problems
-from data_prep.driving.drive_table import DriveTable, join_tables
-from data_prep.driving.video import SUFFIXES as VIDEO_SUFFIXES
-from data_prep.driving.video import frame_times
+from data_prep.driving.formats.challenge import is_time_ns
+from data_prep.driving.formats.video import SUFFIXES as VIDEO_SUFFIXES
+from data_prep.driving.formats.video import frame_times
+from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")

@@ -16,7 +16,7 @@ none. A frame's file is `BAG#TOPIC#NUMBER`: nothing is unpacked.
 
 Needs the extra `ros` (`pip install -e ".[ros]"`).
 
-`python -m data_prep.driving.ros_bag DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.ros_bag DIR [--output drive.csv]`
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
-from data_prep.driving.ros_images import IMAGE_TYPES, to_rgb
+from data_prep.driving.formats.ros_images import IMAGE_TYPES, to_rgb
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import images_bar
 from modules.errors import InputError
 
@@ -252,7 +252,7 @@ def frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterator[np.ndarra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.ros_bag DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.ros_bag DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

@@ -11,7 +11,7 @@ simulator shows no steering wheel. The table has these 25 degrees in radians, le
 -0.4363 steering. Miles an hour become metres a second. The time is the one in the image's name. A side
 camera's rows carry the angle that was driven.
 
-`python -m data_prep.driving.simulator DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.simulator DIR [--output drive.csv]`
 """
 
 import calendar
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
 from data_prep.driving.label_files import LabelFile, image_folder, nested, read_labels, read_text
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
 LABELS = "driving_log.csv"
@@ -124,7 +124,7 @@ def _times(labels: LabelFile, names: list[str]) -> tuple[np.ndarray, list[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.simulator DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.simulator DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

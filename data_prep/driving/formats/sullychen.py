@@ -6,7 +6,7 @@
 Angles are degrees of the steering wheel, right positive; the table has radians, left positive. Without times
 a frame's number counts them, 30 a second; a number that is left out is a gap.
 
-`python -m data_prep.driving.sullychen DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.sullychen DIR [--output drive.csv]`
 """
 
 import calendar
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.label_files import image_folder, number, read_text
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
 LABELS = "data.txt"
@@ -96,7 +96,7 @@ def _seconds(text: str | None, path: Path, line: int) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.sullychen DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.sullychen DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

@@ -7,7 +7,7 @@ or several such folders in DIR, each a drive of its own. Timestamps are nanoseco
 steering wheel, left positive; speeds metres a second. A side camera's rows carry the angle that was driven,
 not one corrected for where the camera stands.
 
-`python -m data_prep.driving.udacity DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.udacity DIR [--output drive.csv]`
 """
 
 import sys
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
 from data_prep.driving.label_files import nanoseconds, nested, read_labels
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
 LABELS = "interpolated.csv"
@@ -62,7 +62,7 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.udacity DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.udacity DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

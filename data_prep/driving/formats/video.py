@@ -9,7 +9,7 @@ angle, steering_angle or steering: radians of the steering wheel, left positive;
 degrees. A frame gets the nearest label that is not later than it, unless that is older than three steps of
 the table: then its angle is unknown.
 
-`python -m data_prep.driving.video DIR [--output drive.csv]`
+`python -m data_prep.driving.formats.video DIR [--output drive.csv]`
 """
 
 import sys
@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from data_prep.driving.cutting import LONGEST_STEP, frame_period
-from data_prep.driving.drive_summary import run_reader
-from data_prep.driving.drive_table import DriveTable, join_tables
 from data_prep.driving.label_files import LabelFile, read_labels
+from data_prep.driving.summary import run_reader
+from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import images_bar
 from modules.errors import InputError
 
@@ -171,7 +171,7 @@ def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.video DIR [--output drive.csv]`."""
+    """Returns the exit status of `python -m data_prep.driving.formats.video DIR [--output drive.csv]`."""
     return run_reader(read, argv)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.driving.road_course import Course
+from data_prep.driving.road.course import Course
 
 _FARTHEST_M = 260.0
 # distances along the road at which its course is looked up; denser near the car

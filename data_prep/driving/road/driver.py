@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.driving.road_course import NODE_M, Course
-from data_prep.driving.road_vehicle import RATE_HZ, STEP_S, Car, angle_of, curvature_of
+from data_prep.driving.road.course import NODE_M, Course
+from data_prep.driving.road.vehicle import RATE_HZ, STEP_S, Car, angle_of, curvature_of
 
 _BRAKING_MPS2, _THROTTLE_MPS2 = 1.8, 1.2  # what a driver plans with, less than the car could
 REACTION_S = 0.35  # of eyes, mind and arms; the wheel's own lag comes on top

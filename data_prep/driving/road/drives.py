@@ -8,12 +8,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.driving.drive_table import DriveTable
-from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_driver import Drive, drive
-from data_prep.driving.road_scene import START_M, Road, draw_road, road_seed
-from data_prep.driving.road_vehicle import RATE_HZ
-from data_prep.driving.road_view import RoadView, logged_pose
+from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.driver import Drive, drive
+from data_prep.driving.road.scene import START_M, Road, draw_road, road_seed
+from data_prep.driving.road.vehicle import RATE_HZ
+from data_prep.driving.road.view import RoadView, logged_pose
+from data_prep.driving.table import DriveTable
 
 FRAMES = "frames"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_prep.driving.road_look import Look
-from data_prep.driving.road_noise import clouds, grain, mix
+from data_prep.driving.road.look import Look
+from data_prep.driving.road.noise import clouds, grain, mix
 
 LAND_TEXELS = 512
 LAND_TEXEL_M = 0.25

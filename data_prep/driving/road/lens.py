@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_look import Light
+from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.look import Light
 
 _NOISES = 8
 _MIDDLE_GREY = 112.0  # mean brightness that the exposure goes for

@@ -9,14 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_course import Course, draw_course
-from data_prep.driving.road_driver import plan_speed
-from data_prep.driving.road_land import LAND_TEXEL_M, paint_land, paint_sky
-from data_prep.driving.road_look import Look, draw_look
-from data_prep.driving.road_noise import shrink
-from data_prep.driving.road_surface import ACROSS_M, ALONG_M, paint_surface
-from data_prep.driving.road_verge import Verge, cast_shadows, draw_verge
+from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.course import Course, draw_course
+from data_prep.driving.road.driver import plan_speed
+from data_prep.driving.road.land import LAND_TEXEL_M, paint_land, paint_sky
+from data_prep.driving.road.look import Look, draw_look
+from data_prep.driving.road.noise import shrink
+from data_prep.driving.road.surface import ACROSS_M, ALONG_M, paint_surface
+from data_prep.driving.road.verge import Verge, cast_shadows, draw_verge
 from modules.errors import InputError
 
 START_M = 12.0  # where drives begin

@@ -7,9 +7,9 @@ lies lower behind them.
 import cv2
 import numpy as np
 
-from data_prep.driving.road_camera import Camera, RoadAhead
-from data_prep.driving.road_scene import Road
-from data_prep.driving.road_walls import LEVELS, Wall
+from data_prep.driving.road.camera import Camera, RoadAhead
+from data_prep.driving.road.scene import Road
+from data_prep.driving.road.walls import LEVELS, Wall
 
 _NEAREST_M = 2.0  # of things that are drawn
 _SMALLEST_PX = 2.5

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep.driving.road_look import Look
-from data_prep.driving.road_noise import clouds, grain
+from data_prep.driving.road.look import Look
+from data_prep.driving.road.noise import clouds, grain
 
 ALONG_M, ACROSS_M = 0.125, 0.05  # size of a texel
 HALF_WIDTH_M = 7.0

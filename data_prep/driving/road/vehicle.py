@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_prep.driving.road_course import Course
+from data_prep.driving.road.course import Course
 
 RATE_HZ = 20
 STEP_S = 1 / RATE_HZ

@@ -8,11 +8,11 @@ from functools import cache
 
 import numpy as np
 
-from data_prep.driving.road_course import Course
-from data_prep.driving.road_look import LANDSCAPES, Look
-from data_prep.driving.road_sprites import SPRITES, Sprite
-from data_prep.driving.road_surface import HALF_WIDTH_M, Shadow
-from data_prep.driving.road_walls import PAINTS, Wall, WallPaint
+from data_prep.driving.road.course import Course
+from data_prep.driving.road.look import LANDSCAPES, Look
+from data_prep.driving.road.sprites import SPRITES, Sprite
+from data_prep.driving.road.surface import HALF_WIDTH_M, Shadow
+from data_prep.driving.road.walls import PAINTS, Wall, WallPaint
 
 # landscape -> mean number of each on 100 m of road, both sides together
 _DENSITIES: dict[str, dict[str, float]] = {

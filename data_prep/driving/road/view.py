@@ -8,15 +8,15 @@ up is drawn by `road_standing`.
 import cv2
 import numpy as np
 
-from data_prep.driving.road_camera import Camera, Pose, RoadAhead
-from data_prep.driving.road_course import Course
-from data_prep.driving.road_driver import Drive
-from data_prep.driving.road_land import LAND_TEXEL_M, LAND_TEXELS, SKY_ABOVE, SKY_TEXELS
-from data_prep.driving.road_lens import Lens
-from data_prep.driving.road_scene import LEVEL_DISTANCES_M, Road
-from data_prep.driving.road_standing import StandingThings
-from data_prep.driving.road_surface import HALF_WIDTH_M
-from data_prep.driving.road_vehicle import Car
+from data_prep.driving.road.camera import Camera, Pose, RoadAhead
+from data_prep.driving.road.course import Course
+from data_prep.driving.road.driver import Drive
+from data_prep.driving.road.land import LAND_TEXEL_M, LAND_TEXELS, SKY_ABOVE, SKY_TEXELS
+from data_prep.driving.road.lens import Lens
+from data_prep.driving.road.scene import LEVEL_DISTANCES_M, Road
+from data_prep.driving.road.standing import StandingThings
+from data_prep.driving.road.surface import HALF_WIDTH_M
+from data_prep.driving.road.vehicle import Car
 
 _DIVE_RAD = 0.005  # pitch of the body per m/s² of braking
 _POSE = ("x_m", "y_m", "heading_rad", "distance_m", "acceleration_mps2")

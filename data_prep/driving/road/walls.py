@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep.driving.road_look import GROUNDS, Colour
-from data_prep.driving.road_noise import clouds, grain, shrink
-from data_prep.driving.road_sprites import Sprite, draw_bush, draw_conifer, draw_tree, leaf_colour
+from data_prep.driving.road.look import GROUNDS, Colour
+from data_prep.driving.road.noise import clouds, grain, shrink
+from data_prep.driving.road.sprites import Sprite, draw_bush, draw_conifer, draw_tree, leaf_colour
 
 LEVELS = 3  # each half as fine as the one before, and coarser still along the road
 

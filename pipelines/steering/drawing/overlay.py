@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep.driving.picture_drawing import BLUE, GREEN, RED, Colour, draw_wheel, write_text
-from data_prep.driving.road_camera import Camera
-from data_prep.driving.road_vehicle import arc
+from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.vehicle import arc
 from modules.errors import InputError, check_ranges
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
+from pipelines.steering.drawing.picture import BLUE, GREEN, RED, Colour, draw_wheel, write_text
 
 NARROWEST, WIDEST = 640, 960  # pixels of the picture
 _PANEL = 96  # rows below the camera's frame

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from data_prep.driving.closed_loop import INTERVENTION_M, PENALTY_S, ClosedLoopResult
-from data_prep.driving.picture_drawing import GREEN, RED, WHITE, YELLOW, draw_wheel, write_text
-from data_prep.driving.road_scene import Road
-from data_prep.driving.road_vehicle import RATE_HZ, arc, curvature_of
+from data_prep.driving.road.scene import Road
+from data_prep.driving.road.vehicle import RATE_HZ, arc, curvature_of
+from pipelines.steering.closed_loop import INTERVENTION_M, PENALTY_S, ClosedLoopResult
+from pipelines.steering.drawing.picture import GREEN, RED, WHITE, YELLOW, draw_wheel, write_text
 
 _SCALE = 4
 _INSET = 150  # side of the bird's eye view [pixels]

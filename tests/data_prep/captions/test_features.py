@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.features import FeatureCache, cache_root
+from data_prep.captions.features import FeatureCache, cache_root
 from data_prep.images import read_image
-from data_prep.transforms import EvalTransform
+from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 

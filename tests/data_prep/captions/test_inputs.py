@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from data_prep.captions.inputs import Annotations, MirroredAnnotations
-from data_prep.transforms import EvalTransform, MirrorTransform
+from modules.captioning.preprocessing import EvalTransform, MirrorTransform
 
 IMAGES, L, D = 40, 3, 2
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.driving.drive_table import DriveTable, write_drive_csv
 from data_prep.driving.splitting import SplitOptions
+from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 
 SMALL = FramePreprocessing(24, 32)
 CLIP = SteeringEncoderOptions(
@@ -25,7 +25,7 @@ CLIP = SteeringEncoderOptions(
 FROZEN = SteeringEncoderOptions(
     kind="pretrained", name="mobilenetv3_small_050", stage=1, weights="none", pool=(2, 4)
 )
-DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 
 def put(root: Path, name: str, text: str | bytes = b"") -> Path:

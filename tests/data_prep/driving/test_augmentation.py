@@ -12,7 +12,7 @@ from data_prep.driving.augmentation import (
     side_camera_targets,
 )
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
 
 CAMERA = (120, 200)
 FRAMES = FramePreprocessing(height=60, width=120, crop_top=0.25, crop_bottom=0.25)

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from driving_folders import FROZEN, drives, folder, model, module, numbered, put
 
 from data_prep.driving.augmentation import AugmentationOptions
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.driving.drive_table import DriveTable, write_drive_csv
+from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.errors import InputError
-from modules.steerer import Steerer
+from modules.steering.steerer import Steerer
+from tests.data_prep.driving.driving_folders import FROZEN, drives, folder, model, module, numbered, put
 
 
 def attach(data: SteerDataModule, steerer: Steerer, stage: str = "fit", rank: int = 0, world: int = 1):

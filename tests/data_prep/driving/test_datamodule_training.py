@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from driving_folders import CLIP, SMALL, folder, model, module
 
-from data_prep.driving.drive_features import compute_features
+from data_prep.driving.features import compute_features
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
-from modules.steering_training import SteeringTrainingOptions
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.options import SteeringTrainingOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
+from tests.data_prep.driving.driving_folders import CLIP, SMALL, folder, model, module
 
 
 def trainer_of(epochs: int = 1) -> pl.Trainer:

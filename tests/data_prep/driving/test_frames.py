@@ -9,15 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from driving_folders import draw, drive, numbered, put
 from PIL import Image
 
 from data_prep.driving import frames as frames_module
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.frames import FrameCache
+from data_prep.driving.table import DriveTable
 from data_prep.images import read_image
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
+from tests.data_prep.driving.driving_folders import draw, drive, numbered, put
 
 SMALL = FramePreprocessing(height=6, width=8, crop_top=0.5)
 

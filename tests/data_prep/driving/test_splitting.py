@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving_folders import DATA, drive, drives
 
 from data_prep.driving import read_drives
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_summary import prepared
-from data_prep.driving.drive_table import DriveTable
 from data_prep.driving.splitting import SplitOptions, split_frames
+from data_prep.driving.summary import prepared
+from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ShuffledClips, StreamedClips, plan_clips, segments_of, windows_of
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import DATA, drive, drives
 
 HERE = Path("drives")
 

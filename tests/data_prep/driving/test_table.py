@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving_folders import draw, drive, drives, put
 
-from data_prep.driving import drive_table
+from data_prep.driving import table as drive_table
+from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.cutting import cut_drives, frame_period
-from data_prep.driving.drive_checks import absent_files, problems
-from data_prep.driving.drive_table import DriveTable, read_drive_csv, split_reference, write_drive_csv
+from data_prep.driving.table import DriveTable, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import draw, drive, drives, put
 
 
 def said(table: DriveTable) -> str:

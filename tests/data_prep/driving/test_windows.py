@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving_folders import drives
 
 from data_prep.driving.balancing import clip_weights
 from data_prep.driving.windows import (
@@ -19,6 +18,7 @@ from data_prep.driving.windows import (
     windows_of,
 )
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import drives
 
 SEGMENTS = [np.arange(0, 23), np.arange(40, 47), np.arange(60, 63), np.arange(100, 160)]
 

@@ -11,7 +11,7 @@ from data_prep.text.datamodule import TextDataModule
 from data_prep.text.reading import main
 from modules.decoders.language import LanguageDecoderOptions
 from modules.errors import InputError
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
 from modules.text_codec import TextCodec
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "runs", "away", "from"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from modules.caption_batch import CaptionBatch
-from modules.captioner import Captioner
+from modules.captioning.batch import CaptionBatch
+from modules.captioning.captioner import Captioner
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions

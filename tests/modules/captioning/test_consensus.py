@@ -4,7 +4,7 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from modules.consensus import consensus_weights
+from modules.captioning.consensus import consensus_weights
 from modules.losses import cross_entropy_sum
 from modules.metrics.bleu import count_ngrams
 from modules.metrics.cider import CiderD

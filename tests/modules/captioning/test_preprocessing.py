@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.transforms import EvalTransform, TrainTransform, resize_area
+from modules.captioning.preprocessing import EvalTransform, TrainTransform, resize_area
 from modules.errors import InputError
 
 

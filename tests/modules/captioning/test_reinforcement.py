@@ -4,8 +4,8 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
+from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.decoders.captions import DECODERS, DecoderOptions
-from modules.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from modules.decoders.fixed_window import FixedWindowDecoder
 from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions, UnitScores
 from modules.decoding import DecoderState, DecodingOptions, sample_stream
 from modules.errors import InputError
-from modules.fixed_window import FixedWindowDecoder
-from modules.language_model import DECODERS
+from modules.language.language_model import DECODERS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = LanguageDecoderOptions(layers=2, embedding_size=6, hidden_size=8)

@@ -6,10 +6,10 @@ from torch import nn
 
 from modules.decoders.steering import SteeringDecoderOptions, WindowDecoder
 from modules.encoders.chauffeur import ChauffeurEncoder, same_convolution
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
-from modules.steering_training import SteeringTrainingOptions
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.options import SteeringTrainingOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

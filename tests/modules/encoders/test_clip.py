@@ -4,14 +4,14 @@ import copy
 
 import pytest
 import torch
-from steering_models import batch, steerer
 
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.encoders.clip import ClipEncoder
-from modules.encoders.steering import SteeringEncoderOptions
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
+from tests.modules.steering.steering_models import batch, steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

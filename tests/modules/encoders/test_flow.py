@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 
 from modules.encoders.flow import ImageFlow
-from modules.encoders.steering import SteeringEncoderOptions
 from modules.errors import InputError
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.steerer import Steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,10 +6,10 @@ from torch import nn
 
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.encoders.pilotnet import PilotNetEncoder
-from modules.encoders.steering import SteeringEncoderOptions
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

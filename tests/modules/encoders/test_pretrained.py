@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from modules.encoders.pretrained import PretrainedEncoder
-from modules.encoders.steering import SteeringEncoderOptions
 from modules.errors import InputError
+from modules.steering.encoder import SteeringEncoderOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 import torch
-from scripted import BOS, EOS, Table, random_table
 
-from modules.completion import Boundary, complete
+from modules.language.completion import Boundary, complete
+from tests.modules.scripted import BOS, EOS, Table, random_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

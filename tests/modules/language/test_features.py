@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modules.text_features import is_word_character, text_features
+from modules.language.features import is_word_character, text_features
 
 QUOTED, COMMENT = "inside quotation marks", "inside a comment (after # or //)"
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modules.gradient_flow import gradient_flow, state_gradients
+from modules.language.gradient_flow import gradient_flow, state_gradients
 from modules.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecoderState, DecodingOptions, sample_stream
 from modules.errors import InputError
-from modules.language_model import LanguageModel, LanguageTrainingOptions, SplitSize
-from modules.text_batch import TextBatch
+from modules.language.batch import TextBatch
+from modules.language.language_model import LanguageModel, LanguageTrainingOptions, SplitSize
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
 

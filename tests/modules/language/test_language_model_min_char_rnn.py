@@ -16,13 +16,13 @@ import yaml
 from torch.utils.data import DataLoader
 
 from modules.decoders.language import LanguageDecoderOptions
-from modules.language_model import LanguageModel, LanguageTrainingOptions
-from modules.text_batch import TextBatch
+from modules.language.batch import TextBatch
+from modules.language.language_model import LanguageModel, LanguageTrainingOptions
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
 from tests.benchmarks.min_char_rnn import SEQUENCE_LENGTH, MinCharRNN
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text" / "min_char_rnn.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "text" / "min_char_rnn.yaml"
 ITERATIONS = 200
 MARKERS = len(Vocabulary.MARKERS)
 SONNET = """From fairest creatures we desire increase,

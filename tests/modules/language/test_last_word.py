@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modules.last_word import LastWordModel, last_word_accuracy, train_last_word
+from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from modules.decoders.language import LanguageDecoderOptions
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
+from modules.language.surprise import SurpriseReader, TextReader, opening
 from modules.metrics.language import Spelling
-from modules.surprise import SurpriseReader, TextReader, opening
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
 

@@ -7,7 +7,7 @@ import pytest
 
 from modules import TextGenerator
 from modules.errors import InputError
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RHYME = "Peter Piper picked a peck of pickled peppers.\n"

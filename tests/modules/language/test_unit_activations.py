@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
-from modules.unit_activations import match_units, unit_activations
+from modules.language.unit_activations import match_units, unit_activations
 
 PLACES, UNITS = 3000, 40
 

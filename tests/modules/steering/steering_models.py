@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from modules.clip_batch import ClipBatch
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
-from modules.steering_training import SteeringTrainingOptions
+from modules.steering.batch import ClipBatch
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.options import SteeringTrainingOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 
 CLIP = SteeringEncoderOptions(
     kind="clip",

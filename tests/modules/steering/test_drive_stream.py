@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from steering_models import KINDS, camera_frames, lively_steerer, prepared
 
-from modules.drive_stream import DriveStream
-from modules.steering_predictor import SteeringPredictor
+from modules.steering.drive_stream import DriveStream
+from modules.steering.steering_predictor import SteeringPredictor
+from tests.modules.steering.steering_models import KINDS, camera_frames, lively_steerer, prepared
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

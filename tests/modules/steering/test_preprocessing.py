@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from steering_models import camera_frames
 
 from modules.errors import InputError
-from modules.frames import FramePreprocessing, equalise_histogram, to_yuv
+from modules.steering.preprocessing import FramePreprocessing, equalise_histogram, to_yuv
+from tests.modules.steering.steering_models import camera_frames
 
 
 def test_crops_shares_of_the_rows_and_resizes_by_area():

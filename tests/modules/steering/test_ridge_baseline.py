@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_motion import panned
 
 from modules.metrics.steering import rms
-from modules.ridge_baseline import RidgeBaseline
+from modules.steering.ridge_baseline import RidgeBaseline
+from tests.modules.panned_frames import panned
 
-UDACITY = Path(__file__).parents[3] / "shared" / "data" / "udacity_ch2"
+UDACITY = Path(__file__).parents[4] / "shared" / "data" / "udacity_ch2"
 
 
 def panned_frames(shifts: np.ndarray) -> np.ndarray:

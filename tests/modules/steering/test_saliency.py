@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from steering_models import KINDS, camera_frames, lively_steerer, prepared, steerer
 
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.drive_stream import DriveStream
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.saliency import steering_saliency
-from modules.steerer import Steerer
+from modules.steering.drive_stream import DriveStream
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.saliency import steering_saliency
+from modules.steering.steerer import Steerer
+from tests.modules.steering.steering_models import KINDS, camera_frames, lively_steerer, prepared, steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

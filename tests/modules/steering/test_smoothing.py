@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modules.smoothing import ChauffeurSmoothing, ExponentialSmoothing, smoother
+from modules.steering.smoothing import ChauffeurSmoothing, ExponentialSmoothing, smoother
 
 RAW = np.random.default_rng(0).normal(0, 0.3, 40).tolist()
 

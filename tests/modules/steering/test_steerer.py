@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from steering_models import KINDS, batch, camera_frames, prepared, steerer
 
-from modules.clip_batch import ClipBatch
 from modules.errors import InputError
-from modules.steerer import Steerer
-from modules.steering_training import squared_error_sums
+from modules.steering.batch import ClipBatch
+from modules.steering.options import squared_error_sums
+from modules.steering.steerer import Steerer
+from tests.modules.steering.steering_models import KINDS, batch, camera_frames, prepared, steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EVERY = sorted(KINDS)

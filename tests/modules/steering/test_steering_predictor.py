@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from steering_models import KINDS, camera_frames, prepared, steerer
 
-from modules.steering_predictor import SteeringPredictor
+from modules.steering.steering_predictor import SteeringPredictor
+from tests.modules.steering.steering_models import KINDS, camera_frames, prepared, steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

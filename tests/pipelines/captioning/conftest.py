@@ -5,20 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.captions import scenes
+from data_prep.captions.scenes import dataset as scenes
 from pipelines.caption import main
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEBUG = ROOT / "configs" / "debug" / "caption.yaml"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """No test reads or writes the caches of the user."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SEQSIGHT_CACHE", str(tmp_path_factory.mktemp("cache") / "features"))
-    yield
-    patch.undo()
 
 
 @pytest.fixture(scope="session")

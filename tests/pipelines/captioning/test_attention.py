@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.reports.attention import (
+from pipelines.captioning.attention import (
     attention_panels,
     draw_attention,
     fit_within,

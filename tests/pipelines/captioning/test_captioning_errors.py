@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines.arguments import explain
 from pipelines.caption import main
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEBUG = str(ROOT / "configs" / "debug" / "caption.yaml")
 
 

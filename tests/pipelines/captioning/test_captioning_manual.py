@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.caption import main
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_manual_lists_every_command(capsys):

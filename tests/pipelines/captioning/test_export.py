@@ -12,15 +12,15 @@ import torch
 from jaxtyping import config
 
 from data_prep.images import read_image
-from data_prep.transforms import EvalTransform
-from modules.captioner import Captioner
+from modules.captioning.captioner import Captioner
+from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
-from pipelines import exporting
 from pipelines.caption import main
+from pipelines.captioning import export as exporting
 
 MAX_LENGTH = 8
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 
-from modules.captioner import Captioner
+from modules.captioning.captioner import Captioner
 from pipelines.caption import main
 from pipelines.reports.curves import read_curves
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEBUG = ROOT / "configs" / "debug" / "caption.yaml"
 
 

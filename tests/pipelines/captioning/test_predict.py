@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from data_prep.images import read_image
 from modules.vocabulary import Vocabulary
-from pipelines import predicting
 from pipelines.caption import main
+from pipelines.captioning import predict as predicting
 
 GOOD = {
     "COCO_val2014_000000000042.jpg",

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data_prep.captions.predictions import coco_image_id, match, read_predictions, read_references
 from modules.errors import InputError
+from pipelines.captioning.predictions import coco_image_id, match, read_predictions, read_references
 
 REFERENCES = {"1.jpg": ["a dog runs", "A dog."], "b/2.jpg": ["a cat sits"], "3.jpg": ["a bird"]}
 COCO = {

@@ -2,21 +2,20 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
-from pipelines.reports.attention import encoder_view
-from pipelines.reports.caption import choose_examples, report, write_report
+from pipelines.captioning.attention import encoder_view
+from pipelines.captioning.report import choose_examples, report, write_report
 from pipelines.reports.curves import Curve, best_step, monitored_metric, read_curves
 from pipelines.reports.page import duration
+from tests.pipelines.pages import Page, log
 
 COLOURS = ["red", "green", "blue", "brown", "white"]
 THINGS = ["dog", "cat", "ball", "car"]
@@ -54,49 +53,6 @@ def make_run(run: Path, rows: list[dict]) -> Path:
     lines = [json.dumps(row) for row in rows]
     (run / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return run
-
-
-def log(run: Path, points: dict[str, dict[int, float]], suffix: str = "") -> None:
-    with SummaryWriter(str(run), filename_suffix=suffix) as writer:
-        for tag, values in points.items():
-            for step, value in values.items():
-                writer.add_scalar(tag, value, step)
-
-
-class Page(HTMLParser):
-    """What a browser would take from the page: elements, addresses, text; and whether every tag is closed."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.html = path.read_text(encoding="utf-8")
-        self.feed(self.html)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    def images(self, kind: str) -> list[dict]:
-        return [attrs for tag, attrs in self.tags if tag == "img" and kind in attrs["alt"]]
 
 
 @pytest.fixture(scope="module")

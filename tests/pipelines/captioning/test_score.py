@@ -7,7 +7,7 @@ from rich.console import Console
 
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
-from pipelines.reports.scores import controls_as_dict, score, scores_table
+from pipelines.captioning.score import controls_as_dict, score, scores_table
 
 REFERENCES = {
     "1.jpg": ["A dog runs on the grass.", "a brown dog running"],

@@ -4,8 +4,8 @@ import math
 from html import unescape
 from re import sub
 
-from modules.surprise import Unit
-from pipelines.reports.coloured_text import (
+from modules.language.surprise import Unit
+from pipelines.language.coloured_text import (
     LEVELS,
     Piece,
     activation_level,

@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
 from pipelines.reports.curves import read_curves
 from pipelines.text import COMMANDS, main
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "configs"
 DEBUG = CONFIGS / "debug" / "text.yaml"
 SCRIPT = [sys.executable, str(ROOT / "pipelines" / "text.py")]
@@ -231,7 +231,7 @@ def test_every_configuration_is_complete(path, file, tmp_path):
 
 def test_a_file_alone_is_trained_with_the_configuration_for_files(file, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("pipelines.language.LanguageCLI", lambda argv: seen.append(argv[2]))
+    monkeypatch.setattr("pipelines.language.fit.LanguageCLI", lambda argv: seen.append(argv[2]))
     for arguments in (
         [],
         ["--data.file", str(file)],

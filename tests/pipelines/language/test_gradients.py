@@ -12,12 +12,11 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from modules.last_word import TrainingRecord
+from modules.language.last_word import TrainingRecord
 from pipelines.arguments import Parser
 from pipelines.front_door import run
-from pipelines.gradients import DISTANCES, gradients, train_all
-from pipelines.reports.gradient_figure import caption, gradient_figure, largest_norms
-from pipelines.reports.gradient_runs import (
+from pipelines.language.gradient_figure import caption, gradient_figure, largest_norms
+from pipelines.language.gradient_runs import (
     RecallRun,
     RecallSettings,
     as_csv,
@@ -26,6 +25,7 @@ from pipelines.reports.gradient_runs import (
     reach,
     typical,
 )
+from pipelines.language.gradients import DISTANCES, gradients, train_all
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -198,7 +198,7 @@ def test_a_stopped_command_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.gradients.train_last_word", stop)
+    monkeypatch.setattr("pipelines.language.gradients.train_last_word", stop)
     assert command("--output", tmp_path / "new", *TINY) == 130
     assert not any(tmp_path.iterdir())
 

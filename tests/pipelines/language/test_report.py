@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from test_caption_report import Page, log
-from tiny_language_models import TEXT, save, tiny_model
 
-from modules.surprise import TextReader, Unit
-from pipelines.reports.text import choose_samples, write_report
-from pipelines.reports.text_runs import Sample
-from pipelines.reports.text_surprise import CONTEXT, PASSAGE, surprise_section
-from pipelines.reports.text_units import MOST_VARIABLE, unit_section
+from modules.language.surprise import TextReader, Unit
+from pipelines.language.report import choose_samples, write_report
+from pipelines.language.report_surprise import CONTEXT, PASSAGE, surprise_section
+from pipelines.language.report_units import MOST_VARIABLE, unit_section
+from pipelines.language.runs import Sample
 from pipelines.text import main
+from tests.pipelines.language.tiny_language_models import TEXT, save, tiny_model
+from tests.pipelines.pages import Page, log
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HELD_OUT = TEXT * 8

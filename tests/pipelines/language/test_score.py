@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from test_caption_report import Page
-from tiny_language_models import TEXT, save, tiny_model
 
-from pipelines import scoring_text
+from pipelines.language import score as scoring_text
 from pipelines.text import main
+from tests.pipelines.language.tiny_language_models import TEXT, save, tiny_model
+from tests.pipelines.pages import Page
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

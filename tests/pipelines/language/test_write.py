@@ -9,17 +9,17 @@ from itertools import product
 
 import pytest
 import torch
-from tiny_language_models import TEXT, save, tiny_model
 
-from modules import text_continuation
-from modules.completion import complete as most_probable
 from modules.decoding import DecodingOptions
-from modules.surprise import SurpriseReader, TextReader, opening
-from modules.text_continuation import continuations, read_prompt
+from modules.language import continuation as text_continuation
+from modules.language.completion import complete as most_probable
+from modules.language.continuation import continuations, read_prompt
+from modules.language.surprise import SurpriseReader, TextReader, opening
 from modules.vocabulary import Vocabulary
-from pipelines import continuing
-from pipelines.continuing import boundary
+from pipelines.language import write as continuing
+from pipelines.language.write import boundary
 from pipelines.text import main
+from tests.pipelines.language.tiny_language_models import TEXT, save, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

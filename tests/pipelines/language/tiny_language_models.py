@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from modules.decoders.language import LanguageDecoderOptions
-from modules.language_model import LanguageModel
+from modules.language.language_model import LanguageModel
 from modules.text_codec import Level, TextCodec
 
 TEXT = 'def f(x):\n    return "a b" + x  # no\n\nThe cat sat, and the dog ran.\nAh <b> é!\n'

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 
 START_NS = 1479425441182877835
 CLIP = SteeringEncoderOptions(

@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.driving.closed_loop import (
+from data_prep.driving.road.driver import pursue
+from data_prep.driving.road.drives import draw_roads
+from data_prep.driving.road.scene import Road, road_seed
+from data_prep.driving.road.vehicle import RATE_HZ, Car
+from modules.errors import InputError
+from pipelines.steering.closed_loop import (
     ClosedLoopResult,
     drive_by_state,
     drive_closed_loop,
 )
-from data_prep.driving.picture_drawing import write_video
-from data_prep.driving.road_driver import pursue
-from data_prep.driving.road_drives import draw_roads
-from data_prep.driving.road_scene import Road, road_seed
-from data_prep.driving.road_vehicle import RATE_HZ, Car
-from data_prep.driving.road_video import annotated_frames, bird_eye
-from modules.errors import InputError
+from pipelines.steering.drawing.picture import write_video
+from pipelines.steering.drawing.road_video import annotated_frames, bird_eye
 
 SECONDS = 12.0
 

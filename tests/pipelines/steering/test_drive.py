@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.driving.road import names_and_seeds
-from data_prep.driving.road_scene import ROADS_PER_SEED
+from data_prep.driving.road.dataset import names_and_seeds
+from data_prep.driving.road.scene import ROADS_PER_SEED
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.encoders.steering import SteeringEncoderOptions
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
+from modules.steering.encoder import SteeringEncoderOptions
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 from pipelines.steer import main
 
 

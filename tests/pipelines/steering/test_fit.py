@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.driving import road
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.driving.drive_table import read_drive_csv
-from data_prep.driving.ridge_baselines import ridge_on_image_shifts, ridge_on_optical_flow
-from modules.frames import FramePreprocessing
-from modules.steerer import Steerer
-from pipelines import steering
+from data_prep.driving.road import dataset as road
+from data_prep.driving.table import read_drive_csv
+from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.steerer import Steerer
 from pipelines.steer import main
+from pipelines.steering import fit as steering
+from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = """
     --trainer.max_epochs 2 --trainer.accelerator cpu --trainer.precision 32-true
     --trainer.enable_progress_bar false --model.frames.height 24 --model.frames.width 32

@@ -9,18 +9,24 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from steering_recordings import MODELS, camera_frame, stamps, write_checkpoint, write_frames
 
-from data_prep.driving.frame_folder import frames_of
-from data_prep.driving.picture_drawing import write_video
-from data_prep.driving.steered_frames import PIECE, steer_frames
+from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.images import read_image
-from modules.smoothing import Smoother, smoother
-from modules.steerer import Steerer
-from modules.steering_predictor import SteeringPredictor
+from modules.steering.smoothing import Smoother, smoother
+from modules.steering.steerer import Steerer
+from modules.steering.steering_predictor import SteeringPredictor
 from pipelines.steer import main
+from pipelines.steering.drawing.picture import write_video
+from pipelines.steering.steered_frames import PIECE, steer_frames
+from tests.pipelines.steering.steering_recordings import (
+    MODELS,
+    camera_frame,
+    stamps,
+    write_checkpoint,
+    write_frames,
+)
 
-DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[3] / "../shared/data"))
 # two stretches; the first is longer than one piece
 NAMES = stamps(*range(40), *range(60, 71))
 GAP = 40

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from test_caption_report import Page, log
 
-from data_prep.driving.drive_table import DriveTable
-from data_prep.driving.predicted_drives import read_predictions, write_predictions
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
-from pipelines.reports.steering import write_report
-from pipelines.reports.steering_moments import worst_moments
 from pipelines.steer import main
+from pipelines.steering.moments import worst_moments
+from pipelines.steering.predicted_drives import read_predictions, write_predictions
+from pipelines.steering.report import write_report
+from tests.pipelines.pages import Page, log
 
 HOSTILE = "<script>alert(1)</script>$x_{"
 
@@ -214,7 +214,7 @@ def test_the_command_prints_the_path(run, tmp_path, drives, capsys):
 
 
 def test_score_takes_a_runs_predictions(run, drives, tmp_path, capsys):
-    from data_prep.driving.drive_table import write_drive_csv
+    from data_prep.driving.table import write_drive_csv
 
     write_drive_csv(drives, tmp_path / "drive.csv")
     given = ["--predictions", str(run / "predictions.csv"), "--labels", str(tmp_path / "drive.csv")]

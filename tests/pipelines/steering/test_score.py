@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.steer import main
 
-DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[3] / "../shared/data"))
 REAL = DATA / "udacity_ch2" / "CH2_final_evaluation.csv"
 START, PERIOD = 1479425441182877835, 50_000_000
 

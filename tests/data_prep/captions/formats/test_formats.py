@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.captions import coco, flickr8k, folder, karpathy, read_captions
+from data_prep.captions import read_captions
+from data_prep.captions.formats import coco, flickr8k, folder, karpathy
 from data_prep.captions.records import CaptionTable
 from modules.errors import InputError
 
-DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[4] / "../shared/data"))
 
 
 def put(root: Path, name: str, text: str | bytes = b"") -> Path:

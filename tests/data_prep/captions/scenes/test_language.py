@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.captions.scene_language import NOUNS, write_captions
-from data_prep.captions.scene_layout import draw_scene
-from data_prep.captions.scene_objects import COLOURS
+from data_prep.captions.scenes.language import NOUNS, write_captions
+from data_prep.captions.scenes.layout import draw_scene
+from data_prep.captions.scenes.objects import COLOURS
 from modules.metrics.captions import CaptionScorer
 
 KIND_OF = {word: kind for kind, pairs in NOUNS.items() for pair in pairs for word in pair}

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.captions import read_captions, scenes
-from data_prep.captions.scene_drawing import draw_picture
-from data_prep.captions.scene_layout import draw_scene
-from data_prep.captions.scene_objects import COLOURS, KINDS, TEXTURES, draw_object
-from data_prep.captions.scene_settings import SETTINGS, paint_setting
+from data_prep.captions import read_captions
+from data_prep.captions.scenes import dataset as scenes
+from data_prep.captions.scenes.drawing import draw_picture
+from data_prep.captions.scenes.layout import draw_scene
+from data_prep.captions.scenes.objects import COLOURS, KINDS, TEXTURES, draw_object
+from data_prep.captions.scenes.settings import SETTINGS, paint_setting
 from modules.errors import InputError
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving_folders import draw, put
 
-from data_prep.driving import donkeycar, read_drives, recognise
-from data_prep.driving.drive_summary import prepared
+from data_prep.driving import read_drives, recognise
+from data_prep.driving.formats import donkeycar
+from data_prep.driving.summary import prepared
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import draw, put
 
 
 def tub(root: Path, records: list[dict], deleted: list[int], per_catalog: int = 5) -> None:

@@ -4,23 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving_folders import DATA, draw, drive, put
 
-from data_prep.driving import (
-    FORMATS,
-    challenge,
-    donkeycar,
-    read_drives,
-    recognise,
-    simulator,
-    sullychen,
-    udacity,
-)
+from data_prep.driving import FORMATS, read_drives, recognise
+from data_prep.driving.checks import absent_files
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_checks import absent_files
-from data_prep.driving.drive_summary import prepared
-from data_prep.driving.drive_table import DriveTable, write_drive_csv
+from data_prep.driving.formats import challenge, donkeycar, simulator, sullychen, udacity
+from data_prep.driving.summary import prepared
+from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import DATA, draw, drive, put
 
 START = 1479424215873184606
 

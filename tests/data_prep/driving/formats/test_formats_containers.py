@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from driving_folders import numbered, put
 
-from data_prep.driving import comma, read_drives, recognise, video
+from data_prep.driving import read_drives, recognise
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.drive_summary import prepared
+from data_prep.driving.formats import comma, video
 from data_prep.driving.frame_sources import decode_frames
+from data_prep.driving.summary import prepared
 from modules.errors import InputError
+from tests.data_prep.driving.driving_folders import numbered, put
 
 
 def decoded(root: Path, files: list[str]) -> list:

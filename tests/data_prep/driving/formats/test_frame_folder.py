@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from driving_folders import draw, drive, numbered, put
 
-from data_prep.driving.drive_table import write_drive_csv
-from data_prep.driving.frame_folder import frames_of, image_times
+from data_prep.driving.formats.frame_folder import frames_of, image_times
 from data_prep.driving.frame_sources import decode_in_order
-from data_prep.driving.picture_drawing import write_video
-from data_prep.driving.true_angles import true_angles
+from data_prep.driving.table import write_drive_csv
 from modules.errors import InputError
+from pipelines.steering.drawing.picture import write_video
+from pipelines.steering.true_angles import true_angles
+from tests.data_prep.driving.driving_folders import draw, drive, numbered, put
 
 START = 1479425441182877835
 STAMPS = [START + 50_000_000 * n for n in (0, 1, 2, 6, 7, 30, 31)]

@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from driving_folders import numbered, put
+
+from tests.data_prep.driving.driving_folders import numbered, put
 
 pytest.importorskip("rosbags", reason="bags need the extra ros")
 
@@ -18,10 +19,11 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from data_prep.driving import read_drives, recognise, ros_bag
-from data_prep.driving.drive_summary import prepared
+from data_prep.driving import read_drives, recognise
+from data_prep.driving.formats import ros_bag
+from data_prep.driving.formats.ros_images import to_rgb
 from data_prep.driving.frame_sources import decode_frames
-from data_prep.driving.ros_images import to_rgb
+from data_prep.driving.summary import prepared
 from modules.errors import InputError
 
 START_S = 1479424215

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.driving import read_drives, road, road_driver
-from data_prep.driving.drive_table import DriveTable
-from data_prep.driving.road_course import draw_course, flat_course
-from data_prep.driving.road_driver import REACTION_S, Drive, Driver, drive, plan_speed
-from data_prep.driving.road_drives import drive_frames, drive_road
-from data_prep.driving.road_scene import SPLITS, draw_road
-from data_prep.driving.road_vehicle import STEP_S, Car, curvature_of
+from data_prep.driving import read_drives
+from data_prep.driving.road import dataset as road
+from data_prep.driving.road import driver as road_driver
+from data_prep.driving.road.course import draw_course, flat_course
+from data_prep.driving.road.driver import REACTION_S, Drive, Driver, drive, plan_speed
+from data_prep.driving.road.drives import drive_frames, drive_road
+from data_prep.driving.road.scene import SPLITS, draw_road
+from data_prep.driving.road.vehicle import STEP_S, Car, curvature_of
+from data_prep.driving.table import DriveTable
 from data_prep.images import read_image
 from modules.errors import InputError
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data_prep.driving.road_camera import Camera, Pose, RoadAhead
-from data_prep.driving.road_course import Course, draw_course, flat_course
-from data_prep.driving.road_scene import SPLITS, road_seed
-from data_prep.driving.road_vehicle import (
+from data_prep.driving.road.camera import Camera, Pose, RoadAhead
+from data_prep.driving.road.course import Course, draw_course, flat_course
+from data_prep.driving.road.scene import SPLITS, road_seed
+from data_prep.driving.road.vehicle import (
     STEERING_RATIO,
     STEP_S,
     WHEELBASE_M,

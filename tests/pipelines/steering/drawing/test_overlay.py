@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_prep.driving.steering_overlay import CarView, SteeringOverlay, heat_of, path_outline
 from modules.errors import InputError
-from modules.frames import FramePreprocessing
+from modules.steering.preprocessing import FramePreprocessing
+from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of, path_outline
 
 VIEW = CarView()
 

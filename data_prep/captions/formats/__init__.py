@@ -1,0 +1,1 @@
+"""Readers of captioned photographs, one format a file."""

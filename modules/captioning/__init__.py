@@ -1,0 +1,1 @@
+"""The captioning system: its LightningModule, batches, preprocessing and losses of its own."""

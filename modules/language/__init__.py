@@ -1,0 +1,1 @@
+"""The language model as a system: its LightningModule, writing, scoring and looking inside."""

@@ -1,0 +1,1 @@
+"""The steering system: its LightningModule, batches, preprocessing, and models frame by frame."""

@@ -1,0 +1,1 @@
+"""What the commands of steer.py draw: overlays on camera frames, and roads from above."""
