@@ -6,19 +6,17 @@ On disk it is `captions.jsonl`, one image a line, printable and diffable:
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from data_prep.captions.files import caption_text, image_name, resolve_images
 from data_prep.input_files import SPLITS, read_jsonl, split_name
-from data_prep.reader_command import run_command
 from data_prep.whole_files import write_whole
 from modules.caption_tokens import tokenize
 from modules.errors import InputError
@@ -149,25 +147,3 @@ def describe(table: CaptionTable) -> Table:
             split, *(f"{count:,}" for count in counts), *(covered if tokens["train"] else ["-", "-"])
         )
     return result
-
-
-def run_reader(read: Callable[[Path], CaptionTable], argv: Sequence[str] | None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.NAME DIR [--output captions.jsonl]`.
-
-    Prints what `read` made of DIR; a wrong DIR is one line on stderr and status 2.
-    """
-
-    def prepare(dir: Path, output: Path | None = None) -> None:
-        """Read a captions data set and print what is in it.
-
-        Args:
-            dir: folder of the data set.
-            output: also write the table to this file, one JSON object an image (captions.jsonl).
-        """
-        table = read(dir)
-        Console().print(describe(table))
-        if output is not None:
-            write_table(table, output)
-            print(f"wrote {len(table.records):,} images to {output}")
-
-    return run_command(prepare, argv)

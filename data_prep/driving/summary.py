@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.cutting import cut_drives, frame_period
-from data_prep.driving.table import DriveTable, write_drive_csv
-from data_prep.reader_command import run_command
+from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
 _SHOWN = 20  # drives that get a line of their own
@@ -81,29 +75,3 @@ def prepared(table: DriveTable) -> tuple[DriveTable, list[str]]:
         raise InputError(f"{table.root}: holds no frames")
     absent = absent_files(table)
     return cut_drives(table, None if absent.all() else absent), problems(table, absent)
-
-
-def run_reader(read: Callable[[Path], DriveTable], argv: Sequence[str] | None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.NAME DIR [--output drive.csv]`.
-
-    Prints what `read` made of DIR; a wrong DIR is one line on stderr and status 2.
-    """
-
-    def prepare(dir: Path, output: Path | None = None) -> None:
-        """Read driving data and print what is in them.
-
-        Args:
-            dir: folder of the data, or the file itself.
-            output: also write the table to this file (drive.csv).
-        """
-        if not dir.exists():
-            raise InputError(f"{dir}: no such file or folder")
-        table, warnings = prepared(read(dir))
-        Console().print(describe(table))
-        for line in warnings:
-            print(f"warning: {line}", file=sys.stderr)
-        if output is not None:
-            write_drive_csv(table, output)
-            print(f"wrote {len(table):,} frames to {output}")
-
-    return run_command(prepare, argv)

@@ -8,8 +8,6 @@ On disk it is `drive.csv`, one frame a row, printable and diffable; what is unkn
 Angles are of the steering wheel in radians, left positive; speeds in metres a second; torque in the unit of
 its source. `file` is relative to the folder of the drive.csv; a frame inside a video, an HDF5 file or a bag
 is `CONTAINER#NUMBER`. A drive is a stretch without a break: what a break parts from `monday` is `monday~2`.
-
-`python -m data_prep.driving.table DIR` prints what is in a folder with a drive.csv.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import csv
 import io
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -250,14 +247,3 @@ def recognises(root: Path) -> bool:
 def read(root: Path) -> DriveTable:
     """Returns the table of a folder with a drive.csv, or of the file itself."""
     return read_drive_csv(root if root.is_file() else root / TABLE)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.table DIR [--output drive.csv]`."""
-    from data_prep.driving.summary import run_reader
-
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

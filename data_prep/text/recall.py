@@ -8,21 +8,17 @@ after which the keyword comes again:
 
 The distance is the number of time steps from the keyword to the cue, where the prediction is made. Fillers
 are drawn anew for every sentence, so only a memory of the first word does better than guessing.
-
-`python -m data_prep.text.recall [--distance 10] [--sentences 8] [--seed 0]`
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from data_prep.reader_command import run_command
 from modules.errors import InputError
 
 KEYWORDS = ("tickets", "letters", "photos", "recipes", "maps", "poems", "invoices", "posters")
@@ -100,28 +96,3 @@ def recall_batches(
 def as_text(words: Sequence[int]) -> str:
     """Returns a sentence as it is read."""
     return " ".join(WORDS[word] for word in words)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.text.recall [options]`."""
-
-    def show(distance: int = 10, sentences: int = 8, seed: int = 0) -> None:
-        """Print examples of the recall task.
-
-        Args:
-            distance: time steps from the first word to the last one.
-            sentences: how many.
-            seed: any whole number that is not negative.
-        """
-        if seed < 0:
-            raise InputError(f"seed is {seed}; it has to be 0 or more")
-        batch = recall_batch(sentences, distance, torch.Generator().manual_seed(seed))
-        for words, target in zip(batch.words.tolist(), batch.targets.tolist(), strict=True):
-            print(f"{as_text(words)} -> {WORDS[target]}")
-        print(f"{len(KEYWORDS)} keywords, {len(FILLERS)} fillers; guessing is right in {CHANCE:.1%}")
-
-    return run_command(show, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,13 +8,11 @@ its name (DIR/captions.json, say) is split 80/10/10 by image name. Images withou
 """
 
 import re
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
 from data_prep.input_files import existing_folder, read_json
 from modules.errors import InputError
 
@@ -124,12 +122,3 @@ def _records(root: Path, source: Path, split: str | None, folder: str) -> list[C
         CaptionRecord((prefix / image).as_posix(), paths[image], tuple(texts), splits[image])
         for image, texts in captions.items()
     ]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.formats.coco DIR [--output FILE]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

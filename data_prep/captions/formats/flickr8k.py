@@ -11,13 +11,11 @@ by name, unless `*trainImages.txt` and its like lie beside them.
 """
 
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.formats import folder
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
 from data_prep.input_files import existing_folder, read_text
 from modules.errors import InputError
 
@@ -135,12 +133,3 @@ def _listed(
             mentions[image] = where
             splits[image] = split
     return mentions, splits
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.formats.flickr8k DIR [--output FILE]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,13 +12,11 @@ another.
 
 import csv
 import io
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, run_reader
+from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
 from data_prep.input_files import existing_folder, read_jsonl, read_text, split_name
 from modules.errors import InputError
 
@@ -153,12 +151,3 @@ def _splits(rows: list[CaptionRow]) -> dict[str, str]:
         if splits.setdefault(row.image, row.split) != row.split:
             raise InputError(f"{row.where}: image {row.image} is in {splits[row.image]} and in {row.split}")
     return splits
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.formats.folder DIR [--output FILE]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,13 +7,11 @@ The split restval (COCO's validation images meant for training) counts as train.
 left out.
 """
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
-from data_prep.captions.records import CaptionRecord, CaptionTable, run_reader
+from data_prep.captions.records import CaptionRecord, CaptionTable
 from data_prep.input_files import existing_folder, read_json, split_name
 from modules.errors import InputError
 
@@ -93,12 +91,3 @@ def read(root: Path) -> CaptionTable:
     return CaptionTable(
         images, [CaptionRecord(e.image, paths[e.image], e.captions, e.split) for e in entries]
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.formats.karpathy DIR [--output FILE]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,16 +11,12 @@ captions. Captions say left and right: do not mirror the pictures in training.
     DIR/images/00000.jpg ...   224 x 224, what the default encoder reads, so that nothing is resampled
     DIR/captions.jsonl         {"image", "captions", "split", "scene": what the picture shows, what is unseen}
     DIR/scenes.json            the settings and a hash of the generator; written last
-
-`python -m data_prep.captions.scenes.dataset DIR [--images N] [--seed S] [--sheet sheet.png]`
 """
 
 import json
 import random
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,15 +24,13 @@ from typing import Any
 import cv2
 import numpy as np
 from filelock import FileLock
-from rich.console import Console
 from rich.progress import track
 
-from data_prep.captions.records import CaptionTable, describe, read_table, write_table
+from data_prep.captions.records import CaptionTable, read_table
 from data_prep.captions.scenes.drawing import contact_sheet, draw_picture
 from data_prep.captions.scenes.language import write_captions
 from data_prep.captions.scenes.layout import Scene, draw_scene, unseen
 from data_prep.images import read_image
-from data_prep.reader_command import run_command
 from modules.errors import InputError
 
 IMAGES, SEED, SIZE = 2400, 0, 224
@@ -214,49 +208,3 @@ def write_sheet(root: Path, path: Path, pictures: int = 24) -> None:
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.captions.scenes.dataset DIR [options]`."""
-
-    def prepare(
-        dir: Path,
-        images: int = IMAGES,
-        seed: int = SEED,
-        size: int = SIZE,
-        sheet: Path | None = None,
-        output: Path | None = None,
-    ) -> None:
-        """Draw a captions data set, unless it is there already, and print what is in it.
-
-        Args:
-            dir: folder of the data set; a set of other settings in it is replaced.
-            images: how many pictures, all splits together.
-            seed: any whole number.
-            size: side of the pictures in pixels.
-            sheet: also write a contact sheet of test pictures with their captions to this PNG.
-            output: also write the table to this file, one JSON object an image (captions.jsonl).
-        """
-        generate(dir, images, seed, size)
-        table = read(dir)
-        console = Console()
-        console.print(describe(table))
-        for split in ("val", "test"):
-            rows = [row["scene"]["unseen"] for row in read_scenes(dir) if row["split"] == split]
-            combinations = {tuple(combination) for row in rows for combination in row}
-            console.print(
-                f"{split}: {len(combinations)} combinations unseen in training, "
-                f"in {sum(map(bool, rows))} of {len(rows)} images"
-            )
-        if sheet is not None:
-            write_sheet(dir, sheet)
-            print(f"wrote {sheet}")
-        if output is not None:
-            write_table(table, output)
-            print(f"wrote {len(table.records):,} images to {output}")
-
-    return run_command(prepare, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,18 +5,13 @@
 
 A frame_id is the frame's time in nanoseconds; smaller numbers count frames, of which 20 a second are assumed.
 Angles are radians of the steering wheel, left positive. Images that are absent cut the drive.
-
-`python -m data_prep.driving.formats.challenge DIR [--output drive.csv]`
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.driving.label_files import image_folder, nanoseconds, read_labels
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
@@ -94,12 +89,3 @@ def read(root: Path) -> DriveTable:
         notes=notes,
     )
     return table.select(order)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.challenge DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,18 +7,14 @@ A frame's labels are the means of its log entries. `steering_angle` is in tenths
 wheel, right positive; the table has radians, left positive. Speeds are metres a second.
 
 Needs the package h5py (`pip install h5py`).
-
-`python -m data_prep.driving.formats.comma DIR [--output drive.csv]`
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -140,12 +136,3 @@ def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
                 yield np.ascontiguousarray(stored["X"][number].transpose(1, 2, 0))
             except OSError as error:
                 yield f"is damaged ({error})"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.comma DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,13 +10,9 @@ or several tubs in DIR. `user/angle` goes from -1 (full left) to 1 (full right) 
 in how far they steer. It is kept as it is but for the sign, left positive: one unit counts as one radian, so
 a score in radians is one in shares of full lock. Throttle is no speed; the speed is unknown. A session is a
 drive; deleted records are left out and cut it.
-
-`python -m data_prep.driving.formats.donkeycar DIR [--output drive.csv]`
 """
 
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,6 @@ import numpy as np
 
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.label_files import nested, read_text
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
@@ -120,12 +115,3 @@ def _number(record: dict[str, object], name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or np.isinf(value):
         raise InputError(f"{where}: {name} is {value!r}, which is no number")
     return float(value)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.donkeycar DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,13 +15,10 @@ between the two around a frame; a frame that lies outside, or between two more t
 none. A frame's file is `BAG#TOPIC#NUMBER`: nothing is unpacked.
 
 Needs the extra `ros` (`pip install -e ".[ros]"`).
-
-`python -m data_prep.driving.formats.ros_bag DIR [--output drive.csv]`
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +29,6 @@ from typing import Any
 import numpy as np
 
 from data_prep.driving.formats.ros_images import IMAGE_TYPES, to_rgb
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import images_bar
 from modules.errors import InputError
@@ -249,12 +245,3 @@ def frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterator[np.ndarra
             at = number + 1
             connection, _, raw = found
             yield to_rgb(reader.deserialize(raw, connection.msgtype), f"{topic} {number}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.ros_bag DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

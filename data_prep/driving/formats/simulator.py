@@ -10,21 +10,16 @@ Steering goes from -1 to 1, right positive, and stands for 25 degrees of the roa
 simulator shows no steering wheel. The table has these 25 degrees in radians, left positive: angle_rad =
 -0.4363 steering. Miles an hour become metres a second. The time is the one in the image's name. A side
 camera's rows carry the angle that was driven.
-
-`python -m data_prep.driving.formats.simulator DIR [--output drive.csv]`
 """
 
 import calendar
 import math
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.driving.label_files import LabelFile, image_folder, nested, read_labels, read_text
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -121,12 +116,3 @@ def _times(labels: LabelFile, names: list[str]) -> tuple[np.ndarray, list[str]]:
         "second are assumed in the whole file"
     )
     return np.arange(len(names)) / FRAMES_PER_SECOND, [note]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.simulator DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

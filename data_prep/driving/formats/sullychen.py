@@ -5,20 +5,15 @@
 
 Angles are degrees of the steering wheel, right positive; the table has radians, left positive. Without times
 a frame's number counts them, 30 a second; a number that is left out is a gap.
-
-`python -m data_prep.driving.formats.sullychen DIR [--output drive.csv]`
 """
 
 import calendar
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.driving.label_files import image_folder, number, read_text
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 
@@ -93,12 +88,3 @@ def _seconds(text: str | None, path: Path, line: int) -> float:
     # after a colon stand milliseconds, with or without leading zeros; after a point a decimal fraction
     part = int(fraction or 0) / 1000 if f":{fraction}" in text else float(f"0.{fraction or 0}")
     return calendar.timegm((*map(int, date), 0, 0, 0)) + part
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.sullychen DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

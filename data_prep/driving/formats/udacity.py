@@ -6,18 +6,13 @@
 or several such folders in DIR, each a drive of its own. Timestamps are nanoseconds, angles radians of the
 steering wheel, left positive; speeds metres a second. A side camera's rows carry the angle that was driven,
 not one corrected for where the camera stands.
-
-`python -m data_prep.driving.formats.udacity DIR [--output drive.csv]`
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.driving.label_files import nanoseconds, nested, read_labels
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -59,12 +54,3 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
         source=path,
         line=labels.lines,
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.udacity DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,11 +8,8 @@ or timestamp, and is in seconds from the beginning of the video. The angle colum
 angle, steering_angle or steering: radians of the steering wheel, left positive; or angle_deg: the same in
 degrees. A frame gets the nearest label that is not later than it, unless that is older than three steps of
 the table: then its angle is unknown.
-
-`python -m data_prep.driving.formats.video DIR [--output drive.csv]`
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +18,6 @@ import numpy as np
 
 from data_prep.driving.cutting import LONGEST_STEP, frame_period
 from data_prep.driving.label_files import LabelFile, read_labels
-from data_prep.driving.summary import run_reader
 from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import images_bar
 from modules.errors import InputError
@@ -168,12 +164,3 @@ def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
             yield np.ascontiguousarray(image[:, :, ::-1])
     finally:
         capture.release()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.formats.video DIR [--output drive.csv]`."""
-    return run_reader(read, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,17 +10,13 @@ and test drives are on roads never seen in training.
 
 Of 80 drives 64 are called train_000 ..., 8 val_000 ... and 8 test_000 .... Many short drives teach more
 than a few long ones of as many frames: a model has to learn not to mind how a road looks.
-
-`python -m data_prep.driving.road.dataset DIR [--drives N] [--seconds S] [--seed K] [--sheet sheet.png]`
 """
 
 import json
 import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -195,41 +191,3 @@ def write_sheet(table: DriveTable, path: Path, columns: int = 5, rows: int = 8) 
         write_whole(path, data.tobytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.driving.road.dataset DIR [options]`."""
-    # not on top: they take seconds to import, which every process that draws would wait for
-    from data_prep.driving.summary import describe
-    from data_prep.reader_command import run_command
-
-    def prepare(
-        dir: Path,
-        drives: int = DRIVES,
-        seconds: float = SECONDS,
-        seed: int = SEED,
-        workers: int | None = None,
-        sheet: Path | None = None,
-    ) -> None:
-        """Draw drives on drawn roads, unless they are there already, and print what is in them.
-
-        Args:
-            dir: folder of the data set; a set of other settings in it is replaced.
-            drives: how many, all splits together; a tenth of them validates, a tenth tests.
-            seconds: of each drive, at 20 frames a second; at most 150.
-            seed: from 0 to 999; the roads of two seeds have nothing in common.
-            workers: processes that draw; by default one a core, at most 4.
-            sheet: also write a contact sheet of frames to this PNG.
-        """
-        generate(dir, drives, seconds, seed, workers)
-        table = read_drive_csv(dir / TABLE)
-        Console().print(describe(table))
-        if sheet is not None:
-            write_sheet(table, sheet)
-            print(f"wrote {sheet}")
-
-    return run_command(prepare, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """The table of captions keeps what it holds through its file; splits go by name; readers go by format."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +80,3 @@ def test_wrong_folders_and_formats(tmp_path: Path) -> None:
             read_captions(tmp_path / "notes", name)
     with pytest.raises(InputError, match=r"format 'flicker8k': did you mean 'flickr8k'"):
         read_captions(tmp_path / "notes", "flicker8k")
-
-
-@pytest.mark.parametrize("name", ["flickr8k", "folder", "coco", "karpathy"])
-def test_readers_run_as_modules(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "absent")])
-    monkeypatch.delitem(sys.modules, f"data_prep.captions.{name}")
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module(f"data_prep.captions.{name}", run_name="__main__")
-    assert caught.value.code == 2

@@ -11,7 +11,7 @@ from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.cutting import cut_drives, frame_period
 from data_prep.driving.table import DriveTable, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
-from tests.data_prep.driving.driving_folders import draw, drive, drives, put
+from tests.data_prep.driving.driving_folders import draw, drive, put
 
 
 def said(table: DriveTable) -> str:
@@ -172,29 +172,3 @@ def test_ordinary_driving_is_not_complained_of(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     angles = 0.2 * np.convolve(random.normal(size=79), np.ones(20) / 4, "valid")
     assert said(drive(tmp_path, 60, drawn=True, angle_rad=angles)) == ""
-
-
-# --------------------------------------------------------------------------------------------------- summary
-
-
-def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    table = drives(tmp_path / "data", [30, 20], drawn=True, speed_mps=10.0)
-    table.time_s[10:30] += 5
-    write_drive_csv(table, tmp_path / "data/drive.csv")
-    output = tmp_path / "out/drive.csv"
-    assert drive_table.main([str(tmp_path / "data"), "--output", str(output)]) == 0
-    printed = capsys.readouterr()
-    row = next(line.split() for line in printed.out.splitlines() if line.split()[:2] == ["a", "center"])
-    assert row[2:6] == ["30", "1", "20.0", "1"] and row[6:] == ["+0.145", "0.087", "+0.000", "+0.290", "10.0"]
-    assert "2 drives" in printed.out and "wrote 50 frames" in printed.out and printed.err == ""
-    assert list(parts(read_drive_csv(output))) == ["a", "a~2", "b"]
-
-    assert drive_table.main([str(tmp_path / "absent")]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path / 'absent'}: no such file or folder\n"
-
-
-def test_faults_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    write_drive_csv(drive(tmp_path, 60, angle_rad=0.0), tmp_path / "drive.csv")
-    assert drive_table.main([str(tmp_path)]) == 0
-    err = capsys.readouterr().err
-    assert err.count("warning: ") == 2 and "all 60 angles are 0" in err and "all images are absent" in err

@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 
 from data_prep.text.datamodule import TextDataModule
-from data_prep.text.reading import main
 from modules.decoders.language import LanguageDecoderOptions
 from modules.errors import InputError
 from modules.language.language_model import LanguageModel
@@ -167,18 +166,3 @@ def test_a_checkpoints_units_are_used_to_evaluate(file, tmp_path):
     data = data_of(file)  # at character level, if it were for the options
     trainer_of().test(model, data, verbose=False)
     assert data.codec == model.codec and data.unknown_bits("test") > 0
-
-
-# ----------------------------------------------------------------------------------------- the command
-
-
-def test_reading_prints_what_fit_would_read(file, capsys):
-    assert main([str(file)]) == 0
-    printed = capsys.readouterr().out
-    assert "characters: train" in printed and "100.00 %" in printed and "text.txt characters" in printed
-    assert main([str(file), "--level", "word", "--max_vocabulary", "8"]) == 0
-    assert "4 different words" in capsys.readouterr().out
-    file.write_bytes(b"\x89PNG\r\n\0")
-    assert main([str(file)]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith(f"error: {file}: is no text") and message.count("\n") == 1

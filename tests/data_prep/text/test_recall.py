@@ -11,8 +11,6 @@ from data_prep.text.recall import (
     FILLERS,
     KEYWORDS,
     WORDS,
-    as_text,
-    main,
     recall_batch,
     recall_batches,
 )
@@ -97,27 +95,3 @@ def test_a_batch_without_sentences_or_distance_is_refused(sentences, distance):
 def test_a_range_that_does_not_grow_is_refused(nearest, farthest):
     with pytest.raises(InputError, match=f"distances from {nearest} to {farthest}"):
         next(recall_batches(1, 1, nearest, farthest, 0))
-
-
-def test_the_command_prints_sentences_and_what_guessing_gives(capsys):
-    assert main(["--distance", "4", "--sentences", "3", "--seed", "7"]) == 0
-    *sentences, last = capsys.readouterr().out.splitlines()
-    batch = recall_batch(3, 4, generator(7))
-    expected = [f"{as_text(words)} -> {WORDS[words[0]]}" for words in batch.words.tolist()]
-    assert sentences == expected
-    assert all(len(line.split()) == 5 + 2 for line in sentences)
-    assert "12.5%" in last
-
-
-@pytest.mark.parametrize(
-    "arguments, cause",
-    [
-        (["--distance", "0"], "distance 0"),
-        (["--sentences", "0"], "0 sentences"),
-        (["--seed", "-1"], "seed is -1"),
-    ],
-)
-def test_wrong_options_are_one_line_and_status_2(arguments, cause, capsys):
-    assert main(arguments) == 2
-    printed = capsys.readouterr()
-    assert cause in printed.err and printed.err.count("\n") == 1 and not printed.out

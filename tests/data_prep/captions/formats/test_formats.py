@@ -318,24 +318,3 @@ def test_karpathy_faults(tmp_path: Path, entry: object, message: str) -> None:
     put(tmp_path, "dataset_flickr8k.json", json.dumps({"images": [entry]}))
     with pytest.raises(InputError, match=message):
         karpathy.read(tmp_path)
-
-
-# ------------------------------------------------------------------------- the command
-
-
-def test_reader_prints_what_it_made(flickr: Path, capsys: pytest.CaptureFixture) -> None:
-    assert flickr8k.main([str(flickr), "--output", str(flickr / "out/captions.jsonl")]) == 0
-    printed = capsys.readouterr().out
-    train = next(line.split() for line in printed.splitlines() if line.strip().startswith("train"))
-    assert train[1:5] == [
-        "1",
-        "2",
-        "5",
-        "4",
-    ]  # images, captions, words, vocabulary of "a dog runs", "brown dog"
-    val = next(line for line in printed.splitlines() if line.strip().startswith("val"))
-    assert "50.00 %" in val  # of "a cat" the training captions know "a"
-    assert len((flickr / "out/captions.jsonl").read_text().splitlines()) == 2
-
-    assert flickr8k.main([str(flickr / "absent")]) == 2
-    assert capsys.readouterr().err == f"error: {flickr / 'absent'}: no such folder\n"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep.captions import read_captions
+from data_prep.captions.__main__ import main
 from data_prep.captions.scenes import dataset as scenes
 from data_prep.captions.scenes.drawing import draw_picture
 from data_prep.captions.scenes.layout import draw_scene
@@ -216,7 +217,7 @@ def test_bad_input_is_one_line_and_touches_nothing(
 ) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"a photograph")
     for wrong in (["--images", "60"], ["--images", "3"], ["--size", "7"]):
-        assert scenes.main([str(tmp_path), *wrong]) == 2
+        assert main(["draw", str(tmp_path), *wrong]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
@@ -232,7 +233,7 @@ def test_command_prints_what_it_made(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     options = ["--images", "60", "--seed", "5", "--size", "64", "--sheet", str(tmp_path / "sheet.png")]
-    assert scenes.main([str(tmp_path / "set"), *options]) == 0
+    assert main(["draw", str(tmp_path / "set"), *options]) == 0
     printed = capsys.readouterr().out
     assert "combinations unseen in training, in 6 of 6 images" in printed
     assert "vocabulary" in printed

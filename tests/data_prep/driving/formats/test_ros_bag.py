@@ -20,6 +20,7 @@ from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from data_prep.driving import read_drives, recognise
+from data_prep.driving.__main__ import main
 from data_prep.driving.formats import ros_bag
 from data_prep.driving.formats.ros_images import to_rgb
 from data_prep.driving.frame_sources import decode_frames
@@ -262,7 +263,7 @@ def test_a_bag_with_damage_inside(tmp_path: Path) -> None:
 
 def test_the_command_on_a_bag(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_drive(tmp_path / "a.bag", 1)
-    assert ros_bag.main([str(tmp_path / "a.bag"), "--output", str(tmp_path / "drive.csv")]) == 0
+    assert main([str(tmp_path / "a.bag"), "--output", str(tmp_path / "drive.csv")]) == 0
     assert "wrote 24 frames" in capsys.readouterr().out
     again = read_drives(tmp_path)
     assert recognise(tmp_path) == "drive" and again.file[0].startswith("a.bag#/center_camera")

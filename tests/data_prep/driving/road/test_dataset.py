@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.driving import read_drives
+from data_prep.driving.__main__ import main
 from data_prep.driving.road import dataset as road
 from data_prep.driving.road import driver as road_driver
 from data_prep.driving.road.course import draw_course, flat_course
@@ -193,7 +194,7 @@ def test_command_prints_what_it_made(
     folder = tmp_path / "set"
     shutil.copytree(root, folder)
     options = ["--drives", "3", "--seconds", "1", "--seed", "7", "--sheet", str(tmp_path / "sheet.png")]
-    assert road.main([str(folder), *options]) == 0
+    assert main(["draw", str(folder), *options]) == 0
     printed = capsys.readouterr().out
     assert "left positive" in printed
     assert "train_000" in printed
@@ -215,7 +216,7 @@ def test_bad_input_is_one_line_and_touches_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"a photograph")
-    assert road.main([str(tmp_path), *options]) == 2
+    assert main(["draw", str(tmp_path), *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

@@ -1,4 +1,4 @@
-"""What the text pipeline makes of a text: python -m data_prep.text.reading [FILE_OR_DIR]"""
+"""What is in a text, printed: `python -m data_prep.text [FILE_OR_DIR]`; `recall` prints a made-up task."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data_prep.commands import run_commands
 from data_prep.input_files import SPLITS
-from data_prep.reader_command import run_command
 from data_prep.text.datamodule import TextDataModule
 from data_prep.text.encoded import EncodedText
+from data_prep.text.recall import CHANCE, FILLERS, KEYWORDS, WORDS, as_text, recall_batch
+from modules.errors import InputError
 from modules.text_codec import Level
 from modules.vocabulary import Vocabulary
 
@@ -28,6 +31,8 @@ def read(
     pattern: str | None = None,
 ) -> None:
     """Read a text as fit does, and print its files, characters, vocabulary, coverage and splits.
+
+    The file may come first without --file. `recall` prints examples of a made-up task.
 
     Args:
         file: text file or folder of text files; by default the Python standard library's source.
@@ -78,12 +83,28 @@ def _visible(character: str) -> str:
     return character if character.isprintable() and not character.isspace() else ascii(character)
 
 
+def recall(distance: int = 10, sentences: int = 8, seed: int = 0) -> None:
+    """Print examples of the recall task: the word at the start of a sentence is the word at its end.
+
+    Args:
+        distance: time steps from the first word to the last one.
+        sentences: how many.
+        seed: any whole number that is not negative.
+    """
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it has to be 0 or more")
+    batch = recall_batch(sentences, distance, torch.Generator().manual_seed(seed))
+    for words, target in zip(batch.words.tolist(), batch.targets.tolist(), strict=True):
+        print(f"{as_text(words)} -> {WORDS[target]}")
+    print(f"{len(KEYWORDS)} keywords, {len(FILLERS)} fillers; guessing is right in {CHANCE:.1%}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status of `python -m data_prep.text.reading [FILE_OR_DIR]`."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if argv and not argv[0].startswith("-"):
-        argv.insert(0, "--file")
-    return run_command(read, argv)
+    """Returns the exit status of `python -m data_prep.text [recall | FILE_OR_DIR] [options]`."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and given[0] != "recall" and not given[0].startswith("-"):
+        given.insert(0, "--file")
+    return run_commands("python -m data_prep.text", read, {"recall": recall}, given)
 
 
 if __name__ == "__main__":

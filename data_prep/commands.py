@@ -1,0 +1,46 @@
+"""Functions as the commands of `python -m data_prep.DOMAIN`."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from inspect import getdoc
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+
+from modules.errors import InputError
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(f"{' '.join(message.split())}; --help lists the options")
+
+
+def run_commands(
+    program: str,
+    read: Callable[..., None],
+    others: Mapping[str, Callable[..., None]],
+    argv: Sequence[str] | None,
+) -> int:
+    """Returns the exit status of a command whose options are a function's; wrong input is one line and 2.
+
+    Args:
+        program: What the person typed, such as `python -m data_prep.driving`.
+        read: The function that is called where the first argument names no other one.
+        others: These, by their names.
+        argv: The arguments; by default those of the process.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    command, prog = read, program
+    if given and given[0] in others:
+        prog = f"{program} {given[0]}"
+        command = others[given.pop(0)]
+    explained = (getdoc(command) or "").partition("\n\nArgs:")[0]
+    parser = _Parser(prog=prog, description=explained, allow_abbrev=False)
+    parser.add_function_arguments(command, None, as_group=False, as_positional=True)
+    try:
+        options: dict[str, Any] = vars(parser.parse_args(given))
+        command(**options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
