@@ -44,3 +44,10 @@ def check_ranges(
             value = getattr(options, name)
             if value is not None and not fits(value):
                 raise InputError(f"{group}.{name} is {value}; it has to be {wanted}")
+
+
+def check_at_least(least: int, **values: int | float | None) -> None:
+    """Raises InputError for the first option below the least value; one that is None is not checked."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}; it has to be at least {least}")

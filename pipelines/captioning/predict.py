@@ -28,7 +28,7 @@ from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Caption, Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoding import DecodingOptions
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.output_files import check_output
@@ -177,12 +177,8 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     """
     format = options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
     check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
-    for name, value, least in [
-        ("batch_size", options.batch_size, 1),
-        ("num_workers", options.num_workers, 0),
-    ]:
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}; it has to be at least {least}")
+    check_at_least(1, batch_size=options.batch_size)
+    check_at_least(0, num_workers=options.num_workers)
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored

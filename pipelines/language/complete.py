@@ -1,13 +1,9 @@
-"""Goes on with a text: by drawing unit after unit, or with the most probable words as a search box does."""
+"""The `complete` command: the most probable words or line after a prompt, as a search box shows them."""
 
 from __future__ import annotations
 
-import io
 import json as jsonlib
 import math
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,76 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modules.decoding import DecodingOptions
-from modules.errors import InputError
+from modules.errors import check_at_least
 from modules.language.completion import Boundary, Completions
 from modules.language.completion import complete as most_probable
-from modules.language.continuation import MARKERS, Prompt, continuations, primed_decoder, read_prompt
+from modules.language.continuation import MARKERS, Prompt, primed_decoder, read_prompt
 from modules.language.features import is_word_character
-from modules.language.language_model import LanguageModel
 from modules.language.surprise import SurpriseReader, opening
 from modules.text_codec import TextCodec
 from modules.word_tokens import JOIN
 from pipelines.language.coloured_text import printable
+from pipelines.language.loaded_model import load_model
 
 SHOWN = 40  # characters of the prompt before each completion
-
-
-def sample(
-    ckpt_path: Path,
-    prompt: str = "",
-    length: int = 500,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
-    samples: int = 1,
-) -> None:
-    """Continue a prompt; the text is written as it comes, after the prompt.
-
-    Args:
-        ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
-        prompt: text to go on with, as at the beginning of a line.
-        length: characters, words or bytes to write, whatever the model's units are.
-        temperature: logits are divided by it; below 1 sharpens, above 1 flattens, 0 takes the most probable.
-        top_p: draw only from the most probable units that together hold this probability.
-        top_k: draw only from the k most probable units; 0 means all.
-        seed: of the random numbers; the same seed gives the same text.
-        samples: so many texts, each after a heading where there are several.
-    """
-    _at_least("length", length, 0)
-    _at_least("samples", samples, 1)
-    _at_least("temperature", temperature, 0)
-    try:
-        method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
-        options = DecodingOptions(method, temperature=temperature or 1.0, top_p=top_p, top_k=top_k, seed=seed)
-    except InputError as error:  # its options stand alone here
-        raise InputError(str(error).removeprefix("decoding.")) from None
-    model = load_model(ckpt_path)
-    texts = continuations(model, read_prompt(model.codec, prompt), options, length, samples)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
-    try:
-        _write_texts(texts, prompt, samples)
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> None:
-    """Writes the first text unit by unit and the others, which grow with it, when it is done."""
-
-    def heading(number: int) -> str:
-        return f"{'' if number == 1 else chr(10)}----- {number} of {samples}\n" if samples > 1 else ""
-
-    print(heading(1) + prompt, end="", flush=True)
-    others: list[list[str]] = [[prompt] for _ in range(samples - 1)]
-    for first, *rest in texts:
-        print(first, end="", flush=True)
-        for text, unit in zip(others, rest, strict=True):
-            text.append(unit)
-    print(flush=True)
-    for number, text in enumerate(others, start=2):
-        print(heading(number) + "".join(text), flush=True)
 
 
 def complete(
@@ -95,6 +33,7 @@ def complete(
     until: Literal["word", "line"] = "word",
     beam_size: int = 200,
     max_length: int = 80,
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Print the most probable continuations of a prompt, as a search box would, and how probable they are.
@@ -109,11 +48,11 @@ def complete(
         until: what a continuation ends with: word or line.
         beam_size: beginnings that the search follows at a time; more find what a narrow search misses.
         max_length: most characters, words or bytes of a continuation.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         json: print one JSON object in place of the table.
     """
-    for name, value in (("n", n), ("beam_size", beam_size), ("max_length", max_length)):
-        _at_least(name, value, 1)
-    model = load_model(ckpt_path)
+    check_at_least(1, n=n, beam_size=beam_size, max_length=max_length)
+    model = load_model(ckpt_path, device)
     start = read_prompt(model.codec, prompt)
     reader = SurpriseReader(model.decoder, opening(model.codec))
     reader.read(start.tokens)
@@ -133,13 +72,6 @@ def complete(
         print(jsonlib.dumps(result, ensure_ascii=False))
     else:
         Console().print(_table(prompt, until, rows, found))
-
-
-def load_model(ckpt_path: Path) -> LanguageModel:
-    """The language model of a checkpoint, ready to read, on the GPU if there is one."""
-    # there cuDNN would round what a recurrent layer multiplies to 11 bits (TF32): scores are those of a CPU
-    torch.backends.cudnn.allow_tf32 = False
-    return LanguageModel.load(ckpt_path).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def boundary(codec: TextCodec, until: Literal["word", "line"]) -> Boundary:
@@ -201,8 +133,3 @@ def _table(prompt: str, until: str, rows: list[dict[str, Any]], found: Completio
         shown.append("" if row["finished"] else " …", style="dim")
         table.add_row(str(rank), shown, f"{row['probability']:.2%}")
     return table
-
-
-def _at_least(name: str, value: float, least: int) -> None:
-    if value < least:
-        raise InputError(f"{name} is {value}; it has to be at least {least}")

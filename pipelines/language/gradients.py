@@ -34,6 +34,7 @@ from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
+from pipelines.devices import chosen_device
 from pipelines.language.gradient_figure import gradient_figure
 from pipelines.language.gradient_runs import (
     HighwayCell,
@@ -93,7 +94,7 @@ def gradients(
         batch_size: sentences a step.
         repeats: trainings of each network, by the seeds seed, seed + 1, ...
         seed: of initial weights and sentences.
-        device: cpu, cuda or any other that PyTorch names; networks this small are quick on a CPU.
+        device: auto, cpu, cuda, cuda:N or mps; networks this small are quick on a CPU.
     """
     settings = RecallSettings(
         distances=tuple(sorted(set(DISTANCES if distances is None else distances))),
@@ -109,7 +110,7 @@ def gradients(
         seed=seed,
         chance=CHANCE,
     )
-    chosen = _device(device)
+    chosen = chosen_device(device)
     folder = _folder(output)
     started = time.monotonic()
     runs = train_all(settings, chosen)
@@ -204,17 +205,6 @@ def measure(model: LastWordModel, batch: RecallBatch) -> list[float]:
     """Returns the mean |dJ/dh_j| by distance, in float64, where what float32 makes 0 is still a number."""
     exact = deepcopy(model).to("cpu", torch.float64)  # not every device has float64
     return exact.gradient_flow(batch.words, batch.targets).tolist()
-
-
-def _device(name: str) -> torch.device:
-    """Returns the device of that name; InputError where this machine has none."""
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used ({reason}); cpu always can") from None
-    return device
 
 
 def _folder(output: Path | None) -> Path:

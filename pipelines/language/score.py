@@ -23,8 +23,8 @@ from modules.language.surprise import TextReader, TextScore, Unit
 from modules.text_codec import Level
 from pipelines.arguments import run_folder_of
 from pipelines.language.coloured_text import MOST_BITS, coloured, surprise_pieces
+from pipelines.language.loaded_model import load_model
 from pipelines.language.runs import read_baselines
-from pipelines.language.write import load_model
 from pipelines.output_files import check_output
 from pipelines.reports.page import write_page
 
@@ -40,6 +40,7 @@ def score(
     encoding: str | None = None,
     per_token: Path | None = None,
     html: Path | None = None,
+    device: str = "auto",
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -55,13 +56,14 @@ def score(
         encoding: of the file; by default UTF-8 or what its byte order mark says.
         per_token: csv, a row a unit: where, what, log-probability (nats), bits, and what was expected.
         html: page with the text, a unit's ground the darker the more bits it costs.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: replace the csv and the page where they exist.
         json: print one JSON object in place of the table.
     """
     for option, output in {"per_token": per_token, "html": html}.items():
         if output is not None:
             check_output(output, option, overwrite, (ckpt_path, file))
-    model = load_model(ckpt_path)
+    model = load_model(ckpt_path, device)
     reader = TextReader(model.codec, model.decoder)
     shown: list[Unit] = []
     with ExitStack() as files:

@@ -175,7 +175,7 @@ def test_the_vanilla_network_starts_orthogonal_and_the_exploding_one_is_its_mult
         (["--repeats", "0"], "repeats is 0"),
         (["--steps", "many"], "steps"),
         (["--step", "5"], "the nearest is 'steps'"),
-        (["--device", "abacus"], "device 'abacus' cannot be used"),
+        (["--device", "abacus"], "--device is 'abacus'; it has to be"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_nothing_is_written(arguments, cause, tmp_path, capsys):

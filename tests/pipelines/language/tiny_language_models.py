@@ -7,6 +7,7 @@ import torch
 from modules.decoders.language import LanguageDecoderOptions
 from modules.language.language_model import LanguageModel
 from modules.text_codec import Level, TextCodec
+from modules.vocabulary import Vocabulary
 
 TEXT = 'def f(x):\n    return "a b" + x  # no\n\nThe cat sat, and the dog ran.\nAh <b> é!\n'
 
@@ -30,3 +31,11 @@ def save(model: LanguageModel, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(checkpoint, path)
     return path
+
+
+def never_known(level: Level, folder: Path) -> Path:
+    """The path of a checkpoint whose model takes the mark of unknown units for by far the most probable."""
+    model = tiny_model(level=level)
+    with torch.no_grad():
+        model.decoder.output.bias[Vocabulary.UNK] = 60.0
+    return save(model, folder / "model.ckpt")

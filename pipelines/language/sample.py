@@ -1,0 +1,73 @@
+"""The `sample` command: a language model goes on with a text by drawing unit after unit."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from modules.decoding import DecodingOptions
+from modules.errors import InputError, check_at_least
+from modules.language.continuation import continuations, read_prompt
+from pipelines.language.loaded_model import load_model
+
+
+def sample(
+    ckpt_path: Path,
+    prompt: str = "",
+    length: int = 500,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    samples: int = 1,
+    device: str = "auto",
+) -> None:
+    """Continue a prompt; the text is written as it comes, after the prompt.
+
+    Args:
+        ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
+        prompt: text to go on with, as at the beginning of a line.
+        length: characters, words or bytes to write, whatever the model's units are.
+        temperature: logits are divided by it; below 1 sharpens, above 1 flattens, 0 takes the most probable.
+        top_p: draw only from the most probable units that together hold this probability.
+        top_k: draw only from the k most probable units; 0 means all.
+        seed: of the random numbers; the same seed gives the same text.
+        samples: so many texts, each after a heading where there are several.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
+    """
+    check_at_least(0, length=length, temperature=temperature)
+    check_at_least(1, samples=samples)
+    try:
+        method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
+        options = DecodingOptions(method, temperature=temperature or 1.0, top_p=top_p, top_k=top_k, seed=seed)
+    except InputError as error:  # its options stand alone here
+        raise InputError(str(error).removeprefix("decoding.")) from None
+    model = load_model(ckpt_path, device)
+    texts = continuations(model, read_prompt(model.codec, prompt), options, length, samples)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
+    try:
+        _write_texts(texts, prompt, samples)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> None:
+    """Writes the first text unit by unit and the others, which grow with it, when it is done."""
+
+    def heading(number: int) -> str:
+        return f"{'' if number == 1 else chr(10)}----- {number} of {samples}\n" if samples > 1 else ""
+
+    print(heading(1) + prompt, end="", flush=True)
+    others: list[list[str]] = [[prompt] for _ in range(samples - 1)]
+    for first, *rest in texts:
+        print(first, end="", flush=True)
+        for text, unit in zip(others, rest, strict=True):
+            text.append(unit)
+    print(flush=True)
+    for number, text in enumerate(others, start=2):
+        print(heading(number) + "".join(text), flush=True)
