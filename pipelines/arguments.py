@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from jsonargparse import ArgumentParser
 
@@ -27,10 +27,30 @@ _KINDS = {
 
 
 class Parser(ArgumentParser):
-    """A parser whose complaint is one line that names the nearest option; it takes no abbreviations."""
+    """A parser that complains in one line, which names the nearest option; it takes no abbreviations.
+
+    The type of an option says how it is written: true or false can stand alone (`--overwrite`), and several
+    paths follow one another (`--run A B`).
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def _take_short_forms(self) -> None:
+        for action in self._actions:
+            kind = getattr(action, "_typehint", None)
+            if bool in (kind, *get_args(kind)):
+                action.nargs, action.const = "?", True
+            elif kind == list[Path]:
+                action.nargs, action._typehint = "+", Path  # type: ignore[attr-defined]
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        self._take_short_forms()
+        return super().parse_args(*args, **kwargs)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        self._take_short_forms()
+        return super().format_help(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         parser = getattr(ex, "subcommand_parser", None) or self
@@ -94,15 +114,6 @@ def _wrong_value(option: str, complaint: str) -> str:
         f"{option} is {value[1]!r}; it has to be {', '.join(others)}{' or ' if others else ''}{last}"
         f"{f'; the nearest is {near[0]!r}' if near else ''}"
     )
-
-
-def with_bare_flags(argv: Sequence[str], *flags: str) -> list[str]:
-    """Returns the arguments with `--flag` written as `--flag=true` where no value follows."""
-    following = [*argv[1:], "--"]
-    return [
-        f"{argument}=true" if argument in flags and after.startswith("--") else argument
-        for argument, after in zip(argv, following, strict=False)
-    ]
 
 
 def with_config(argv: Sequence[str], default: Path) -> list[str]:

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.arguments import CONFIGS, with_bare_flags, with_config
+from pipelines.arguments import CONFIGS, with_config
 from pipelines.front_door import Command, function_command, run_command, silence_libraries
 
 
@@ -43,7 +43,7 @@ def predict(argv: Sequence[str]) -> None:
     )
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
-    given = with_bare_flags(argv[1:], "--overwrite")
+    given = list(argv[1:])
     model = Captioner.load(parser.parse_args(given).ckpt_path)
     parser.set_defaults(decoding=asdict(model.decoding))  # what is not given is as in the checkpoint's run
     config = parser.instantiate(parser.parse_args(given))
@@ -57,9 +57,9 @@ COMMANDS: dict[str, Command] = {
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "predict": predict,
-    "score": function_command("caption.py", "pipelines.captioning.score"),
-    "report": function_command("caption.py", "pipelines.captioning.report"),
-    "export": function_command("caption.py", "pipelines.captioning.export"),
+    "score": function_command("caption.py", "pipelines.captioning"),
+    "report": function_command("caption.py", "pipelines.captioning"),
+    "export": function_command("caption.py", "pipelines.captioning"),
 }
 
 

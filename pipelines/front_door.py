@@ -12,27 +12,44 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import getdoc, signature
-from typing import Any
+from inspect import getdoc
+from typing import Any, get_type_hints
 
 from modules.errors import InputError
-from pipelines.arguments import Parser, with_bare_flags
+from pipelines.arguments import Parser
 
 Command = Callable[[Sequence[str]], None]
 
 
-def function_command(program: str, module: str) -> Command:
-    """Returns the command whose body is the function of its name in a module, imported when it is called."""
+def function_command(door: str, package: str) -> Command:
+    """Returns the command whose body is the function of its name in the package's module of that name.
+
+    The module is imported when the command is called. Where the function takes one parameter `options`, a
+    dataclass, its fields are the options.
+
+    Args:
+        door: Name of the program, such as text.py.
+        package: Where the commands' modules lie, such as pipelines.language.
+    """
 
     def command(argv: Sequence[str]) -> None:
-        body: Callable[..., Any] = getattr(import_module(module), argv[0])
-        explained = (getdoc(body) or "").partition("\n\nArgs:")[0]
-        parser = Parser(prog=f"{program} {argv[0]}", description=explained)
-        parser.add_function_arguments(body, None)
-        flags = [f"--{name}" for name, p in signature(body).parameters.items() if p.default is False]
-        body(**vars(parser.parse_args(with_bare_flags(argv[1:], *flags))))
+        name = argv[0]
+        body: Callable[..., Any] = getattr(import_module(f"{package}.{name}"), name)
+        options = get_type_hints(body).get("options")
+        parser = Parser(prog=f"{door} {name}", description=explanation(options or body))
+        if options is None:
+            parser.add_function_arguments(body, None, as_group=False)
+            body(**vars(parser.parse_args(list(argv[1:]))))
+        else:
+            parser.add_class_arguments(options, None, as_group=False)
+            body(options(**vars(parser.instantiate(parser.parse_args(list(argv[1:]))))))
 
     return command
+
+
+def explanation(explained: Callable[..., Any]) -> str:
+    """Returns what a docstring says before its list of arguments."""
+    return (getdoc(explained) or "").partition("\n\nArgs:")[0]
 
 
 def silence_libraries() -> None:

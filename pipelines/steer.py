@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from pipelines.arguments import CONFIGS, Parser, with_bare_flags, with_config
+from pipelines.arguments import CONFIGS, with_config
 from pipelines.front_door import Command, function_command, run_command
 
 
@@ -31,49 +30,14 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
 
 
-def predict(argv: Sequence[str]) -> None:
-    from pipelines.steering.predict import SteerPredictionOptions
-    from pipelines.steering.predict import predict as body
-
-    parser = Parser(prog="steer.py predict", description="Steer along a recording of your own.")
-    parser.add_argument(
-        "--ckpt_path",
-        nargs="+",
-        type=Path,
-        required=True,
-        help="Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt; of several the mean counts.",
-    )
-    parser.add_class_arguments(SteerPredictionOptions)
-    config = parser.instantiate(parser.parse_args(with_bare_flags(argv[1:], "--overwrite", "--saliency")))
-    body(config.pop("ckpt_path"), SteerPredictionOptions(**vars(config)))
-
-
-def report(argv: Sequence[str]) -> None:
-    from pipelines.steering.report import report as body
-
-    parser = Parser(
-        prog="steer.py report",
-        description="Write one self-contained HTML page about a run, or about several side by side.",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        nargs="+",
-        required=True,
-        help="Folder of a run, as fit prints it, or of a test of it. The page is its report.html; of several "
-        "runs it is comparison.html in the first one's folder.",
-    )
-    body(**vars(parser.parse_args(list(argv[1:]))))
-
-
 COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
-    "predict": predict,
-    "score": function_command("steer.py", "pipelines.steering.score"),
-    "report": report,
-    "drive": function_command("steer.py", "pipelines.steering.drive"),
+    "predict": function_command("steer.py", "pipelines.steering"),
+    "score": function_command("steer.py", "pipelines.steering"),
+    "report": function_command("steer.py", "pipelines.steering"),
+    "drive": function_command("steer.py", "pipelines.steering"),
 }
 
 

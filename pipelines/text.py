@@ -37,11 +37,11 @@ COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
-    "sample": function_command("text.py", "pipelines.language.sample"),
-    "complete": function_command("text.py", "pipelines.language.complete"),
-    "score": function_command("text.py", "pipelines.language.score"),
-    "gradients": function_command("text.py", "pipelines.language.gradients"),
-    "report": function_command("text.py", "pipelines.language.report"),
+    "sample": function_command("text.py", "pipelines.language"),
+    "complete": function_command("text.py", "pipelines.language"),
+    "score": function_command("text.py", "pipelines.language"),
+    "gradients": function_command("text.py", "pipelines.language"),
+    "report": function_command("text.py", "pipelines.language"),
 }
 
 

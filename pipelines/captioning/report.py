@@ -30,10 +30,10 @@ PHOTOGRAPH = 320  # pixels of the longer side
 
 
 def report(run: Path) -> None:
-    """Writes RUN/report.html and prints its path.
+    """Write RUN/report.html, a self-contained page about a run, and print its path.
 
     Args:
-        run: The run's folder, as printed by fit.
+        run: Folder of a run, as fit prints it, or of a test of it.
     """
     print(write_report(run))
 

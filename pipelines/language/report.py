@@ -35,10 +35,10 @@ CURVES = {  # title -> tags by label
 
 
 def report(run: Path) -> None:
-    """Writes RUN/report.html and prints its path.
+    """Write RUN/report.html, a self-contained page about a run, and print its path.
 
     Args:
-        run: The run's folder, as printed by fit.
+        run: Folder of a run, as fit prints it.
     """
     print(write_report(run))
 

@@ -13,10 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import torch
 
 from data_prep.driving.cutting import frame_period
 from data_prep.driving.formats.frame_folder import frames_of
@@ -27,6 +25,7 @@ from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
+from pipelines.devices import chosen_device
 from pipelines.output_files import check_output
 from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
@@ -41,6 +40,8 @@ class SteerPredictionOptions:
     """Steer along a recording, free-running, and write an angle for every frame.
 
     Args:
+        ckpt_path: Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt. Of several the mean of
+            their angles counts.
         frames: Folder of images, a video, or a recording in any known format; labels are not looked at.
         output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
             order of time. A frame that cannot be read has an empty angle. Where drives have frames of the
@@ -54,10 +55,11 @@ class SteerPredictionOptions:
         rate: Frames a second where the names of images tell no time.
         camera: Which one is taken where the recording has several.
         car: For the path on the overlay, which is approximate.
-        device: auto takes a GPU where there is one.
+        device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: Replace output and overlay where they exist.
     """
 
+    ckpt_path: list[Path]
     frames: Path
     output: Path = Path("predictions.csv")
     overlay: Path | None = None
@@ -68,20 +70,15 @@ class SteerPredictionOptions:
     rate: float = 20.0
     camera: str = "center"
     car: CarView = field(default_factory=CarView)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     overwrite: bool = False
 
 
-def predict(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
-    """Steers along a recording and writes angles, and a video if asked for.
-
-    Args:
-        ckpt_path: Checkpoints; of several the mean of their angles counts.
-        options: The command's.
-    """
-    _check(ckpt_path, options)
-    device = _device(options.device)
-    models = [Steerer.load(path).to(device) for path in ckpt_path]
+def predict(options: SteerPredictionOptions) -> None:
+    """Steers along a recording and writes angles, and a video if asked for."""
+    _check(options)
+    device = chosen_device(options.device)
+    models = [Steerer.load(path).to(device) for path in options.ckpt_path]
     table, notes = frames_of(options.frames, options.camera, options.rate)
     _say("note", notes)
     rate_hz, shape = _rate_hz(table, options.rate), _frame_shape(table)
@@ -141,7 +138,7 @@ def _pictures(
         yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat)
 
 
-def _check(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
+def _check(options: SteerPredictionOptions) -> None:
     if options.rate <= 0:
         raise InputError(f"--rate is {options.rate}; it has to be above 0")
     if not 0 < options.smoothing_weight <= 1:
@@ -153,18 +150,12 @@ def _check(ckpt_path: Sequence[Path], options: SteerPredictionOptions) -> None:
             raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
     if options.overlay is not None:
         check_video(options.overlay)
-    taken = [path for path in (*ckpt_path, options.frames, options.labels) if path is not None]
+    taken = [path for path in (*options.ckpt_path, options.frames, options.labels) if path is not None]
     for name, path in (("output", options.output), ("overlay", options.overlay)):
         if path is None:
             continue
         check_output(path, name, options.overwrite, taken)
         taken.append(path)
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: there is no GPU that can be used; leave the option out")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _frame_shape(table: DriveTable) -> tuple[int, int]:

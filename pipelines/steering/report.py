@@ -49,11 +49,13 @@ CURVES = {  # title -> tag
 Systems = dict[str, dict[str, float]]
 
 
-def report(run: Sequence[Path]) -> None:
-    """Writes the page and prints its path.
+def report(run: list[Path]) -> None:
+    """Write one self-contained HTML page about a run, or about several side by side.
+
+    The page is report.html in the run's folder. Of several runs it is comparison.html in the first one's.
 
     Args:
-        run: The runs' folders.
+        run: Folder of a run, as fit prints it, or of a test of it.
     """
     print(write_report(run))
 
