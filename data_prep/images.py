@@ -1,8 +1,8 @@
 """Any image file people have, as one array: (Hh, Ww, 3), uint8, RGB, upright.
 
 Training and prediction both decode here, so that a photograph means the same numbers in both. Pillow does the
-decoding: it handles every case below, fails cleanly on damaged files and writes nothing to stderr, where
-OpenCV's JPEG decoder, otherwise equal to the bit, leaves libjpeg's remarks on the terminal.
+decoding: it handles every case below, fails cleanly on damaged files and writes nothing to stderr. OpenCV's
+JPEG decoder, otherwise equal to the bit, leaves libjpeg's remarks on the terminal.
 """
 
 import io
@@ -119,8 +119,9 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bit(values: np.ndarray) -> np.ndarray:
     """Returns grey values of any depth as uint8.
 
-    16-bit integers span 0..65535 by their type. Where the type does not tell the range (32 bits, floats), it
-    is the smallest of 0..1 (floats), 0..255, 0..65535 that holds the largest value, or else ends there.
+    16-bit integers span 0..65535 by their type. Where the type does not tell the range (32 bits, floats), the
+    largest value does. The range is the smallest of 0..1 (floats), 0..255, 0..65535 that holds it, or else
+    ends there.
     """
     if values.dtype.itemsize == 2:
         top = 65535.0

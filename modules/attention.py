@@ -1,7 +1,7 @@
 """Soft attention: which of the L annotation vectors a decoder reads at this word.
 
-Shapes: annotations a (B, L, D); a query from the hidden state (B, K, A) for each of an image's K hypotheses,
-which share the image's annotations and their projection p (B, L, A); weights alpha (B, K, L), non-negative
+Shapes: annotations a (B, L, D); a query from the hidden state (B, K, A) for each of an image's K hypotheses;
+they share the image's annotations and their projection p (B, L, A); weights alpha (B, K, L), non-negative
 with sum 1 over L. Teacher forcing has K = 1.
 """
 

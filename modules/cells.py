@@ -1,9 +1,9 @@
 """Recurrent cells by the lecture's equations: Elman, Jordan, LSTM and two forms of the GRU.
 
-A cell's work at one time step is two matrix products and some element-wise gates. Only the product with
-the hidden state has to wait for the step before, so the two are kept apart: `project_input` runs for all
-time steps in one product, `step` takes its slice. Weights have PyTorch's own layout (gate blocks stacked
-along the rows), so a plain sequence can run on the fused kernel of `nn.RNN`, `nn.LSTM` or `nn.GRU`.
+A cell's work at one time step is two matrix products and some element-wise gates. Only the product with the
+hidden state has to wait for the step before, so the two are kept apart: `project_input` runs for all time
+steps in one product, `step` takes its slice. Weights have PyTorch's own layout (gate blocks stacked along the
+rows). So a plain sequence can run on the fused kernel of `nn.RNN`, `nn.LSTM` or `nn.GRU`.
 
 In the equations `*` is element-wise, `W` reads the input, `U` the hidden state, and `phi` is the activation:
 tanh unless said otherwise.

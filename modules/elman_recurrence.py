@@ -2,8 +2,8 @@
 
 PyTorch has a fused kernel of the vanilla RNN for GPUs alone: on a CPU it is a loop whose every step is
 recorded and differentiated by itself, and adds up the gradient of its weights. Written out as in
-min-char-rnn, a step of the backward pass is one small product, and the gradient of the recurrent weights is
-one product over all steps.
+min-char-rnn, a step of the backward pass is one small product. The gradient of the recurrent weights is one
+product over all steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 
 def recur(hs: Float[Tensor, "N B H"], weight_hh: Float[Tensor, "H H"]) -> None:
-    """Replaces `h_0` and `2 a_1 - 2 U 1, ..., 2 a_T - 2 U 1` by h_0, ..., h_T, `h_t = tanh(a_t + U h_{t-1})`.
+    """Replaces `h_0` and `2 a_1 - 2 U 1, ..., 2 a_T - 2 U 1` by h_0, ..., h_T; `h_t = tanh(a_t + U h_{t-1})`.
 
     A sigmoid takes a third of the time of a tanh on a CPU, and tanh(x) = 2 sigmoid(2 x) - 1: the loop runs on
     `s = (h + 1) / 2`, for which `s_t = sigmoid(2 a_t - 2 U 1 + 4 U s_{t-1})`.

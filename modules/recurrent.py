@@ -4,8 +4,8 @@ Where PyTorch's fused kernels (`nn.RNN`, `nn.LSTM`, `nn.GRU`) define the same th
 rest is a loop over `RecurrentCell.step`, the input's product done for all time steps at once. Of the vanilla
 RNN PyTorch has no fused kernel on a CPU: what runs there is `modules/elman_recurrence.py`.
 
-All shapes of the lecture: the whole of `outputs` is many to many, `output(state)` after the last step is many
-to one, feeding what `step` returns back into it is one to many, and a sequence of one step is one to one.
+All shapes of the lecture: the whole of `outputs` is many to many; `output(state)` after the last step is many
+to one; feeding what `step` returns back into it is one to many; a sequence of one step is one to one.
 Truncated backpropagation through time carries the state from chunk to chunk through `detach_state`.
 """
 
@@ -46,7 +46,7 @@ def detach_state(state: State) -> State:
 class RecurrentStack(nn.Module):
     """Layers of one kind of cell, each reading what the one below hands on.
 
-    With `h_l` the hidden states of layer l (both directions side by side) and `y_1 = h_1`, layer l reads
+    Let `h_l` be the hidden states of layer l (both directions side by side) and `y_1 = h_1`. Layer l reads
     `y_{l-1}`, dropout applied, and hands on
 
         plain     y_l = h_l
@@ -197,8 +197,8 @@ class RecurrentStack(nn.Module):
         Args:
             x: Sequences.
             state: Before the first time step (of the backward direction: after the last); zeros by default.
-            lengths: Time steps of each sequence where they differ. What `x` holds after them is not read, the
-                outputs there are 0, and the last state is the one after each sequence's own last step.
+            lengths: Time steps of each sequence where they differ. What `x` holds after them is not read, and
+                the outputs there are 0. The last state is the one after each sequence's own last step.
 
         Raises:
             ValueError: Lengths or state do not fit.

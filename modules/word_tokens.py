@@ -4,9 +4,9 @@ r"""Text to words and back without losing a blank.
 Words are NLTK's (its word tokenizer, whose rules need no downloaded corpora), case kept; a Chinese, Japanese
 or Korean character is a word of its own. Between two words stands what a reader expects: one blank, but none
 before `,` `)` or `n't`, after `(` or an opening quote, or between two Chinese characters (`Spacing`). Only
-what differs from that becomes a token: a line break `\n`, a tab, blanks in runs of 16, 8, 4, 2 and 1 (so
-that indentations share tokens), and JOIN where two words touch against the rule, as in `f(x)`. Joining the
-tokens of a text therefore gives the very same text, and joining generated ones gives readable text.
+what differs from that becomes a token: a line break `\n`; a tab; blanks in runs of 16, 8, 4, 2 and 1 (so that
+indentations share tokens); and JOIN where two words touch against the rule, as in `f(x)`. Joining the tokens
+of a text therefore gives the very same text, and joining generated ones gives readable text.
 """
 
 import re

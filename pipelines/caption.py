@@ -25,12 +25,14 @@ from pipelines.front_door import Command, function_command, run_command, silence
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
+    """Runs fit, validate or test."""
     from pipelines.captioning.fit import CaptionCLI
 
     CaptionCLI(with_config(argv, CONFIGS / "caption" / "scenes.yaml"))
 
 
 def predict(argv: Sequence[str]) -> None:
+    """Captions a folder of images."""
     from pytorch_lightning import Trainer
 
     from modules.captioning.captioner import Captioner

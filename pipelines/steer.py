@@ -25,6 +25,7 @@ from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
+    """Runs fit, validate or test."""
     from pipelines.steering.fit import SteerCLI
 
     SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))

@@ -24,6 +24,7 @@ from pipelines.front_door import Command, function_command, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
+    """Runs fit, validate or test."""
     from pipelines.language.fit import LanguageCLI
 
     given = " ".join(argv).replace("=", " ")

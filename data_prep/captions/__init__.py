@@ -1,4 +1,4 @@
-"""Captioned photographs: one reader per format, all giving the same records; `python -m data_prep.captions DIR`."""
+"""Captioned photographs: one reader per format, all giving the same records."""
 
 from difflib import get_close_matches
 from importlib import import_module

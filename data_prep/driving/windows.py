@@ -221,9 +221,9 @@ class StreamedClips(ClipSampler):
     """Yields parallel streams of clips, each clip beginning where the one before it in its stream ended.
 
     The recurrent state is carried from batch to batch, as far as there is no reset. For training the frames
-    of all segments are dealt evenly to the streams (truncated BPTT with cursors spaced evenly), in
-    another order and from another phase every epoch. For evaluation every segment is one stream's from its
-    first frame to its last, and no frame is left out.
+    of all segments are dealt evenly to the streams (truncated BPTT with cursors spaced evenly). Order and
+    phase differ from epoch to epoch. For evaluation every segment is one stream's from its first frame to its
+    last, and no frame is left out.
 
     Args:
         segments: As for every sampler.

@@ -182,7 +182,7 @@ class TextDataModule(pl.LightningDataModule):
     def baselines(self, split: str = "val") -> dict[str, float]:
         """Returns bits per character of the unigram and the 5-gram model on a split, at the same level.
 
-        Both are counted in the training split (its last ten million tokens, if it has more) and pay for
+        Both are counted in the training split (its last ten million tokens, if it has more). They pay for
         unknown units as a language model does.
         """
         text = self.read()

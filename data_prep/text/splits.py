@@ -51,10 +51,10 @@ class Document:
 def split_documents(text: TextFiles, bar: Progress | None = None) -> tuple[list[Document], str]:
     """Returns the documents of all splits, and one line that says how they were split.
 
-    A single file gives its first 90 % to training, the next 5 % to validation and the last 5 % to testing,
-    cut at line ends. Of several files each belongs to one split as a whole: to that which its name or folder
-    says (train, valid, test), if they all say one; otherwise by a hash of its name (90, 5 and 5 %), so that
-    adding files moves none.
+    A single file gives its first 90 % to training, the next 5 % to validation and the last 5 % to testing. It
+    is cut at line ends. Of several files each belongs to one split as a whole: to that which its name or
+    folder says (train, valid, test), if they all say one; otherwise by a hash of its name (90, 5 and 5 %), so
+    that adding files moves none.
     """
     if len(text.files) == 1:
         return _blocks(text, bar), "the last 10 % of the file are held out, half val, half test"

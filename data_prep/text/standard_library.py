@@ -29,8 +29,8 @@ _LEFT_OUT_FOLDERS = {
 def find_standard_library(folder: Path | None = None, budget: dict[str, int] = BUDGET) -> TextFiles:
     """Returns a choice of the library's files that depends on nothing but their names and sizes.
 
-    Files are split by a hash of their names, and each split takes its files in the order of these hashes as
-    long as they fit into its budget.
+    Files are split by a hash of their names. Each split takes its files in the order of these hashes as long
+    as they fit into its budget.
 
     Args:
         folder: The library; by default that of the running Python.

@@ -25,9 +25,9 @@ class TrainingStreams:
     """Batches of B streams that stand evenly spaced in the text, which is read as a ring.
 
     Every stream reads as many whole windows of T tokens as there are up to the start of the next. From the
-    second epoch on the ring is entered at a place drawn for the epoch, so that windows fall differently and
-    the few tokens left over change; a single stream always reads from beginning to end. A document begins
-    with <bos>, which is read and never a target.
+    second epoch on the ring is entered at a place drawn for the epoch. So windows fall differently and the
+    few tokens left over change; a single stream always reads from beginning to end. A document begins with
+    <bos>, which is read and never a target.
 
     Args:
         tokens: Ids, every document after a <bos>.

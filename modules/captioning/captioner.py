@@ -62,7 +62,7 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean loss."""
+        """The exponential of the mean loss."""
         return math.exp(min(self.mean_loss, 50.0))
 
 

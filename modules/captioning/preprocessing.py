@@ -35,7 +35,7 @@ class EvalTransform:
 
     cache_name = "data_prep.transforms.EvalTransform"  # in the keys of caches
 
-    def __init__(self, size: int, resize: Resize = "squash") -> None:
+    def __init__(self, size: int, resize: str = "squash") -> None:
         if size < 1:
             raise InputError(f"size {size}: must be at least 1 pixel")
         if resize not in get_args(Resize):
@@ -97,7 +97,7 @@ class TrainTransform:
     def __init__(
         self,
         size: int,
-        resize: Resize = "squash",
+        resize: str = "squash",
         minimum_area: float = 0.7,
         aspect: float = 1.15,
         brightness: float = 0.2,

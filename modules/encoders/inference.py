@@ -92,7 +92,7 @@ def one_thread() -> Iterator[int]:
     """Lets each operation run on one core, in this thread and those it starts; gives the number before.
 
     One core a micro-batch instead of all cores an operation: no core ever waits for another, which on a busy
-    machine is twenty times as fast, and the order of summation never depends on the number of cores.
+    machine is twenty times as fast. The order of summation never depends on the number of cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -16,9 +16,9 @@ class ImageShifts(nn.Module):
     """The sideways shift of each of some horizontal strips, in shares of the width.
 
     The mean of each column of a strip, without what changes slowly along the row, is a one-dimensional
-    picture. Its shift is where the mean squared difference to the one before is smallest, between pixels by
-    the parabola through the smallest value and its neighbours. Positive: the picture moved to the left, the
-    car turned right. Nothing is learned.
+    picture. Its shift is where the mean squared difference to the one before is smallest. Between pixels the
+    parabola through the smallest value and its neighbours decides. Positive: the picture moved to the left,
+    the car turned right. Nothing is learned.
 
     Args:
         strips: First and last row of each strip, as shares of the frame's height.

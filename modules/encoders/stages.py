@@ -70,8 +70,8 @@ def join_stages(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D 
 def to_annotations(features: Tensor) -> tuple[Float[Tensor, "B L D"], tuple[int, int]]:
     """Annotations (B, L, D), row by row of the grid, and the grid (h, w), from any layout of features.
 
-    Images are square, so grids are: of the channel and the two spatial axes the equal ones are spatial, and
-    what a token sequence holds beyond a square (class and register tokens, which stand first) is cut off.
+    Images are square, so grids are: of the channel and the two spatial axes the equal ones are spatial. What
+    a token sequence holds beyond a square (class and register tokens, which stand first) is cut off.
     """
     if features.dim() == 3:
         side = math.isqrt(features.shape[1])

@@ -1,8 +1,8 @@
 """The most probable continuations of a text, up to the end of a word or line, with their probabilities.
 
-Every text that could follow has exactly one beginning that is a continuation in this sense, so the
-probabilities of all continuations add up to one, and each is that of its tokens by the chain rule:
-`log P(x_1 .. x_m, then an end) = sum_t log P(x_t | x_<t) + log sum_{e ends} P(e | x_1 .. x_m)`.
+Every text that could follow has exactly one beginning that is a continuation in this sense. So the
+probabilities of all continuations add up to one. Each is that of its tokens by the chain rule: `log P(x_1 ..
+x_m, then an end) = sum_t log P(x_t | x_<t) + log sum_{e ends} P(e | x_1 .. x_m)`.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def complete(
 ) -> Completions:
     """Returns the n most probable continuations, found by beam search.
 
-    A beginning is given up only if n whole continuations are at least as probable, which costs nothing, or if
-    the beam is full, which `Completions.missed` keeps account of.
+    A beginning is given up if n whole continuations are at least as probable, which costs nothing. It is also
+    given up if the beam is full, of which `Completions.missed` keeps account.
 
     Args:
         step: One time step of a decoder.

@@ -1,8 +1,8 @@
 """What can be said of each place of a text without a model: in quotation marks, how deep in brackets, ...
 
 Karpathy, Johnson and Li (2015, section 4.2) found single cells that follow such things. A feature's value at
-a character describes the text up to and including it, which is what a recurrent state that has just read the
-character could know; only the end of a quotation is looked up ahead, so that a stray mark opens none.
+a character describes the text up to and including it. A recurrent state that has just read the character
+could know as much; only the end of a quotation is looked up ahead, so that a stray mark opens none.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The language model as a LightningModule: a decoder, the state carried along a text, and its scores.
 
-It knows numbers and a codec, not files: batches come from a DataModule, and a checkpoint holds everything
-that going on with a text needs (weights and codec) and what a resumed fit needs (the state of every stream).
+It knows numbers and a codec, not files: batches come from a DataModule. A checkpoint holds all that going on
+with a text needs (weights and codec). It also holds what a resumed fit needs (the state of every stream).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ SCALE = 10.0
 class CiderD:
     """Scores hypotheses against the references of a set of images, whose rare n-grams weigh most.
 
-    The document frequency of an n-gram is the number of images with a reference that has it, so scores of
-    different sets, or of a part of one, do not compare, and a set of one image scores 0.
+    The document frequency of an n-gram is the number of images with a reference that has it. So scores of
+    different sets, or of a part of one, do not compare. A set of one image scores 0.
 
     Args:
         references: for every image the n-gram counts of each of its references.

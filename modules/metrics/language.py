@@ -2,7 +2,7 @@
 
 Bits per character are -log2 P(text) divided by the number of its characters, so that characters, words and
 bytes can be compared. P has to be that of the very text: a model that reads `<unk>` has not yet said which
-word stood there, so the text also costs what it takes to spell the unknown units (`Spelling`).
+word stood there. So the text also costs what it takes to spell the unknown units (`Spelling`).
 """
 
 import math
@@ -41,9 +41,9 @@ class Spelling:
     """What it costs to say which unknown unit an `<unk>` stands for; it follows from the vocabulary alone.
 
     At character level all code points that the vocabulary lacks are equally likely (about 20.1 bits). At word
-    level a word is spelled letter by letter up to an end mark, each with the share it has among the letters
-    of the vocabulary's words, every known word counted once; one count is left for all letters that none of
-    them has, which are equally likely. Bytes are never unknown.
+    level a word is spelled letter by letter up to an end mark. Each letter has the share it has among the
+    letters of the vocabulary's words, every known word counted once; one count is left for all letters that
+    none of them has, which are equally likely. Bytes are never unknown.
 
     Args:
         codec: Level and vocabulary of the model.

@@ -30,9 +30,9 @@ class _Order:
 class NGramModel:
     """P(unit | the n - 1 before it), from counts (Chen and Goodman 1999, section 3).
 
-    P_n(w | c) = max(count(c w) - D(count), 0) / count(c) + gamma(c) P_{n-1}(w | c less its first unit), where
-    shorter n-grams are counted by the different units they follow, D has three values for counts 1, 2 and
-    more, and P_0 is uniform over all units. A document begins after `<bos>`.
+    P_n(w | c) = max(count(c w) - D(count), 0) / count(c) + gamma(c) P_{n-1}(w | c less its first unit).
+    P_0 is uniform over all units. Shorter n-grams are counted by the different units they follow. D has three
+    values, for counts 1, 2 and more. A document begins after `<bos>`.
 
     Args:
         order: n; 1 gives the unigram model.

@@ -8,7 +8,7 @@ BETA = 1.2  # weight of recall against precision
 def rouge_l(hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """F-measure in 0..1 of the longest common subsequence, of one image.
 
-    The COCO script takes the best precision and the best recall, each from whichever reference gives it, and
+    The COCO script takes the best precision and the best recall, each from whichever reference gives it. It
     reads a sentence without words as a single empty word.
     """
     hypothesis = hypothesis or [""]

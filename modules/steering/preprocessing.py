@@ -1,7 +1,7 @@
 """From a camera frame to the pixels a steering model sees: one object, for training and prediction alike.
 
 It works in two halves, because augmentation stands between them: the geometry (crop and resize) of a decoded
-frame, whose result a data set caches, and the colours of a batch, which the model sets just before it looks.
+frame, whose result a data set caches; and the colours of a batch, which the model sets just before it looks.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FramePreprocessing:
 
 
 def to_yuv(rgb: UInt8[Tensor, "*N 3 H W"]) -> UInt8[Tensor, "*N 3 H W"]:
-    """Returns Y = 0.299 R + 0.587 G + 0.114 B, U = 0.492 (B - Y) + 128, V = 0.877 (R - Y) + 128, in bytes."""
+    """Returns Y = 0.299 R + 0.587 G + 0.114 B; U = 0.492 (B - Y) + 128; V = 0.877 (R - Y) + 128, in bytes."""
     red, green, blue = rgb.float().unbind(-3)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     planes = [luma, 0.492 * (blue - luma) + 128, 0.877 * (red - luma) + 128]

@@ -1,7 +1,7 @@
 """The trivial model worth beating: ridge regression on how far the picture moved sideways of late.
 
 A car that turns pans its camera: the sideways shift of a strip around the horizon from frame to frame is
-close to the rate of turning, and the last few of them give the angle.
+close to the rate of turning. The last few of them give the angle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where a steering model looks: the pixels that would change its angle.
 
-For every frame t, the gradient of the predicted angle with respect to the pixels of its clip, squared and
-averaged over a few slightly noisy copies of them, so that no single kink of the network decides
-(SmoothGrad, Smilkov et al. 2017, arXiv 1706.03825; squared as in Hooker et al. 2019, arXiv 1806.10758):
+For every frame t it is the squared gradient of the predicted angle with respect to the pixels of its clip. It
+is averaged over a few slightly noisy copies of them, so that no single kink decides (SmoothGrad, Smilkov et
+al. 2017, arXiv 1706.03825; squared as in Hooker et al. 2019, arXiv 1806.10758):
 
     s_t = sqrt( sum over the clip's frames and colours of 1/n sum_k (d angle_t / d x)^2 at x = x_t + noise_k )
 
@@ -10,7 +10,7 @@ It depends on every weight between pixels and angle, the recurrent network's too
 the activations alone do not (Adebayo et al. 2018, arXiv 1810.03292).
 
 What it covers: the pixels of the current clip, which is one frame, or six of a 3D convolution. The decoder's
-state before the frame, with all it remembers of earlier frames, is held fixed, and so is the optical flow
+state before the frame, with all it remembers of earlier frames, is held fixed. So is the optical flow
 (`model.encoder.flow`), through which no gradient passes: of a model that reads it the map shows what the CNN
 alone contributes.
 """

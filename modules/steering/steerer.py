@@ -1,7 +1,7 @@
 """The steering system as a LightningModule: encoder, decoder, carried state, free-running evaluation.
 
-It knows tensors, not files: batches come from a DataModule, and a checkpoint holds everything that steering
-by another camera frame needs (weights, preprocessing, mean and standard deviation of the targets).
+It knows tensors, not files: batches come from a DataModule. A checkpoint holds all that steering by another
+camera frame needs (weights, preprocessing, mean and standard deviation of the targets).
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ no export of their own:
 
 Other decoders have other tensors: captioner.json names the inputs and outputs of each graph in order, the
 words, and how images are prepared. All rows are independent: beam search repeats an image's rows once a beam.
-Where it says "mirrored", the loop goes over the image and its mirror image side by side, and a word's
-probability is the mean of both.
+Where it says "mirrored", the loop goes over the image and its mirror image side by side. A word's probability
+is the mean of both.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Captions for every image of a folder: batched, written as they come, resumable, on any number
-of processes."""
+"""Captions for every image of a folder: batched, resumable, on any number of processes."""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ def complete(
 ) -> None:
     """Print the most probable continuations of a prompt, as a search box would, and how probable they are.
 
-    A continuation is what follows up to the end of the next word (letters, marks, digits and underscores,
-    with what stands before them) or of the line; its probability is that of just this and then an end.
+    A continuation is what follows up to the end of the next word or of the line. A word is letters, marks,
+    digits and underscores, with what stands before them; its probability is that of just this and then an
+    end.
 
     Args:
         ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.

@@ -6,7 +6,7 @@ second vanilla RNN starts with larger recurrent weights, from where its gradient
 
 The highway's shortcuts run from layer to layer, not from step to step: of vanilla cells it forgets as one of
 them does. Which distances are trained on decides: with short ones among them (`--distances [2,10,50,200]`) a
-vanilla RNN learns to latch the word as well, and then keeps it for as long as one likes. What it cannot do is
+vanilla RNN learns to latch the word as well. It then keeps it for as long as one likes. What it cannot do is
 learn a dependency that it meets from afar alone.
 
     gradients.png     |dJ/dh_j| over distance, recall accuracy over distance, gradient norms of the training

@@ -47,7 +47,7 @@ def score(
     """Print how probable a language model finds a text file: log-probability, perplexity, bits per character.
 
     The file is read once from its beginning to its end, the state carried along, however large it is. A unit
-    that the model has never seen has the probability of the mark of unknown ones, and bits per character also
+    that the model has never seen has the probability of the mark of unknown ones. Bits per character also
     count what spelling it takes; where a model was trained without that mark such units are left out.
 
     Args:

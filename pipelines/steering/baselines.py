@@ -1,7 +1,7 @@
 """What the simple models worth beating say of a split: ridge regression on how the picture moved of late.
 
 On the sideways shift of one strip of the picture it is all but trivial; on the optical flow in the cells of a
-grid it sees the motion that the recurrent models see, and shows what their networks add to that.
+grid it sees the motion that the recurrent models see. It shows what their networks add to that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CHUNK = 256  # frames read at once
 def ridge_on_image_shifts(data: SteerDataModule, split: str) -> np.ndarray:
     """Returns the angle [rad] that ridge regression says at every row of a split, NaN at all others.
 
-    It is fitted on the training frames of the first camera alone, strip of the picture included, and sees
+    It is fitted on the training frames of the first camera alone, strip of the picture included. It sees
     frames as the model does, but from one to the next: the last ten shifts, none across a cut.
 
     Args:

@@ -1,11 +1,11 @@
 """A model drives: closed loop on drawn roads, measured as NVIDIA measured PilotNet.
 
 Bojarski et al. 2016 (arXiv 1604.07316, section 6.1): when the car is more than 1 m off the centre of its
-lane, a virtual human puts it back there, which counts as 6 s not driven by the model,
+lane, a virtual human puts it back there. That counts as 6 s not driven by the model,
 
     autonomy = 1 - interventions x 6 s / elapsed s
 
-Every step of 1/20 s a frame is drawn from where the car is, the model says an angle, and the steering wheel
+Every step of 1/20 s a frame is drawn from where the car is. The model says an angle, and the steering wheel
 goes there, with the lag of a real one. The speed is what a human-like driver plans for the road.
 """
 

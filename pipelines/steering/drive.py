@@ -45,7 +45,7 @@ def drive(
     """Let a model drive in closed loop on drawn roads that no model was trained on, and count interventions.
 
     Every 1/20 s a frame is drawn from where the car is and the model says an angle. When the car is more than
-    1 m off the centre of its lane it is put back there, which counts as 6 s not driven by the model. Beside
+    1 m off the centre of its lane it is put back there. That counts as 6 s not driven by the model. Beside
     the model drive the human-like driver whose drives are the training data, who knows the road, and a wheel
     that is always held straight. Training drives are on other roads, whatever the seed.
 

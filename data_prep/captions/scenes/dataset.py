@@ -1,8 +1,8 @@
 """Drawn scenes with captions: a data set made in seconds, for `fit` without data, tests and demonstrations.
 
-Fourteen kinds of things in eight colours, three sizes and four textures, alone, in twos and threes, beside,
-above, under, in front of and between one another, in eight settings; five captions each. Of 2,400 images
-2,000 train, 150 validate and 250 test.
+Fourteen kinds of things in eight colours, three sizes and four textures stand in eight settings. They stand
+alone, in twos and threes, beside, above, under, in front of and between one another; five captions each. Of
+2,400 images 2,000 train, 150 validate and 250 test.
 
 Every test picture shows a combination never seen in training: a kind with a colour, a kind in a setting or a
 kind in a relation (the rule is in `scene_layout`). Every word of its captions, though, occurs in training

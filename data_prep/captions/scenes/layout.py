@@ -6,13 +6,13 @@ Which scenes may fall into which split is decided here too. Every scene shows *c
 - ("setting", kind, setting): a ball on the beach;
 - ("relation", kind, relation): a ball left of something.
 
-`HELD_OUT` takes from every kind one colour and one setting for the test split, another colour and setting for
-the validation split, and one relation for the test split. Then
+`HELD_OUT` takes from every kind one colour, one setting and one relation for the test split. It takes another
+colour and setting for the validation split. Then
 
 - a training scene shows no held-out combination at all;
 - a test scene shows at least one of the test split's and none of the validation split's;
-- every second validation scene shows at least one of the validation split's, the others only seen ones, so
-  that model selection rewards generalising without having met what the test split asks.
+- every second validation scene shows at least one of the validation split's, the others only seen ones. So
+  model selection rewards generalising without having met what the test split asks.
 
 The choice depends on the order of the tables alone, never on the seed.
 """

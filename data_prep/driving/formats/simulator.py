@@ -1,10 +1,10 @@
-"""Udacity's simulator: `driving_log.csv` and the images of three cameras.
+r"""Udacity's simulator: `driving_log.csv` and the images of three cameras.
 
     DIR/driving_log.csv     center,left,right,steering,throttle,brake,speed; often without that header
     DIR/IMG/center_2020_05_09_22_16_40_313.jpg ...
 
 or several such folders in DIR. The paths in the log are those of the machine that recorded it
-(`C:\\Users\\...\\IMG\\center_....jpg`): only the file's name is used where there is no such file here.
+(`C:\Users\...\IMG\center_....jpg`): only the file's name is used where there is no such file here.
 
 Steering goes from -1 to 1, right positive, and stands for 25 degrees of the road wheels at each end; the
 simulator shows no steering wheel. The table has these 25 degrees in radians, left positive: angle_rad =

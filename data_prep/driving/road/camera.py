@@ -1,7 +1,7 @@
 """The pinhole camera on the car, and which piece of road each of its pixels sees.
 
 The camera looks along the car's ground plane, its sensor shifted down, so that a row of pixels sees the
-ground at one distance ahead: u = u0 - f Y / X, v = v0 + f (H - Z) / X for a point X ahead, Y to the left and
+ground at one distance ahead: u = u0 - f Y / X; v = v0 + f (H - Z) / X for a point X ahead, Y to the left and
 Z above the ground. Hills bend the ground along X alone.
 """
 
@@ -98,11 +98,12 @@ class RoadAhead:
         self.distances = (1 / inverse).astype(np.float32)
 
     def ground(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns for the pixels of the rows that see ground how far to the left, the distance along the road
-        and the offset from its centre line of what they see [m], each (rows, columns).
+        """Returns where the ground is that pixels see: to the left, along the road, off its centre line.
 
-        A pixel's foot on the centre line is that of the circle which has the road's direction and curvature
-        where the road is as far ahead as the pixel's row sees: exact on straights and circles.
+        All in metres, each (rows, columns), for the rows of pixels that see ground.
+
+        A pixel's foot on the centre line is that of a circle. It has the road's direction and curvature where
+        the road is as far ahead as the pixel's row sees: exact on straights and circles.
         """
         camera = self.camera
 

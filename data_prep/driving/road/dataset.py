@@ -1,8 +1,8 @@
 """Drawn roads: drives made in seconds, for `fit` without data, tests and demonstrations.
 
-A camera on a car that a human-like driver steers along roads with curves, hills, lane marks, worn surfaces,
-woods, houses and traffic, in sun, cloud, fog, rain and at dusk. Every drive has a road of its own; validation
-and test drives are on roads never seen in training.
+A human-like driver steers a car with a camera along roads with curves, hills, lane marks, worn surfaces,
+woods, houses and traffic. There is sun, cloud, fog, rain and dusk. Every drive has a road of its own;
+validation and test drives are on roads never seen in training.
 
     DIR/frames/train_000/train_000_00000.jpg ...   160 x 80, at 20 Hz
     DIR/drive.csv                                  angle of the steering wheel, torque, speed of each frame

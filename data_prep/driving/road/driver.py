@@ -1,11 +1,11 @@
 """A human-like driver: looks ahead, reacts late, never holds the wheel quite still, recovers from gusts.
 
-Steering is pure pursuit (Coulter 1992, CMU-RI-TR-92-01, eq. 3.5): drive the arc through a point of the lane
-a preview time ahead. What makes it human are a reaction time, a wandering aim in the lane, a hand that
-trembles, and disturbances: gusts push the car aside or turn it, and the driver brings it back, so that a
-drive also shows what to do when off the centre.
+Steering is pure pursuit (Coulter 1992, CMU-RI-TR-92-01, eq. 3.5): drive the arc through a point of the lane a
+preview time ahead. What makes it human are a reaction time, a wandering aim in the lane, a hand that
+trembles, and disturbances: gusts push the car aside or turn it, and the driver brings it back. So a drive
+also shows what to do when off the centre.
 
-People who steer need some 0.2 to 0.5 s from what they see to what their arms do (Donges 1978, A two-level
+People who steer need some 0.2 to 0.5 s from what they see to what their arms do. (Donges 1978, A two-level
 model of driver steering behavior, Human Factors 20; MacAdam 2003, Understanding and modeling the human
 driver, Vehicle System Dynamics 40). So the wheel follows the road as it looked seven frames ago, before the
 last gust: who sees one frame has to guess part of it, who remembers the frames before can know.

@@ -1,7 +1,7 @@
 """One drawn road, complete: its course, look, textures and surroundings, all from one seed.
 
-Roads of the three splits come from ranges of seeds that do not meet, so that a model is never tested on a
-road it was trained on.
+Roads of the three splits come from ranges of seeds that do not meet. So a model is never tested on a road it
+was trained on.
 """
 
 from dataclasses import dataclass, replace

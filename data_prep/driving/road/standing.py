@@ -113,8 +113,10 @@ class StandingThings:
         into[:] = cv2.blendLinear(colour[part], into, opacity[part], rest[part])
 
     def _picture(self, which: int, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Colour in light and air, opacity, and 1 - opacity of a thing at one of the sizes; its size says how
-        far away it is."""
+        """Returns colour in light and air, opacity, and 1 - opacity of a thing at one of the sizes.
+
+        Its size says how far away it is.
+        """
         sprite = self._road.verge.sprites[which]
         pixels = _SIZE_STEP**step
         height = max(1, round(pixels))
@@ -132,8 +134,11 @@ class StandingThings:
 def _columns_of(
     wall: Wall, ahead: RoadAhead, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Columns of the frame that see a wall, and for each the distance along the road, 1 / the distance ahead
-    and the height of the ground where they see it; None where none does."""
+    """Returns the columns of the frame that see a wall, and what they see.
+
+    For each it is the distance along the road, 1 / the distance ahead and the height of the ground where they
+    see it; None where none does.
+    """
     ends = max(wall.from_m, ahead.along[0]), min(wall.to_m, ahead.along[-1])
     inner = ahead.along[(ahead.along > ends[0]) & (ahead.along < ends[1])]
     along = np.concatenate([[ends[0]], inner, [ends[1]]])

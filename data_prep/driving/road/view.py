@@ -1,8 +1,8 @@
 """What the camera sees of a drawn road: frames (Hh, Ww, 3), uint8, RGB.
 
 The ground is drawn by inverse perspective: every pixel below the horizon looks up what it sees in textures
-that are fixed to the road and the land, so that marks, grain and shadows flow as the car moves. What stands
-up is drawn by `road_standing`.
+that are fixed to the road and the land. So marks, grain and shadows flow as the car moves. What stands up is
+drawn by `standing`.
 """
 
 import cv2

@@ -1,5 +1,6 @@
-"""What a model says of a camera frame, drawn on it: path, wheel, the angles of the last seconds, where it
-looks; and what the driver did.
+"""What a model says of a camera frame and what the driver did, drawn on the frame.
+
+Path, wheel, the angles of the last seconds, and where the model looks.
 
 The path is that of a kinematic bicycle on a flat road, seen by a camera that looks straight ahead. Neither
 car nor camera is known, so it is approximate: `CarView` has a passenger car's values.
@@ -198,8 +199,8 @@ def heat_of(
 ) -> np.ndarray:
     """Returns where models look on the camera's frame (Hh, Ww), from 0 to 1, the mean of all models.
 
-    Each model's map is smoothed by a 50th of the frame's width and scaled by its own brightest half percent,
-    so it compares places of one frame, not frames. Where a model's view was cropped it is 0.
+    Each model's map is smoothed by a 50th of the frame's width and scaled by its own brightest half percent.
+    So it compares places of one frame, not frames. Where a model's view was cropped it is 0.
 
     Args:
         saliency: Of each model, in its own size (H, W).

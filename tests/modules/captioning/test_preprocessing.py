@@ -68,7 +68,7 @@ def test_every_image_draws_as_often_whatever_the_options() -> None:
     after = []
     for transform in (
         TrainTransform(8),
-        TrainTransform(8, minimum_area=1, aspect=1, brightness=0, flip=True),
+        TrainTransform(8, minimum_area=1.0, aspect=1.0, brightness=0.0, flip=True),
     ):
         torch.manual_seed(0)
         transform(gradient(20, 20))
@@ -77,7 +77,7 @@ def test_every_image_draws_as_often_whatever_the_options() -> None:
 
 
 def test_training_with_everything_off_is_evaluation() -> None:
-    transform = TrainTransform(24, minimum_area=1, aspect=1, brightness=0)
+    transform = TrainTransform(24, minimum_area=1.0, aspect=1.0, brightness=0.0)
     assert torch.equal(transform(gradient(60, 80)), EvalTransform(24)(gradient(60, 80)))
 
 
@@ -97,7 +97,11 @@ def test_left_stays_left_unless_asked() -> None:
 def test_the_part_is_as_large_as_promised() -> None:
     transform, image = TrainTransform(10, minimum_area=0.5, aspect=1.3), np.zeros((1000, 600, 3), np.uint8)
     generator = np.random.default_rng(0)
-    for area, shape, top, left in [*generator.random((200, 4)), (0, 0, 0, 0), (0, 0.999, 0.999, 0.999)]:
+    for area, shape, top, left in [
+        *generator.random((200, 4)),
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.999, 0.999, 0.999),
+    ]:
         part = transform._part(image, area, shape, top, left)
         height, width = part.shape[0] / 1000, part.shape[1] / 600
         assert 0.5 / 1.3 - 0.01 <= height * width <= 1
@@ -116,7 +120,7 @@ def test_brightness_stays_within_its_limits() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"size": 0}, {"resize": "stretch"}, {"minimum_area": 0}, {"aspect": 0.5}, {"brightness": 1}],
+    [{"size": 0}, {"resize": "stretch"}, {"minimum_area": 0.0}, {"aspect": 0.5}, {"brightness": 1.0}],
 )
 def test_wrong_options_are_named(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match=str(next(iter(options)))):
