@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from data_prep.images import UnreadableImage, decode_image
+from modules.images import UnreadableImage, decode_image
 from data_prep.progress import images_bar
 
 Transform = Callable[[np.ndarray], Tensor]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data_prep.captions.features import FeatureCache
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.captioning.preprocessing import EvalTransform, TrainTransform
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from data_prep.driving.table import split_reference
-from data_prep.images import UnreadableImage, read_image
+from modules.images import UnreadableImage, read_image
 
 Result = TypeVar("Result")
 

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
-from data_prep.images import UnreadableImage, list_files, read_image
+from modules.images import UnreadableImage, list_files, read_image
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch

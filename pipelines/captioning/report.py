@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 from rich.console import Console
 
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.caption_tokens import tokenize
 from modules.metrics.captions import CaptionScorer
 from pipelines.captioning.attention import attention_panels, encoder_view, fit_within

@@ -30,7 +30,7 @@ from data_prep.captions.records import CaptionTable, read_table
 from data_prep.captions.scenes.drawing import contact_sheet, draw_picture
 from data_prep.captions.scenes.language import write_captions
 from data_prep.captions.scenes.layout import Scene, draw_scene, unseen
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.errors import InputError
 
 IMAGES, SEED, SIZE = 2400, 0, 224

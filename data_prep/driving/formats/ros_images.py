@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep.images import UnreadableImage, decode_image
+from modules.images import UnreadableImage, decode_image
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 

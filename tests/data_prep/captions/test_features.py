@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from data_prep.captions.features import FeatureCache, cache_root
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError

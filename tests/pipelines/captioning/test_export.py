@@ -11,7 +11,7 @@ import pytest
 import torch
 from jaxtyping import config
 
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.captions import DecoderOptions

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.vocabulary import Vocabulary
 from pipelines.caption import main
 from pipelines.captioning import predict as predicting

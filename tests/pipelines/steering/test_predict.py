@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data_prep.driving.formats.frame_folder import frames_of
-from data_prep.images import read_image
+from modules.images import read_image
 from modules.steering.smoothing import Smoother, smoother
 from modules.steering.steerer import Steerer
 from modules.steering.steering_predictor import SteeringPredictor

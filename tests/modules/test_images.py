@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.images import UnreadableImage, decode_image, list_files, read_image
+from modules.images import UnreadableImage, decode_image, list_files, read_image
 from modules.errors import InputError
 
 
@@ -134,7 +134,7 @@ def test_turned_sixteen_bit_grey() -> None:
     assert decoded[..., 0].tolist() == np.rint(values / 257).astype(int).tolist()
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest undoes the filter of data_prep.images
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # pytest undoes the filter of modules.images
 def test_broken_exif_does_not_lose_the_picture() -> None:
     data = encoded(Image.fromarray(picture()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
     assert close(decode_image(data, "x"), picture())
