@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from modules.images import UnreadableImage, decode_image
 from data_prep.progress import images_bar
+from modules.images import UnreadableImage, decode_image
 
 Transform = Callable[[np.ndarray], Tensor]
 

@@ -1,6 +1,7 @@
 """Reading what people made: text, JSON, YAML and folders; every failure one line with file and line."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,38 @@ def existing_folder(root: Path) -> Path:
     except PermissionError:
         raise InputError(f"{root}: no permission to read this folder") from None
     return root
+
+
+def list_files(folder: Path | str) -> list[Path]:
+    """Returns every visible file in the folder and its sub-folders, sorted, whatever it holds.
+
+    Hidden files and folders are passed over; links are followed, but never into a folder they lie in.
+    InputError for a missing folder, a file in its place, an empty folder, or one that may not be read.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise InputError(f"{root}: no such folder")
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file, a folder of images is needed")
+    files = list(_walk(root, frozenset()))
+    if not files:
+        raise InputError(f"{root}: the folder is empty; it should hold images")
+    return files
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    """Yields the visible regular files below the folder in the order of their names."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as entries:
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); nothing was listed") from None
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in visible:
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, above | {here})
+        elif entry.is_file():
+            yield folder / entry.name

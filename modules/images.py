@@ -6,11 +6,8 @@ JPEG decoder, otherwise equal to the bit, leaves libjpeg's remarks on the termin
 """
 
 import io
-import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,7 +30,7 @@ _UPRIGHT = {
 _ORIENTATION = 0x0112
 
 
-class UnreadableImage(ValueError):
+class UnreadableImage(InputError):
     """A file is no image that can be shown; `reason` says why in one line, `str()` has the name too."""
 
     def __init__(self, name: str, reason: str) -> None:
@@ -71,7 +68,19 @@ def decode_image(data: bytes, name: str, minimum_size: int | None = None) -> np.
     return _decode(io.BytesIO(data), name, minimum_size)
 
 
-def _decode(stream: BinaryIO, name: str, minimum_size: int | None) -> np.ndarray:
+def rgb_image(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Returns a grey (Hh, Ww), RGB or RGBA (Hh, Ww, C) uint8 array as `read_image` does the file of it.
+
+    UnreadableImage for an array of another shape or type.
+    """
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if not is_image or pixels.dtype != np.uint8 or not pixels.size:
+        shape = tuple(pixels.shape)
+        raise UnreadableImage(name, f"is {pixels.dtype} {shape}; uint8 RGB (height, width, 3) is needed")
+    return _upright_rgb(Image.fromarray(pixels))
+
+
+def _decode(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int | None) -> np.ndarray:
     try:
         with Image.open(stream) as image:
             if image.format == "EPS":
@@ -133,7 +142,7 @@ def _eight_bit(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8)
 
 
-def _what_it_is(stream: BinaryIO) -> str:
+def _what_it_is(stream: io.BufferedReader | io.BytesIO) -> str:
     stream.seek(0)
     head = stream.read(12)
     if not head:
@@ -141,38 +150,3 @@ def _what_it_is(stream: BinaryIO) -> str:
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1"):
         return "is HEIC, which cannot be decoded here; convert it to JPEG"
     return "is no image in a known format"
-
-
-def list_files(folder: Path | str) -> list[Path]:
-    """Returns every visible file in the folder and its sub-folders, sorted, whatever it holds.
-
-    Hidden files and folders are passed over; links are followed, but never into a folder they lie in.
-    InputError for a missing folder, a file in its place, an empty folder, or one that may not be read.
-    """
-    root = Path(folder)
-    if not root.exists():
-        raise InputError(f"{root}: no such folder")
-    if not root.is_dir():
-        raise InputError(f"{root}: is a file, a folder of images is needed")
-    files = list(_walk(root, frozenset()))
-    if not files:
-        raise InputError(f"{root}: the folder is empty; it should hold images")
-    return files
-
-
-def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Yields the visible regular files below the folder in the order of their names."""
-    try:
-        status = folder.stat()
-        with os.scandir(folder) as entries:
-            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); nothing was listed") from None
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in visible:
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, above | {here})
-        elif entry.is_file():
-            yield folder / entry.name

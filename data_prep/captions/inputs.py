@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from data_prep.captions.features import FeatureCache
-from modules.images import read_image
 from modules.captioning.preprocessing import EvalTransform, TrainTransform
+from modules.images import read_image
 
 
 class Pixels:

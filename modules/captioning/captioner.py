@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from modules.caption_tokens import detokenize
 from modules.captioning.batch import CaptionBatch, ImageBatch
+from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import EncoderOptions, ImageEncoder
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least
+from modules.images import rgb_image
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
 from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
@@ -240,7 +244,39 @@ class Captioner(ClippedModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(options, int(steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    # ---- free-running evaluation
+    # ---- captions of images
+
+    @torch.no_grad()
+    def caption_images(
+        self, images: Iterable[np.ndarray | Path | str], batch_size: int = 32, keep_alpha: bool = False
+    ) -> list[Caption]:
+        """Returns the caption of each image, decoded as the checkpoint says, as `caption.py predict` does.
+
+        Args:
+            images: Image files, or arrays (Hh, Ww, 3) of uint8 RGB; grey and RGBA are converted as in files.
+            batch_size: Images captioned at a time.
+            keep_alpha: Keep the attention weights of every word.
+
+        Raises:
+            InputError: A file is no image that can be read, or an array of another type or shape.
+        """
+        check_at_least(1, batch_size=batch_size)
+        transform = EvalTransform(self.encoder.image_size, self.resize)
+        captions: list[Caption] = []
+        remaining = iter(images)
+        while batch := list(islice(remaining, batch_size)):
+            squares: list[Tensor] = []
+            names: list[str] = []  # from which sampling draws
+            for image in batch:
+                if isinstance(image, np.ndarray):
+                    names.append(f"images[{len(captions) + len(names)}]")
+                    squares.append(transform(rgb_image(image, names[-1])))
+                else:
+                    names.append(Path(image).name)
+                    squares.append(transform.read(image))
+            views = self.views(torch.stack(squares).to(self.device))
+            captions += self.caption(views, names, keep_alpha=keep_alpha)
+        return captions
 
     def caption(
         self,

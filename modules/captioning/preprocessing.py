@@ -6,6 +6,7 @@ so that no result depends on a batch.
 """
 
 import math
+from pathlib import Path
 from typing import Literal, get_args
 
 import cv2
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from modules.errors import InputError
+from modules.images import read_image
 
 Resize = Literal["squash", "crop", "pad"]
 
@@ -47,6 +49,10 @@ class EvalTransform:
     def minimum_size(self) -> int:
         """What `read_image` may shrink the short side to while decoding without a loss here."""
         return self.size
+
+    def read(self, path: Path | str) -> Tensor:
+        """Returns the square of an image file; UnreadableImage where it is none."""
+        return self(read_image(path, self.minimum_size))
 
     def __call__(self, image: np.ndarray) -> Tensor:
         size = self.size

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
-from modules.images import UnreadableImage, list_files, read_image
+from data_prep.input_files import list_files
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
@@ -28,6 +28,7 @@ from modules.captioning.captioner import Caption, Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
+from modules.images import UnreadableImage, read_image
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.output_files import check_output
@@ -79,7 +80,7 @@ class FolderImages:
         images, names, errors = [], [], []
         for name in (self.names[number] for number in numbers):
             try:
-                images.append(self.transform(read_image(self.root / name, self.transform.minimum_size)))
+                images.append(self.transform.read(self.root / name))
                 names.append(name)
             except UnreadableImage as error:
                 errors.append((name, error.reason))

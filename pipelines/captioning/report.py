@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import Markup
 from rich.console import Console
 
-from modules.images import read_image
 from modules.caption_tokens import tokenize
+from modules.images import read_image
 from modules.metrics.captions import CaptionScorer
 from pipelines.captioning.attention import attention_panels, encoder_view, fit_within
 from pipelines.captioning.runs import CaptionRun, Prediction, read_run

@@ -30,8 +30,8 @@ from data_prep.captions.records import CaptionTable, read_table
 from data_prep.captions.scenes.drawing import contact_sheet, draw_picture
 from data_prep.captions.scenes.language import write_captions
 from data_prep.captions.scenes.layout import Scene, draw_scene, unseen
-from modules.images import read_image
 from modules.errors import InputError
+from modules.images import read_image
 
 IMAGES, SEED, SIZE = 2400, 0, 224
 MARKER, TABLE, PICTURES = "scenes.json", "captions.jsonl", "images"

@@ -31,9 +31,9 @@ from data_prep.driving.road.drives import FRAMES, draw_drive
 from data_prep.driving.road.scene import LONGEST_S, ROADS_PER_SEED, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ
 from data_prep.driving.table import TABLE, DriveTable, join_tables, read_drive_csv, write_drive_csv
-from modules.images import read_image
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.images import read_image
 
 DRIVES, SECONDS, SEED = 80, 6.0, 0
 MARKER = "road.json"

@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from data_prep.captions.features import FeatureCache, cache_root
-from modules.images import read_image
 from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
+from modules.images import read_image
 
 SIZE = 32
 

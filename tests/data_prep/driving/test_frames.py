@@ -14,8 +14,8 @@ from PIL import Image
 from data_prep.driving import frames as frames_module
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
-from modules.images import read_image
 from modules.errors import InputError
+from modules.images import read_image
 from modules.steering.preprocessing import FramePreprocessing
 from tests.data_prep.driving.driving_folders import draw, drive, numbered, put
 

@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from modules.captioning.batch import CaptionBatch
@@ -129,3 +131,73 @@ def test_a_mirrored_captioner_says_the_same_of_an_image_and_its_mirror_image():
     # what a model that reads the image alone does not
     model.mirrored = False
     assert [caption.words for caption in model.caption(views[:, 0], names, options)] != captions
+
+
+def talkative(**encoder) -> Captioner:
+    """A captioner of large random weights: every picture has its own caption."""
+    model = captioner(**encoder).eval()
+    for parameter in model.decoder.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    with torch.no_grad():
+        model.decoder.initial.weight.mul_(100)  # an untrained encoder says little
+    model.decoding = DecodingOptions(max_length=8)
+    return model
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    colours = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
+    return list(colours.repeat(20, axis=1).repeat(28, axis=2))
+
+
+def test_captions_of_images_depend_neither_on_the_batch_nor_on_who_decodes_the_file(tmp_path):
+    model, arrays = talkative(), pictures(5)
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for path, array in zip(paths, arrays, strict=True):
+        Image.fromarray(array).save(path)
+    together = model.caption_images(arrays)
+    assert len({caption.text for caption in together}) > 1
+    assert together[0].words[0] in VOCABULARY.words and together[0].alpha is None
+    for batch_size in (1, 2, 5):
+        captions = model.caption_images(iter(arrays), batch_size)
+        assert captions == model.caption_images([*map(str, paths[:2]), *paths[2:]], batch_size)
+        assert [caption.words for caption in captions] == [caption.words for caption in together]
+        scores = [caption.score for caption in together]
+        assert [caption.score for caption in captions] == pytest.approx(scores, rel=1e-5)
+    kept = model.caption_images(arrays[:1], keep_alpha=True)[0]
+    assert kept.alpha is not None and kept.alpha.shape == (len(kept.words), model.encoder.locations)
+    assert model.caption_images([]) == []
+
+
+def test_sampled_captions_of_arrays_depend_on_their_place_alone():
+    model, array = talkative(), pictures(1)[0]
+    model.decoding = DecodingOptions("sample", max_length=8)
+    captions = model.caption_images([array] * 4, batch_size=4)
+    in_threes = model.caption_images([array] * 4, batch_size=3)
+    assert [caption.words for caption in captions] == [caption.words for caption in in_threes]
+    assert len({caption.text for caption in captions}) > 1
+
+
+def test_grey_and_transparent_arrays_are_read_as_their_files_are(tmp_path):
+    model = talkative()
+    colours = pictures(1)[0]
+    grey, transparent = colours[..., 0], np.dstack([colours, colours[..., 0]])
+    paths = [tmp_path / "grey.png", tmp_path / "transparent.png"]
+    Image.fromarray(grey).save(paths[0])
+    Image.fromarray(transparent).save(paths[1])
+    assert model.caption_images([grey, transparent]) == model.caption_images(paths)
+
+
+def test_what_is_no_image_is_refused_with_its_name(tmp_path):
+    model, (good,) = talkative(), pictures(1)
+    (tmp_path / "notes.txt").write_text("no picture")
+    for images, message in [
+        ([good, tmp_path / "notes.txt"], r"notes\.txt: is no image"),
+        ([tmp_path / "absent.jpg"], r"absent\.jpg: No such file"),
+        ([good, good.astype(np.float32)], r"images\[1\]: is float32 \(40, 56, 3\); uint8 RGB"),
+        ([good[..., :2]], r"images\[0\]: is uint8 \(40, 56, 2\)"),
+        ([good[:0]], r"images\[0\]: is uint8 \(0, 56, 3\)"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            model.caption_images(images)
+    with pytest.raises(InputError, match="batch_size is 0"):
+        model.caption_images([good], batch_size=0)

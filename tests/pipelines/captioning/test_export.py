@@ -11,13 +11,13 @@ import pytest
 import torch
 from jaxtyping import config
 
-from modules.images import read_image
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
+from modules.images import read_image
 from modules.vocabulary import Vocabulary
 from pipelines.caption import main
 from pipelines.captioning import export as exporting

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from modules.captioning.captioner import Captioner
 from modules.images import read_image
 from modules.vocabulary import Vocabulary
 from pipelines.caption import main
@@ -318,3 +319,18 @@ def test_a_file_name_that_is_no_text_is_captioned_too(predict, tmp_path, suffix)
     else:
         assert "\\udcff.png" in content
     assert (tmp_path / "attention" / f"{name}.jpg").is_file()
+
+
+def test_caption_images_says_what_predict_says(checkpoint, predict, gallery, tmp_path):
+    mirrored = torch.load(checkpoint, weights_only=True)
+    mirrored["hyper_parameters"]["encoder"]["mirrored"] = True
+    mirrored["decoding"] |= {"beam_size": 3}
+    torch.save(mirrored, tmp_path / "mirrored.ckpt")
+    for path in (checkpoint, tmp_path / "mirrored.ckpt"):
+        rows = by_name(predict(tmp_path / f"{path.stem}.jsonl", checkpoint=path))
+        captioner = Captioner.load(path)
+        names = sorted(GOOD)
+        captions = captioner.caption_images([gallery / name for name in names], batch_size=4)
+        assert [caption.text for caption in captions] == [rows[name]["caption"] for name in names]
+        assert [round(caption.score, 4) for caption in captions] == [rows[name]["score"] for name in names]
+        assert len({caption.text for caption in captions}) > 3

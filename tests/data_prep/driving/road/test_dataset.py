@@ -18,8 +18,8 @@ from data_prep.driving.road.drives import drive_frames, drive_road
 from data_prep.driving.road.scene import SPLITS, draw_road
 from data_prep.driving.road.vehicle import STEP_S, Car, curvature_of
 from data_prep.driving.table import DriveTable
-from modules.images import read_image
 from modules.errors import InputError
+from modules.images import read_image
 
 SMALL: Any = {"drives": 3, "seconds": 1.0}
 
