@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modules.language.text_generator import TextGenerator
+    from modules.steering.stream import SteeringPredictor
 
-__all__ = ["TextGenerator"]
+__all__ = ["SteeringPredictor", "TextGenerator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `TextGenerator` when it is asked for: `import modules` alone needs nothing of what it needs."""
+    """Imports a class when it is asked for: `import modules` alone needs nothing of what they need."""
+    if name == "SteeringPredictor":
+        from modules.steering.stream import SteeringPredictor
+
+        return SteeringPredictor
     if name == "TextGenerator":
         from modules.language.text_generator import TextGenerator
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import filelock
 import numpy as np
+import torch
 
 from data_prep.driving.frames import FrameCache, frames_root
 from data_prep.driving.table import DriveTable
@@ -22,6 +23,9 @@ from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
+from modules.steering.stream import SteeringStream
+
+_CHUNK = 16  # frames encoded at once
 
 
 class DriveFeatures:
@@ -79,15 +83,18 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
     # another process may have computed some while this one waited for its turn
     jobs = [(path, rows) for path, rows in jobs if not path.exists()]
     was_training = model.training
-    model.eval()
+    stream = SteeringStream(model)
     with images_bar(bool(jobs)) as bar:
         task = bar.add_task("encoding frames", total=sum(len(rows) for _, rows in jobs))
         for path, rows in jobs:
-            starts = np.zeros(len(rows), bool)
-            starts[0] = True
-            features = model.features(frames.read(rows), starts, advance=lambda n: bar.advance(task, n))
+            stream.reset()
+            features = []
+            for first in range(0, len(rows), _CHUNK):
+                piece = torch.from_numpy(np.array(frames.read(rows[first : first + _CHUNK])))
+                features.append(stream.encode(piece.unsqueeze(0))[0].cpu().numpy())
+                bar.advance(task, len(piece))
             data = io.BytesIO()
-            np.save(data, features.numpy().astype(np.float32))
+            np.save(data, np.concatenate(features).astype(np.float32))
             write_whole(path, data.getvalue())
     model.train(was_training)
 

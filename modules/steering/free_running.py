@@ -1,18 +1,11 @@
-"""Whole drives in time order: cut at gaps and taken in pieces, and what a model predicted of them.
-
-Every frame is read once, and once more where it is context of the next piece, however long windows are.
-"""
+"""What a model predicted of whole drives, free-running."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
-
-FrameArray = np.ndarray | Tensor  # RGB bytes (N, 3, H, W), a memory map too, or features (N, D)
 
 
 @dataclass
@@ -44,31 +37,3 @@ class DrivesPredicted:
         if not len(error):
             return {"rmse_rad": float("nan"), "mae_rad": float("nan")}
         return {"rmse_rad": float(np.sqrt(np.mean(error**2))), "mae_rad": float(np.mean(np.abs(error)))}
-
-
-def stretches(starts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yields first frame and end of each unbroken stretch.
-
-    Args:
-        starts: True at the first frame of a drive and after each gap (N,); the first frame of all is one.
-    """
-    begins = np.flatnonzero(starts)
-    if len(starts) and (len(begins) == 0 or begins[0] != 0):
-        begins = np.concatenate([[0], begins])
-    yield from zip(begins.tolist(), [*begins[1:].tolist(), len(starts)], strict=True)
-
-
-def pieces(frames: FrameArray, first: int, end: int, context: int, chunk: int) -> Iterator[Tensor]:
-    """Yields a stretch in pieces of at most `chunk` frames (context + n, ...), each after its context.
-
-    Args:
-        frames: All frames, or their features.
-        first: The stretch's first frame, which stands in for those before it.
-        end: Behind its last frame.
-        context: Frames before each piece.
-        chunk: Frames of a piece.
-    """
-    for begin in range(first, end, chunk):
-        index = np.arange(begin - context, min(begin + chunk, end)).clip(min=first)
-        piece = frames[index]
-        yield piece if isinstance(piece, Tensor) else torch.from_numpy(np.ascontiguousarray(piece))

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from modules.encoders.motion import ImageShifts
 from modules.errors import check_ranges
-from modules.steering.free_running import pieces, stretches
 
 
 @dataclass(frozen=True)
@@ -25,32 +22,13 @@ class RidgeBaseline:
     Args:
         shifts: How many shifts are looked at.
         penalty: Weight lambda of |w|^2, with standardised shifts.
-        strip: First and last row of the strip, as shares of the frame's height.
-        most_shift: Largest shift from one frame to the next, as a share of the frame's width.
     """
 
     shifts: int = 10
     penalty: float = 1.0
-    strip: tuple[float, float] = (0.2, 0.6)
-    most_shift: float = 0.1
 
     def __post_init__(self) -> None:
-        check_ranges(self, "ridge", positive=("shifts", "most_shift"), not_negative=("penalty",))
-
-    def features(self, frames: UInt8[np.ndarray, "N 3 H W"], starts: np.ndarray) -> Float[np.ndarray, "N K"]:
-        """Returns the last shifts at every frame in shares of the width, zeros before the first of a drive.
-
-        Args:
-            frames: RGB bytes in time order; a memory map too.
-            starts: True at the first frame of a drive and after each gap (N,).
-        """
-        motion = ImageShifts([self.strip], self.most_shift)
-        result = np.zeros((len(frames), self.shifts))
-        for first, end in stretches(starts):
-            # the first frame is its own predecessor: no shift
-            parts = [motion(piece.unsqueeze(0)) for piece in pieces(frames, first, end, 1, 64)]
-            result[first:end] = self.last_shifts(torch.cat(parts, dim=1)[0, :, 0].numpy())
-        return result
+        check_ranges(self, "ridge", positive=("shifts",), not_negative=("penalty",))
 
     def last_shifts(self, shifts: Float[np.ndarray, " N"]) -> Float[np.ndarray, "N K"]:
         """Returns the last K shifts at every frame of one unbroken stretch, zeros before its first.

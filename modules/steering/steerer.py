@@ -6,12 +6,10 @@ camera frame needs (weights, preprocessing, mean and standard deviation of the t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -23,12 +21,11 @@ from modules.errors import InputError
 from modules.recurrent import State, detach_state
 from modules.steering.batch import ClipBatch
 from modules.steering.encoder import SteeringEncoderOptions, build_encoder
-from modules.steering.free_running import DrivesPredicted, FrameArray, pieces, stretches
+from modules.steering.free_running import DrivesPredicted
 from modules.steering.options import SteeringTrainingOptions, squared_error_sums
 from modules.steering.preprocessing import FramePreprocessing
 from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
 
-Advance = Callable[[int], object] | None
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
 
 
@@ -249,46 +246,6 @@ class Steerer(ClippedModule):
             outputs, state = self.decoder(self.encode(frames), state)
         many = outputs.shape[-1]
         return outputs * self.target_std[:many] + self.target_mean[:many], state
-
-    def features(
-        self, frames: FrameArray, starts: np.ndarray, chunk: int = 16, advance: Advance = None
-    ) -> Float[Tensor, "N D"]:
-        """Returns the features of all frames of drives, each frame encoded once: what a cache holds.
-
-        Args:
-            frames: RGB bytes (N, 3, H, W) in time order, as `preprocessing` gives them; a memory map too.
-            starts: True at the first frame of a drive and after each gap (N,).
-            chunk: Frames encoded at once.
-            advance: Called with the number of frames after each chunk.
-        """
-        results = []
-        for first, end in stretches(starts):
-            for piece in pieces(frames, first, end, self.left_context, chunk):
-                with torch.no_grad():
-                    results.append(self.encode(piece.unsqueeze(0).to(self.device))[0].cpu())
-                if advance:
-                    advance(len(results[-1]))
-        return torch.cat(results)
-
-    def predict(
-        self, frames: FrameArray, starts: np.ndarray, chunk: int = 16, advance: Advance = None
-    ) -> Float[np.ndarray, "N O"]:
-        """Returns angle_rad (torque, speed_mps) at every frame of whole drives, free-running.
-
-        The state starts afresh at each start and is carried from frame to frame; the first frame of a stretch
-        stands in for those before it. The result does not depend on `chunk`. The arguments are those of
-        `features`, whose result may stand in for the frames.
-        """
-        context = self.left_context if frames.ndim == 4 else 0
-        results = []
-        for first, end in stretches(starts):
-            state = self.decoder.init_state(1)
-            for piece in pieces(frames, first, end, context, chunk):
-                outputs, state = self.drive(piece.unsqueeze(0).to(self.device), state)
-                results.append(outputs[0].cpu().numpy())
-                if advance:
-                    advance(len(results[-1]))
-        return np.concatenate(results)
 
     def _evaluate(self, batch: ClipBatch) -> Float[Tensor, "B T O"]:
         """Predicts a batch that continues the one before and keeps what is no padding."""

@@ -41,7 +41,7 @@ def ridge_on_image_shifts(data: SteerDataModule, split: str) -> np.ndarray:
     assert data.data is not None
     table, ridge = data.data.table, RidgeBaseline()
     training, asked = _training(data), data.segments(split)
-    motion = ImageShifts(STRIPS, ridge.most_shift)
+    motion = ImageShifts(STRIPS)
     shifts = _motions(data, [*training, *asked], motion, len(STRIPS), "image shifts")
     rows = np.concatenate(training)
     said, least = np.full(len(table), np.nan), np.inf

@@ -21,7 +21,7 @@ from data_prep.driving.road.scene import LONGEST_S, Road
 from data_prep.driving.road.vehicle import RATE_HZ, Car
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
-from modules.steering.steering_predictor import SteeringPredictor
+from modules.steering.stream import SteeringStream
 from pipelines.arguments import run_folder_of
 from pipelines.output_files import check_output
 from pipelines.steering.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
@@ -97,20 +97,20 @@ def drive_model(
     watched: Sequence[int] = (),
 ) -> tuple[ClosedLoopResult, list[np.ndarray]]:
     """Returns how a model drives, and what each step showed on the watched roads (K, Hh, Ww, 3)."""
-    predictor = SteeringPredictor(model.cpu(), len(roads))
+    stream = SteeringStream(model.cpu(), len(roads))
     seen = []
 
     def steer(frames: np.ndarray) -> np.ndarray:
         if watched:
             seen.append(frames[list(watched)])
-        return predictor.step_all(frames)
+        return stream.step(frames)
 
     result = drive_closed_loop(
         steer,
         roads,
         seconds,
         batched=True,
-        reset=predictor.reset,
+        reset=stream.reset,
         latency_frames=latency_frames,
         progress=True,
     )

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import DriveTable
-from modules.steering.drive_stream import DriveStream
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.saliency import steering_saliency
 from modules.steering.smoothing import Smoother
 from modules.steering.steerer import Steerer
+from modules.steering.stream import SteeringStream
 from pipelines.steering.drawing.overlay import SteeringOverlay
 
 PIECE = 32  # frames that are steered at once
@@ -66,7 +66,7 @@ def steer_frames(
         overlay: Decides the size of the frames that are handed on; without it none are.
         saliency: Whether to compute where the models look.
     """
-    streams = [DriveStream(model) for model in models]
+    streams = [SteeringStream(model) for model in models]
     seen = list(dict.fromkeys(model.preprocessing for model in models))
 
     def views(image: np.ndarray) -> Views:
@@ -79,10 +79,12 @@ def steer_frames(
         for stream in streams:
             if begins:
                 stream.reset()
-            frames = torch.stack([pixels[stream.model.preprocessing] for _, (pixels, _) in piece])
+            frames = torch.stack([pixels[stream.model.preprocessing] for _, (pixels, _) in piece]).unsqueeze(
+                0
+            )
             if saliency:
-                maps.append(steering_saliency(stream.model, stream.clip(frames), stream.state))
-            angles.append(stream.steer(frames))
+                maps.append(steering_saliency(stream.model, stream.clip(frames)[0], stream.state))
+            angles.append(stream.steer(frames)[0])
         for place, (row, (_, shown)) in enumerate(piece):
             angle_rad = smoother.step(float(np.mean([each[place] for each in angles])))
             own = [each[place] for each in maps]

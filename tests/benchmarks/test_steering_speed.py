@@ -24,7 +24,7 @@ from modules.steering.encoder import SteeringEncoderOptions
 from modules.steering.options import SteeringTrainingOptions
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.steerer import Steerer
-from modules.steering.steering_predictor import SteeringPredictor
+from modules.steering.stream import SteeringPredictor, SteeringStream
 from modules.training import clip_gradients
 from tests.benchmarks.ratio_table import show
 
@@ -101,8 +101,10 @@ class Epoch:
 
     def batches(self) -> list[ClipBatch]:
         """Encodes every frame once and returns the clips of features."""
-        starts = np.arange(len(self.drive)) == 0
-        features = DriveFeatures([0], [self.model.features(self.drive, starts).numpy()])
+        stream = SteeringStream(self.model)
+        encoded = [stream.encode(piece.unsqueeze(0))[0].numpy() for piece in self.drive.split(16)]
+        self.model.train()
+        features = DriveFeatures([0], [np.concatenate(encoded)])
         found = []
         for plan in self.clips:
             rows, resets = torch.from_numpy(plan.rows), torch.from_numpy(plan.resets)

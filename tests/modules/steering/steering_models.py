@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -96,6 +98,18 @@ def camera_frames(count: int, seed: int = 0, height: int = 40, width: int = 64) 
 def prepared(model: Steerer, frames: np.ndarray) -> torch.Tensor:
     """Returns the frames (N, 3, H, W) as the model's preprocessing gives them."""
     return torch.stack([model.preprocessing(frame) for frame in frames])
+
+
+def whole_drives(model: Steerer, frames: torch.Tensor, starts: Sequence[int]) -> np.ndarray:
+    """Returns the outputs (N, O) at prepared frames, each drive seen from its start in one forward pass."""
+    found = []
+    for drive in torch.tensor_split(frames, list(starts[1:])):
+        clip = torch.cat([drive[:1]] * model.left_context + [drive])
+        with torch.no_grad():
+            outputs, _ = model.decoder(model.encode(clip.unsqueeze(0)), model.decoder.init_state(1))
+        many = outputs.shape[-1]
+        found.append((outputs * model.target_std[:many] + model.target_mean[:many])[0].numpy())
+    return np.concatenate(found)
 
 
 def batch(model: Steerer, rows: int = 2, steps: int = 4, seed: int = 0) -> ClipBatch:

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from modules.decoders.steering import SteeringDecoderOptions
-from modules.steering.drive_stream import DriveStream
 from modules.steering.encoder import SteeringEncoderOptions
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.saliency import steering_saliency
 from modules.steering.steerer import Steerer
+from modules.steering.stream import SteeringStream
 from tests.modules.steering.steering_models import KINDS, camera_frames, lively_steerer, prepared, steerer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,9 +29,9 @@ def angle_at(model: Steerer, state, windows, pairs) -> float:
 def test_it_is_the_finite_difference_of_the_angle(kind):
     model = lively_steerer(kind)
     frames = prepared(model, camera_frames(8))
-    stream = DriveStream(model)
-    stream.steer(frames[:7])
-    clip, state = stream.clip(frames[7:]), stream.state
+    stream = SteeringStream(model)
+    stream.steer(frames[None, :7])
+    clip, state = stream.clip(frames[None, 7:])[0], stream.state
     found = steering_saliency(model, clip, state, samples=1, noise=0.0)[0]
     assert found.shape == (model.preprocessing.height, model.preprocessing.width)
     seen = model.preprocessing.recolour(clip[model.left_context - model.encoder.left_context :])
@@ -58,11 +58,11 @@ def test_it_is_the_finite_difference_of_the_angle(kind):
 def test_it_does_not_depend_on_pieces_and_repeats(kind):
     model = lively_steerer(kind)
     frames = prepared(model, camera_frames(9))
-    stream = DriveStream(model)
-    whole = steering_saliency(model, stream.clip(frames), stream.state)
+    stream = SteeringStream(model)
+    whole = steering_saliency(model, stream.clip(frames.unsqueeze(0))[0], stream.state)
     parts = []
-    for piece in (frames[:4], frames[4:]):
-        parts.append(steering_saliency(model, stream.clip(piece), stream.state, at_once=3))
+    for piece in (frames[None, :4], frames[None, 4:]):
+        parts.append(steering_saliency(model, stream.clip(piece)[0], stream.state, at_once=3))
         stream.steer(piece)
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-3, atol=1e-4 * whole.max())
     assert (whole.reshape(9, -1).max(1) > 0).all() and np.isfinite(whole).all()

@@ -10,7 +10,14 @@ from modules.errors import InputError
 from modules.steering.batch import ClipBatch
 from modules.steering.options import squared_error_sums
 from modules.steering.steerer import Steerer
-from tests.modules.steering.steering_models import KINDS, batch, camera_frames, prepared, steerer
+from tests.modules.steering.steering_models import (
+    KINDS,
+    batch,
+    camera_frames,
+    prepared,
+    steerer,
+    whole_drives,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EVERY = sorted(KINDS)
@@ -102,29 +109,11 @@ def test_no_gradient_reaches_the_batch_before_and_later_frames_change_no_angle(k
     assert not any(tensor.requires_grad for state in model.carried for tensor in state)
 
     frames = prepared(model, camera_frames(9))
-    starts = np.arange(9) == 0
-    before = model.predict(frames, starts)
+    before = whole_drives(model, frames, [0])
     frames[5:] = 255 - frames[5:]
-    after = model.predict(frames, starts)
+    after = whole_drives(model, frames, [0])
     np.testing.assert_allclose(after[:5], before[:5], rtol=0, atol=1e-6)
     assert np.abs(after[5:] - before[5:]).max() > 1e-5
-
-
-@pytest.mark.parametrize("kind", EVERY)
-def test_predicts_every_frame_whatever_the_chunk_and_starts_afresh_at_gaps(kind):
-    model = steerer(kind).eval()
-    frames = prepared(model, camera_frames(11))
-    starts = np.isin(np.arange(11), [0, 4])
-    together = model.predict(frames, starts)
-    assert together.shape == (11, model.decoder_options.outputs)
-    assert np.isfinite(together).all()
-    for chunk in (1, 3):
-        np.testing.assert_allclose(model.predict(frames.numpy(), starts, chunk), together, rtol=0, atol=1e-5)
-    apart = [model.predict(frames[a:b], np.arange(b - a) == 0) for a, b in [(0, 4), (4, 11)]]
-    np.testing.assert_allclose(np.concatenate(apart), together, rtol=0, atol=1e-5)
-    # features computed once give the same
-    features = model.features(frames, starts, chunk=4)
-    np.testing.assert_allclose(model.predict(features, starts, 5), together, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -132,7 +121,7 @@ def test_evaluation_is_free_running_and_equals_prediction(kind):
     model = steerer(kind).eval()
     given = batch(model, rows=3, steps=6)
     drives = given.frames[:, model.left_context :].flatten(0, 1)
-    expected = model.predict(drives, np.arange(18) % 6 == 0)
+    expected = whole_drives(model, drives, [0, 6, 12])
     lost = given._replace(valid=given.valid.clone(), targets=torch.full_like(given.targets, torch.nan))
     lost.valid[1, 5] = False
     logged = {}
@@ -170,8 +159,8 @@ def test_missing_targets_and_padding_count_nothing():
 def test_context_that_the_encoder_does_not_need_warms_the_decoder_up():
     model = steerer("chauffeur").eval()
     frames = prepared(model, camera_frames(12))
-    features = model.features(frames, np.arange(12) == 0)
-    expected = model.predict(features, np.arange(12) == 0)[8:]
+    features = model.encode(frames.unsqueeze(0))[0].detach()
+    expected = whole_drives(model, frames, [0])[8:]
     targets = torch.zeros(1, 4, 3)
     model._begin()
     amid = ClipBatch(
@@ -195,8 +184,8 @@ def test_a_checkpoint_is_self_contained_and_says_the_same(kind, tmp_path):
     torch.save(checkpoint, path)
     loaded = Steerer.load(path)
     assert not loaded.training and loaded.preprocessing == model.preprocessing
-    frames, starts = prepared(model, camera_frames(5)), np.arange(5) == 0
-    np.testing.assert_array_equal(loaded.predict(frames, starts), model.predict(frames, starts))
+    frames = prepared(model, camera_frames(5))
+    np.testing.assert_array_equal(whole_drives(loaded, frames, [0]), whole_drives(model, frames, [0]))
 
     checkpoint["hyper_parameters"]["decoder"]["hidden_size"] = 9
     checkpoint["hyper_parameters"]["frames"]["height"] = 80
@@ -218,8 +207,8 @@ def test_the_first_stage_trains_the_encoder_that_the_second_freezes():
             parameter.add_(0.1)
     model.adopt(first)
     assert model.encoder_is_frozen and not model.train().encoder.training and model.decoder.training
-    frames, starts = prepared(model, camera_frames(3)), np.arange(3) == 0
-    torch.testing.assert_close(model.eval().features(frames, starts), first.eval().features(frames, starts))
+    frames = prepared(model, camera_frames(3)).unsqueeze(0)
+    torch.testing.assert_close(model.eval().encode(frames), first.eval().encode(frames))
     loss_of(model.train(), batch(model)).backward()
     assert all(parameter.grad is None for parameter in model.encoder.parameters())
 
@@ -230,9 +219,9 @@ def test_the_second_stage_of_komanda_begins_where_the_first_ended():
     mean, std = torch.tensor([0.1, 0.0, 9.0]), torch.tensor([0.3, 1.0, 2.0])
     for each in (model, first):
         each.use_target_statistics(mean, std)
-    frames, starts = prepared(model, camera_frames(6)), np.arange(6) == 0
+    frames = prepared(model, camera_frames(6))
     model.adopt(first)
-    says, said = (each.eval().predict(frames, starts) for each in (model, first))
+    says, said = (whole_drives(each.eval(), frames, [0]) for each in (model, first))
     assert says.shape == (6, 3) and said.shape == (6, 1)
     np.testing.assert_allclose(says[:, :1], said, rtol=0, atol=1e-5)
 

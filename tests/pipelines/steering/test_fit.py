@@ -18,6 +18,7 @@ from modules.steering.steerer import Steerer
 from pipelines.steer import main
 from pipelines.steering import fit as steering
 from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
+from tests.modules.steering.steering_models import whole_drives
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = """
@@ -92,8 +93,8 @@ def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run,
         assert torch.equal(weight, model.encoder.state_dict()[name])
     frames = torch.randint(0, 256, (6, 3, 24, 32), dtype=torch.uint8)
     order = [3, 0, 5, 1, 2, 4]
-    alone = control.predict(frames, np.arange(6) == 0)[order]
-    np.testing.assert_allclose(control.predict(frames[order], np.arange(6) == 0), alone, rtol=0, atol=1e-6)
+    alone = whole_drives(control, frames, [0])[order]
+    np.testing.assert_allclose(whole_drives(control, frames[order], [0]), alone, rtol=0, atol=1e-6)
 
     fit = json.loads((run / "metrics.json").read_text())["baselines"]["single_frame"]
     for command in ("test", "validate"):

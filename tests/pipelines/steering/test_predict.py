@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from data_prep.driving.formats.frame_folder import frames_of
+from modules import SteeringPredictor
 from modules.images import read_image
 from modules.steering.smoothing import Smoother, smoother
 from modules.steering.steerer import Steerer
-from modules.steering.steering_predictor import SteeringPredictor
 from pipelines.steer import main
 from pipelines.steering.drawing.picture import write_video
 from pipelines.steering.steered_frames import PIECE, steer_frames
+from tests.modules.steering.steering_models import whole_drives
 from tests.pipelines.steering.steering_recordings import (
     MODELS,
     camera_frame,
@@ -67,11 +68,11 @@ def angles(rows):
     return np.array([float(angle) if angle else np.nan for _, angle in rows])
 
 
-def whole_drives(checkpoint, starts, count=51):
-    """What `Steerer.predict` says of the recording's first frames."""
+def angles_of_whole_drives(checkpoint, starts, count=51):
+    """What the model says of the recording's first frames, each drive in one forward pass."""
     model = Steerer.load(checkpoint)
     pixels = torch.stack([model.preprocessing(camera_frame(n)) for n in range(count)])
-    return model.predict(pixels, np.isin(np.arange(count), starts))[:, 0]
+    return whole_drives(model, pixels, starts)[:, 0]
 
 
 @pytest.mark.parametrize("kind", sorted(MODELS))
@@ -81,7 +82,7 @@ def test_angles_are_those_of_whole_drives_and_of_the_streaming_predictor(
     rows = predict(checkpoints[kind], recording)
     out, err = capfd.readouterr()
     assert [name for name, _ in rows] == NAMES
-    expected = whole_drives(checkpoints[kind], [0, GAP])
+    expected = angles_of_whole_drives(checkpoints[kind], [0, GAP])
     np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
     predictor, streamed = SteeringPredictor.load(checkpoints[kind]), []
     for n, name in enumerate(NAMES):
@@ -90,7 +91,7 @@ def test_angles_are_those_of_whole_drives_and_of_the_streaming_predictor(
         streamed.append(predictor.step(read_image(recording / "center" / f"{name}.png")))
     np.testing.assert_allclose(angles(rows), streamed, rtol=0, atol=1e-5)
     # the gap matters, and so do the frames
-    assert np.abs(whole_drives(checkpoints[kind], [0]) - expected)[GAP:].max() > 1e-4
+    assert np.abs(angles_of_whole_drives(checkpoints[kind], [0]) - expected)[GAP:].max() > 1e-4
     assert len({angle for _, angle in rows}) > 40
     assert "51 in 2 unbroken stretches of 1 drive" in out and "out.csv" in out and "frames/s" in out
     assert "51/51" in err and "note" not in err
@@ -129,7 +130,7 @@ def test_a_damaged_frame_is_named_keeps_an_empty_row_and_cuts_the_drive(
     assert [name for name, _ in rows] == names
     found = angles(rows)
     assert np.flatnonzero(np.isnan(found)).tolist() == [0, 4]
-    expected = whole_drives(checkpoints["komanda"], [0, 1, 5], 12)
+    expected = angles_of_whole_drives(checkpoints["komanda"], [0, 1, 5], 12)
     np.testing.assert_allclose(found[[1, 2, 3, *range(5, 12)]], expected[[1, 2, 3, *range(5, 12)]], atol=1e-5)
     assert str(damaged) in err and err.count("warning:") == 2
     assert re.search(rf"unreadable +2.*{names[0]}, {names[4]}", out)
