@@ -79,9 +79,8 @@ def steer_frames(
         for stream in streams:
             if begins:
                 stream.reset()
-            frames = torch.stack([pixels[stream.model.preprocessing] for _, (pixels, _) in piece]).unsqueeze(
-                0
-            )
+            seen_by = stream.model.preprocessing
+            frames = torch.stack([pixels[seen_by] for _, (pixels, _) in piece]).unsqueeze(0)
             if saliency:
                 maps.append(steering_saliency(stream.model, stream.clip(frames)[0], stream.state))
             angles.append(stream.steer(frames)[0])
