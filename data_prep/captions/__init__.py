@@ -1,4 +1,4 @@
-"""Captioned photographs: one reader per format, all giving the same records."""
+"""Captioned photographs: one reader a format, all giving the same records: `python -m data_prep.captions`."""
 
 from difflib import get_close_matches
 from importlib import import_module

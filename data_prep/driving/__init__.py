@@ -1,4 +1,4 @@
-"""Drives: one reader per format, all giving the same frames and angles; `python -m data_prep.driving DIR`."""
+"""Drives: one reader a format, all giving the same frames and angles (`python -m data_prep.driving DIR`)."""
 
 from difflib import get_close_matches
 from importlib import import_module
