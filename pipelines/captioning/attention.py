@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from data_prep.whole_files import write_whole
+from pipelines.reports.page import fit_within
 
 PANEL_WIDTH = 216  # pixels
 INK, FAINT = (28, 28, 30), (110, 110, 115)
@@ -59,15 +60,6 @@ def encoder_view(image: UInt8[np.ndarray, "Hh Ww 3"], resize: str) -> UInt8[np.n
         square[top : top + height, left : left + width] = image
         return square
     raise ValueError(f"resize {resize!r}: there are squash, crop and pad")
-
-
-def fit_within(
-    image: UInt8[np.ndarray, "Hh Ww 3"], width: int, height: int
-) -> UInt8[np.ndarray, "Hh2 Ww2 3"]:
-    """The picture scaled, with its proportions kept, to just fit into width x height pixels."""
-    scale = min(width / image.shape[1], height / image.shape[0])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def upsample_attention(

@@ -17,12 +17,12 @@ from rich.console import Console
 from modules.caption_tokens import tokenize
 from modules.images import read_image
 from modules.metrics.captions import CaptionScorer
-from pipelines.captioning.attention import attention_panels, encoder_view, fit_within
+from pipelines.captioning.attention import attention_panels, encoder_view
 from pipelines.captioning.runs import CaptionRun, Prediction, read_run
 from pipelines.captioning.score import LABELS, controls_as_dict
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
-from pipelines.reports.page import jpeg_uri, write_page
+from pipelines.reports.page import fit_within, jpeg_uri, write_page
 from pipelines.reports.run_files import config_text
 from pipelines.reports.summary import arguments, run_name, summary_rows
 

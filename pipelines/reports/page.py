@@ -12,6 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from data_prep.whole_files import write_whole
 
 
+def fit_within(
+    image: UInt8[np.ndarray, "Hh Ww 3"], width: int, height: int
+) -> UInt8[np.ndarray, "Hh2 Ww2 3"]:
+    """Returns the picture scaled, with its proportions kept, to just fit into width x height pixels."""
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
 def jpeg_uri(image: UInt8[np.ndarray, "Hh Ww 3"], quality: int = 80) -> str:
     """The RGB picture as a `data:` address, so that the page needs no other file."""
     data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 
 from data_prep.driving.frame_sources import decode_frames
 from modules.errors import InputError
-from pipelines.captioning.attention import fit_within
-from pipelines.reports.page import jpeg_uri
+from pipelines.reports.page import fit_within, jpeg_uri
 
 APART_S = 2.0
 WIDTH, HEIGHT = 240, 180  # pixels that a picture fits into

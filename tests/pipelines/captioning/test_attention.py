@@ -7,10 +7,10 @@ import pytest
 from pipelines.captioning.attention import (
     attention_panels,
     draw_attention,
-    fit_within,
     upsample_attention,
     write_attention,
 )
+from pipelines.reports.page import fit_within
 
 
 def photograph(height: int = 120, width: int = 160) -> np.ndarray:

@@ -8,7 +8,6 @@ import torch
 import yaml
 from PIL import Image
 
-from pipelines.arguments import explain
 from pipelines.caption import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -342,13 +341,3 @@ def test_report_of_no_run(refused, tmp_path, name, cause):
     (tmp_path / "file").write_text("x")
     message = refused("report", "--run", name)
     assert name in message and cause in message
-
-
-def test_every_complaint_is_one_line():
-    options = ["decoding.beam_size", "images"]
-    assert explain("a\n  b\n\nc", options) == "a b c"
-    assert explain("Group 'decoding' does not accept option 'beam_sise'", options) == (
-        "no option 'decoding.beam_sise'; the nearest is 'decoding.beam_size'"
-    )
-    assert explain("unrecognized arguments: --xyzzy 3", options) == "no option 'xyzzy'; --help lists them all"
-    assert explain('Parser key "a.b": something\n  else', options) == "a.b: something else"
