@@ -13,8 +13,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
+from data_prep.cache import cache_root
 from data_prep.captions import read_captions
-from data_prep.captions.features import FeatureCache, cache_root
+from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
@@ -139,7 +140,7 @@ class CaptionDataModule(pl.LightningDataModule):
         max_words: Training captions are cut off after this many words.
         num_workers: Worker processes that decode images; by default none where features are cached, else
             one fewer than there are cores, at most 8.
-        cache: Folder of the feature cache; by default that of the user.
+        cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the order of training batches.
     """
 
@@ -172,7 +173,7 @@ class CaptionDataModule(pl.LightningDataModule):
         self.root, self.format = root, format
         self.batch_size, self.min_steps, self.eval_batch_size = batch_size, min_steps, eval_batch_size
         self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words
-        self.num_workers, self.cache_root, self.seed = num_workers, cache, seed
+        self.num_workers, self.cache, self.seed = num_workers, cache, seed
         self.vocabulary: Vocabulary | None = None
         self.splits: dict[str, list[CaptionRecord]] = {}
         self.inputs: dict[str, Inputs] = {}
@@ -186,7 +187,7 @@ class CaptionDataModule(pl.LightningDataModule):
         """Reads the captions and builds the vocabulary; needs no model."""
         if self.splits:
             return
-        root = self.root if self.root is not None else cache_root().parent / "scenes"
+        root = self.root if self.root is not None else cache_root() / "scenes"
         format = "scenes" if self.root is None and self.format == "auto" else self.format
         table = read_captions(root, format)
         self.splits = {name: list(table.split(name)) for name in ("train", "val", "test")}
@@ -240,7 +241,7 @@ class CaptionDataModule(pl.LightningDataModule):
         """Returns the annotations of a split's images behind this transform; computes what is not cached."""
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        cache = FeatureCache.open(model.encoder, transform, device, self.cache_root)
+        cache = FeatureCache.open(model.encoder, transform, device, self.cache)
         report = cache.fill([record.path for record in self.splits[split]], model.encoder, transform, device)
         what = ", mirrored" if isinstance(transform, MirrorTransform) else ""
         say(f"{split}{what}: {report.summary()}")

@@ -1,36 +1,29 @@
 """Annotations of a frozen encoder, computed once for every distinct image and kept on disk.
 
-A folder for each pair of encoder and transform, under $SEQSIGHT_CACHE or ~/.cache/seqsight/features:
+A folder for each pair of encoder and transform, CACHE/features/KEY, is a `RowStore`:
 
-    annotations.f16   one row (L, D) an image, float16, append-only
-    index.jsonl       {"sha256": of the image file, "row": n}, append-only
+    annotations.f16   one row (L, D) an image, float16
+    index.jsonl       {"sha256": of the image file, "row": n}
     files.jsonl       {"path", "size", "mtime_ns", "sha256"}: a file that looks untouched is not read again
     meta.json         shape, encoder and transform, for people
-
-An index line is written only when its row is safe on disk. What a killed run leaves behind the last whole
-line is ignored by readers and cut off by the next writer. Writers take turns by a lock; readers need none.
 """
 
 import hashlib
-import json
-import os
-import shutil
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import filelock
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor
 
-from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
-from data_prep.decode_ahead import Transform, prepare_all
+from data_prep.append_log import append_lines, truncate, whole_lines
+from data_prep.cache import RowStore, cache_folder
+from data_prep.decode_ahead import prepare_all
 from data_prep.progress import images_bar
+from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 
@@ -39,12 +32,6 @@ _BATCH = 64
 # images between two synchronisations with the disk: what a killed run loses at most
 _GROUP = 256
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-
-
-def cache_root() -> Path:
-    """The folder of all feature caches: $SEQSIGHT_CACHE, else ~/.cache/seqsight/features."""
-    given = os.environ.get("SEQSIGHT_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "seqsight" / "features"
 
 
 @dataclass
@@ -83,24 +70,23 @@ class FeatureCache:
     """
 
     def __init__(
-        self, key: str, shape: tuple[int, int], root: Path | str | None = None, description: str = ""
-    ):
-        self.key = key
-        self.shape = shape
-        self.folder = (Path(root) if root is not None else cache_root()) / key[:16]
-        self.description = description
-        self.row_bytes = 2 * shape[0] * shape[1]
+        self, key: str, shape: tuple[int, int], root: Path | None = None, description: str = ""
+    ) -> None:
+        self.key, self.description = key, description
+        self.folder = cache_folder("features", key[:16], root)
+        self.store = RowStore(
+            self.folder, "annotations.f16", shape, np.float16, {"sha256": str}, "annotated images"
+        )
         self._rows: dict[str, int] | None = None
         self._files: dict[str, dict[str, Any]] = {}
-        self._map: tuple[int, np.memmap] | None = None
 
     @classmethod
     def open(
         cls,
         encoder: ImageEncoder,
-        transform: Transform,
+        transform: EvalTransform,
         device: torch.device | str = "cpu",
-        root: Path | str | None = None,
+        root: Path | None = None,
     ) -> "FeatureCache":
         """The cache that belongs to an encoder, the transform before it and the device it will run on."""
         description = f"{encoder.describe()}; {_identity(transform)}"
@@ -108,8 +94,7 @@ class FeatureCache:
         return cls(_key(encoder, transform, device), shape, root, description)
 
     def __getstate__(self) -> dict[str, Any]:
-        # workers read rows: the index and this process's memory map stay here
-        return {**self.__dict__, "_rows": None, "_files": {}, "_map": None}
+        return {**self.__dict__, "_rows": None, "_files": {}}  # workers read rows: the index stays here
 
     def __len__(self) -> int:
         """Number of distinct images stored."""
@@ -134,20 +119,14 @@ class FeatureCache:
         """Annotations float16 (N, L, D) of rows (N,); rows that are not there raise InputError."""
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) == 0:
-            return np.empty((0, *self.shape), np.float16)
-        # one map a process: a forked worker opens its own
-        if self._map is None or self._map[0] != os.getpid() or rows.max() >= len(self._map[1]):
-            stored = self._stored_rows()
-            if rows.max() >= stored:
-                raise InputError(f"{self._data}: holds {stored} rows, not row {rows.max()}: fill it again")
-            self._map = os.getpid(), np.memmap(self._data, np.float16, "r", shape=(stored, *self.shape))
-        return np.asarray(self._map[1][rows])
+            return np.empty((0, *self.store.shape), np.float16)
+        return np.asarray(self.store.rows(int(rows.max()))[rows])
 
     def fill(
         self,
         paths: Iterable[Path | str],
         encoder: ImageEncoder,
-        transform: Transform,
+        transform: EvalTransform,
         device: torch.device | str = "cpu",
         progress: bool = True,
     ) -> FillReport:
@@ -171,19 +150,11 @@ class FeatureCache:
         todo = [name for name in distinct if self._row(name) is None]
         report = FillReport()
         if todo:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with self._lock(progress):
-                    self._repair()
-                    todo = [name for name in distinct if self._row(name) is None]
-                    self._check_room(len(todo))
-                    if todo:
-                        self._encode(todo, encoder.to(device), transform, progress, report)
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder}: the feature cache cannot be written ({error.strerror or error}): free "
-                    "disk space or set SEQSIGHT_CACHE to a folder with room"
-                ) from error
+            with self.store.writing({"key": self.key, "encoder": self.description}, progress):
+                truncate(self._files_log, self._load())
+                todo = [name for name in distinct if self._row(name) is None]
+                if todo:
+                    self._encode(todo, encoder.to(device), transform, progress, report)
         report.reused += len(distinct) - len(todo)
         report.unreadable = [(distinct[str(path)], reason) for path, reason in report.unreadable]
         report.seconds = time.perf_counter() - started
@@ -195,12 +166,12 @@ class FeatureCache:
         self,
         names: list[str],
         encoder: ImageEncoder,
-        transform: Transform,
+        transform: EvalTransform,
         progress: bool,
         report: FillReport,
     ) -> None:
         """Decodes in threads, encodes in order, and brings group after group safely to disk."""
-        first = len(self._index())
+        first = self.store.stored()
         new: dict[str, int] = {}  # content -> row, of the group that is not on disk yet
         files: list[dict[str, Any]] = []
         images: list[Tensor] = []
@@ -215,17 +186,14 @@ class FeatureCache:
         def commit(data: BinaryIO) -> None:
             if images:
                 encode(data)
-            synchronise(data)
-            append_lines(
-                self.folder / "index.jsonl", [{"sha256": sha, "row": row} for sha, row in new.items()]
-            )
-            append_lines(self.folder / "files.jsonl", files)
+            self.store.commit(data, [{"sha256": sha, "row": row} for sha, row in new.items()])
+            append_lines(self._files_log, files)
             self._index().update(new)
             self._files.update({line["path"]: line for line in files})
             new.clear()
             files.clear()
 
-        with self._data.open("ab") as data, images_bar(progress) as bar:
+        with self.store.appending(len(names)) as data, images_bar(progress) as bar:
             task = bar.add_task("encoding images", total=len(names))
             for prepared in prepare_all(names, transform, self._index(), ahead=_BATCH):
                 bar.advance(task)
@@ -246,47 +214,11 @@ class FeatureCache:
                     commit(data)
             commit(data)
 
-    def _repair(self) -> None:
-        """Reads the index and cuts off what a killed run left behind it."""
-        files_end, index_end = self._load()
-        truncate(self.folder / "index.jsonl", index_end)
-        truncate(self.folder / "files.jsonl", files_end)
-        truncate(self._data, len(self._index()) * self.row_bytes)
-        meta = {"shape": self.shape, "dtype": "float16", "key": self.key, "encoder": self.description}
-        temporary = self.folder / "meta.json.part"
-        temporary.write_text(json.dumps(meta, indent=1) + "\n")
-        temporary.replace(self.folder / "meta.json")
-
-    def _check_room(self, images: int) -> None:
-        needed, free = images * self.row_bytes, shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise InputError(
-                f"{self.folder}: the annotations of {images} images need {needed / 1e9:.1f} GB, the disk has "
-                f"{free / 1e9:.1f} GB free: free space or set SEQSIGHT_CACHE to a folder with room"
-            )
-
-    @contextmanager
-    def _lock(self, progress: bool) -> Iterator[None]:
-        lock = filelock.FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if progress:
-                Console(stderr=True).print(f"waiting for another process that fills {self.folder}")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
     # ---------------------------------------------------------------- the index
 
     @property
-    def _data(self) -> Path:
-        return self.folder / "annotations.f16"
-
-    def _stored_rows(self) -> int:
-        return self._data.stat().st_size // self.row_bytes if self._data.exists() else 0
+    def _files_log(self) -> Path:
+        return self.folder / "files.jsonl"
 
     def _index(self) -> dict[str, int]:
         if self._rows is None:
@@ -306,32 +238,19 @@ class FeatureCache:
         unchanged = (known["size"], known["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
         return self._rows.get(known["sha256"]) if unchanged else None
 
-    def _load(self) -> tuple[int, int]:
-        """Reads what is valid on disk; gives the valid lengths of files.jsonl and index.jsonl in bytes."""
-        stored = self._stored_rows()
-        self._rows = {}
-        index_end = 0
-        for line, end in whole_lines(self.folder / "index.jsonl", {"sha256": str, "row": int}):
-            if line["row"] != len(self._rows) or line["row"] >= stored:
-                break
-            self._rows[line["sha256"]] = line["row"]
-            index_end = end
-        self._files = {}
-        files_end = 0
+    def _load(self) -> int:
+        """Reads what is valid on disk; gives the valid length of files.jsonl in bytes."""
+        self._rows = {line["sha256"]: line["row"] for line in self.store.lines()}
         keys = {"path": str, "size": int, "mtime_ns": int, "sha256": str}
-        for line, end in whole_lines(self.folder / "files.jsonl", keys):
-            self._files[line["path"]] = line
-            files_end = end
-        return files_end, index_end
+        files = list(whole_lines(self._files_log, keys))
+        self._files = {line["path"]: line for line, _ in files}
+        return files[-1][1] if files else 0
 
 
-def _identity(transform: Transform) -> str:
+def _identity(transform: EvalTransform) -> str:
     """The transform's name and options: what a cache must tell apart, wherever its class lies."""
-    kind = transform if hasattr(transform, "__qualname__") else type(transform)
-    name = getattr(kind, "cache_name", None) or f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
-    options = sorted(getattr(transform, "__dict__", {}).items())
-    return f"{name} {options}"
+    return f"{transform.cache_name} {sorted(vars(transform).items())}"
 
 
-def _key(encoder: ImageEncoder, transform: Transform, device: torch.device | str) -> str:
+def _key(encoder: ImageEncoder, transform: EvalTransform, device: torch.device | str) -> str:
     return hashlib.sha256(f"{encoder.fingerprint(device)} {_identity(transform)}".encode()).hexdigest()

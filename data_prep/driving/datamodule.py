@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from data_prep.cache import cache_root
 from data_prep.driving import read_drives
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
@@ -19,7 +20,7 @@ from data_prep.driving.clips import ClipDataset, ClipLoader, StoredFrames
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.features import DriveFeatures, compute_features
 from data_prep.driving.frame_sources import decode_frames
-from data_prep.driving.frames import FrameCache, frames_root
+from data_prep.driving.frames import FrameCache
 from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
@@ -87,7 +88,7 @@ class SteerDataModule(pl.LightningDataModule):
         balance: 0 takes every shuffled clip once an epoch, 1 draws straight ones and all degrees of curves
             equally often.
         num_workers: Worker processes that read and vary clips.
-        cache: Folder of the caches of frames and features; by default that of the user.
+        cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the order of training clips and of their variation.
     """
 
@@ -147,7 +148,7 @@ class SteerDataModule(pl.LightningDataModule):
         """Returns the drives as their files are, cut, of the chosen cameras; says what is wrong with them."""
         if self.source is not None:
             return self.source
-        root = self.root if self.root is not None else frames_root().parent / "road"
+        root = self.root if self.root is not None else cache_root() / "road"
         table = read_drives(root, "road" if self.root is None and self.format == "auto" else self.format)
         known = list(dict.fromkeys(table.camera.tolist()))
         if self.cameras == ["center"] and len(known) == 1:
@@ -167,7 +168,7 @@ class SteerDataModule(pl.LightningDataModule):
         A frame that cannot be read is reported and cuts its drive.
         """
         table = self.read()
-        frames = FrameCache(table.root, model.preprocessing, self.cache and self.cache / "frames")
+        frames = FrameCache(table.root, model.preprocessing, self.cache)
         stored, report = frames.fill(table)
         say(report.summary())
         if (stored < 0).all():
@@ -257,8 +258,7 @@ class SteerDataModule(pl.LightningDataModule):
         if not model.encoder_is_frozen:
             return StoredFrames(self.data.frames, self.data.stored)
         model.to(self.trainer.strategy.root_device)
-        folder = self.cache and self.cache / "drive_features"
-        return compute_features(self.data.table, self.data.frames, self.data.stored, model, folder)
+        return compute_features(self.data.table, self.data.frames, self.data.stored, model, self.cache)
 
     def _shares(self) -> dict[str, int]:
         assert self.trainer is not None

@@ -1,8 +1,8 @@
 """Features of a frozen encoder, computed once for every drive and kept on disk.
 
-A file for each drive and camera, under $SEQSIGHT_CACHE/drive_features or ~/.cache/seqsight/drive_features,
-named by a hash of the encoder's weights and of the frames: `HASH.npy`, float32 (frames, D). Files are there
-whole or not at all, so a killed run loses the drive it was at, and several processes may use them.
+A file for each drive and camera, named by a hash of the encoder's weights and of the frames:
+CACHE/drive_features/HASH.npy, float32 (frames, D). Files are there whole or not at all, so a killed run loses
+the drive it was at, and several processes may use them.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import filelock
 import numpy as np
 import torch
 
-from data_prep.driving.frames import FrameCache, frames_root
+from data_prep.cache import cache_root, in_turn, stated_options, writing_in
+from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
 from data_prep.progress import images_bar
 from data_prep.whole_files import write_whole
-from modules.errors import InputError
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
 
 _CHUNK = 16  # frames encoded at once
+
+# the options that the first keys named, in their order
+_FRAMES = ("height", "width", "crop_top", "crop_bottom", "colours", "equalise")
+_ENCODER = (
+    "kind", "dropout", "channels", "kernels", "strides", "time_kernels", "pool", "dense_sizes",
+    "feature_size", "name", "stage", "weights", "finetune_from", "downscale", "flow", "flow_refinements",
+)  # fmt: skip
 
 
 class DriveFeatures:
@@ -55,9 +62,9 @@ def compute_features(
         frames: the cache that holds their frames.
         stored: row of each frame in it (N,).
         model: the model with the frozen encoder, on the device where it is to run.
-        root: folder of the features; beside the frames if not given.
+        root: folder of all caches; `cache_root()` if not given.
     """
-    folder = root or frames_root().parent / "drive_features"
+    folder = (root or cache_root()) / "drive_features"
     encoder = _fingerprint(model)
     series = table.series()
     files = []
@@ -66,15 +73,8 @@ def compute_features(
         files.append(folder / f"{names}.npy")
     missing = [number for number, path in enumerate(files) if not path.exists()]
     if missing:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / "lock"):
-                _compute([(files[n], stored[series[n]]) for n in missing], frames, model)
-        except OSError as error:
-            raise InputError(
-                f"{folder}: features cannot be written ({error.strerror or error}); free disk space or set "
-                "SEQSIGHT_CACHE to a folder with room"
-            ) from error
+        with writing_in(folder, "features"), in_turn(folder / "lock", folder):
+            _compute([(files[n], stored[series[n]]) for n in missing], frames, model)
     parts = [np.load(path, mmap_mode="r") for path in files]
     return DriveFeatures([int(rows[0]) for rows in series], parts)
 
@@ -102,9 +102,15 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
 def _fingerprint(model: Steerer) -> str:
     """Returns a hash of all that features depend on: weights, options, geometry, colours, kind of device."""
     # where the weights came from does not matter: a checkpoint's encoder is the one it was trained with
-    options = replace(model.encoder_options, weights="none")
-    digest = hashlib.sha256(f"{model.preprocessing} {options} {model.device.type}".encode())
+    encoder = stated_options(replace(model.encoder_options, weights="none"), _ENCODER)
+    frames = stated_options(model.preprocessing, _FRAMES)
+    stated = f"FramePreprocessing({_listed(frames)}) SteeringEncoderOptions({_listed(encoder)})"
+    digest = hashlib.sha256(f"{stated} {model.device.type}".encode())
     for name, tensor in sorted(model.encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _listed(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())

@@ -1,49 +1,32 @@
 """Decoded, cropped and resized frames, computed once and kept on disk: no epoch decodes a JPEG twice.
 
-A folder for each data set and geometry, under $SEQSIGHT_CACHE/frames or ~/.cache/seqsight/frames:
+A folder for each data set and geometry, CACHE/frames/KEY, is a `RowStore`:
 
-    frames.u8       one row (3, H, W) a frame, RGB bytes, append-only
+    frames.u8       one row (3, H, W) a frame, RGB bytes
     index.jsonl     {"file", "size", "mtime_ns", "row", "reason"}: row -1 where the frame cannot be read
     meta.json       data set and geometry, for people
-
-An index line is written only when its row is safe on disk. What a killed run leaves behind the last whole
-line is ignored by readers and cut off by the next writer. Writers take turns by a lock; readers need none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
-from rich.console import Console
 
-from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
+from data_prep.cache import RowStore, cache_folder
 from data_prep.driving.frame_sources import container_of, decode_frames
 from data_prep.driving.table import DriveTable
 from data_prep.progress import images_bar
-from data_prep.whole_files import write_whole
-from modules.errors import InputError
 from modules.steering.preprocessing import FramePreprocessing
 
 # frames between two synchronisations with the disk: what a killed run loses at most
 _GROUP = 256
-_KEYS = {"file": str, "size": int, "mtime_ns": int, "row": int, "reason": str}
-
-
-def frames_root() -> Path:
-    """Returns the folder of all frame caches: $SEQSIGHT_CACHE/frames, else ~/.cache/seqsight/frames."""
-    given = os.environ.get("SEQSIGHT_CACHE")
-    return (Path(given) if given else Path.home() / ".cache" / "seqsight") / "frames"
+_KEYS = {"file": str, "size": int, "mtime_ns": int, "reason": str}
 
 
 @dataclass
@@ -75,23 +58,20 @@ class FrameCache:
     Args:
         data: folder of the data set.
         preprocessing: crop and size; its colours do not matter here.
-        root: folder of all caches; `frames_root()` if not given.
+        root: folder of all caches; `cache_root()` if not given.
     """
 
     def __init__(self, data: Path, preprocessing: FramePreprocessing, root: Path | None = None) -> None:
         self.data, self.preprocessing = data.absolute(), preprocessing
-        self.shape = (3, preprocessing.height, preprocessing.width)
         p = preprocessing
         self.description = f"{self.data} {p.height}x{p.width} without {p.crop_top} and {p.crop_bottom}"
         key = hashlib.sha256(self.description.encode()).hexdigest()[:16]
-        self.folder = (root or frames_root()) / key
-        self.row_bytes = int(np.prod(self.shape))
+        self.folder = cache_folder("frames", key, root)
+        self.store = RowStore(self.folder, "frames.u8", (3, p.height, p.width), np.uint8, _KEYS, "frames")
         self._lines: dict[str, dict[str, Any]] = {}
-        self._map: tuple[int, np.memmap] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # workers read rows: the index and this process's memory map stay here
-        return {**self.__dict__, "_lines": {}, "_map": None}
+        return {**self.__dict__, "_lines": {}}  # workers read rows: the index stays here
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Returns frames uint8 (*N, 3, H, W) of rows (*N); rows that are not there raise InputError.
@@ -99,14 +79,8 @@ class FrameCache:
         Neighbouring ascending rows (n,) are a view of the map, which costs nothing.
         """
         rows = np.asarray(rows, np.int64)
-        stored = self._stored()
         last = int(rows.max(initial=-1))
-        # one map a process: a forked worker opens its own
-        if self._map is None or self._map[0] != os.getpid() or last >= len(self._map[1]):
-            if last >= stored:
-                raise InputError(f"{self._data}: holds {stored} frames, not frame {last}; fill it again")
-            self._map = os.getpid(), np.memmap(self._data, np.uint8, "r", shape=(stored, *self.shape))
-        frames = self._map[1]
+        frames = self.store.rows(last)
         if rows.ndim == 1 and len(rows) and (np.diff(rows) == 1).all():
             return frames[rows[0] : last + 1]
         return np.asarray(frames[rows])
@@ -128,18 +102,10 @@ class FrameCache:
         self._load()
         todo = self._missing(files, status)
         if todo:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with self._lock(progress):
-                    self._repair()
-                    todo = self._missing(files, status)
-                    self._check_room(len(todo))
-                    self._decode(todo, status, progress)
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder}: the cache of frames cannot be written ({error.strerror or error}); free "
-                    "disk space or set SEQSIGHT_CACHE to a folder with room"
-                ) from error
+            with self.store.writing({"frames": self.description}, progress):
+                self._load()
+                todo = self._missing(files, status)
+                self._decode(todo, status, progress)
         report.decoded, report.reused = len(todo), len(set(files)) - len(todo)
         lines = [self._lines[file] for file in files]
         report.unreadable = [(row, line["reason"]) for row, line in enumerate(lines) if line["row"] < 0]
@@ -157,18 +123,17 @@ class FrameCache:
 
     def _decode(self, names: Sequence[str], status: dict[str, tuple[int, int]], progress: bool) -> None:
         """Decodes frames and brings group after group safely to disk."""
-        stored = self._stored()
+        stored = self.store.stored()
         new: list[dict[str, Any]] = []
 
         def commit(data: Any) -> None:
-            synchronise(data)
-            append_lines(self._index, new)
+            self.store.commit(data, new)
             self._lines.update({line["file"]: line for line in new})
             new.clear()
 
         decoded = decode_frames(self.data, names, lambda image: self.preprocessing(image).numpy())
         visible = progress and len(names) >= _GROUP
-        with self._data.open("ab") as data, images_bar(visible) as bar:
+        with self.store.appending(len(names)) as data, images_bar(visible) as bar:
             task = bar.add_task("decoding frames", total=len(names))
             for place, frame in decoded:
                 bar.advance(task)
@@ -185,48 +150,7 @@ class FrameCache:
                     commit(data)
             commit(data)
 
-    def _repair(self) -> None:
-        """Reads the index and cuts off what a killed run left behind it."""
-        index_end, rows = self._load()
-        truncate(self._index, index_end)
-        truncate(self._data, rows * self.row_bytes)
-        meta = {"frames": self.description, "shape": self.shape, "dtype": "uint8"}
-        write_whole(self.folder / "meta.json", (json.dumps(meta, indent=1) + "\n").encode())
-
-    def _check_room(self, frames: int) -> None:
-        needed, free = frames * self.row_bytes, shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise InputError(
-                f"{self.folder}: {frames} frames need {needed / 1e9:.1f} GB, the disk has "
-                f"{free / 1e9:.1f} GB free; free space or set SEQSIGHT_CACHE to a folder with room"
-            )
-
-    @contextmanager
-    def _lock(self, progress: bool) -> Iterator[None]:
-        lock = filelock.FileLock(self.folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if progress:
-                Console(stderr=True).print(f"waiting for another process that fills {self.folder}")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
     # ---------------------------------------------------------------- the index
-
-    @property
-    def _data(self) -> Path:
-        return self.folder / "frames.u8"
-
-    @property
-    def _index(self) -> Path:
-        return self.folder / "index.jsonl"
-
-    def _stored(self) -> int:
-        return self._data.stat().st_size // self.row_bytes if self._data.exists() else 0
 
     def _status(self, files: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Returns size and time of change of each file, of the container for a frame inside one."""
@@ -249,15 +173,6 @@ class FrameCache:
                 missing.append(file)
         return missing
 
-    def _load(self) -> tuple[int, int]:
-        """Reads what is valid on disk; gives the valid length of the index in bytes and its rows."""
-        stored = self._stored()
-        self._lines, end, rows = {}, 0, 0
-        for line, line_end in whole_lines(self._index, _KEYS):
-            if line["row"] >= 0:
-                if line["row"] != rows or line["row"] >= stored:
-                    break
-                rows += 1
-            self._lines[line["file"]] = line
-            end = line_end
-        return end, rows
+    def _load(self) -> None:
+        """Reads what is valid on disk."""
+        self._lines = {line["file"]: line for line in self.store.lines()}

@@ -52,7 +52,7 @@ class TextDataModule(pl.LightningDataModule):
             words, else no limit.
         encoding: Encoding of the files; by default UTF-8, or what a byte order mark says.
         pattern: Only files of a folder whose name matches, such as *.txt.
-        cache: Folder of encoded texts; by default that of the user.
+        cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the places in the text where epochs begin.
     """
 

@@ -1,6 +1,6 @@
 """A text as numbers on disk: encoded once, then read through a memory map, however large it is.
 
-A folder for each text, level and vocabulary under $SEQSIGHT_CACHE/text or ~/.cache/seqsight/text:
+A folder for each text, level and vocabulary, CACHE/text/KEY:
 
     train.tokens val.tokens test.tokens   ids, every document after a <bos>, in the smallest unsigned integers
     meta.json                             vocabulary, documents, characters, and what unknown units cost
@@ -20,10 +20,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import filelock
 import numpy as np
 from rich.progress import Progress
 
+from data_prep.cache import cache_folder, in_turn, stated_options, writing_in
 from data_prep.input_files import SPLITS
 from data_prep.text.files import TextFiles, bytes_bar
 from data_prep.text.splits import Document, split_documents
@@ -33,12 +33,7 @@ from modules.text_codec import Level, TextCodec
 from modules.vocabulary import Vocabulary
 
 _FORMAT = 1  # another number, another folder: for changes of what is written or how texts are split
-
-
-def text_cache_root() -> Path:
-    """Returns the folder of all encoded texts: $SEQSIGHT_CACHE/text, else ~/.cache/seqsight/text."""
-    given = os.environ.get("SEQSIGHT_CACHE")
-    return (Path(given) if given else Path.home() / ".cache" / "seqsight") / "text"
+_OPTIONS = ("level", "min_count", "max_vocabulary", "codec")  # that the first keys named, in their order
 
 
 @dataclass
@@ -131,40 +126,33 @@ def encode_text(text: TextFiles, units: Units, root: Path | None = None) -> Enco
     Args:
         text: The files.
         units: How it is to be encoded.
-        root: Folder of all encoded texts; by default `text_cache_root()`.
+        root: Folder of all caches; `cache_root()` if not given.
 
     Raises:
         InputError: A file is no text, or the cache cannot be written.
     """
-    root = root or text_cache_root()
     content = _content(text)
     if units.codec is not None:
         # a checkpoint's units are most often those that this very text gave
         own = replace(units, codec=None)
-        found = _open(root / _key(content, own), text)
+        found = _open(cache_folder("text", _key(content, own), root), text)
         if found is not None and found.codec == units.codec:
             return found
-    folder = root / _key(content, units)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(root / f".{folder.name}.lock"):
-            found = _open(folder, text)
-            if found is None:
-                for leftover in (folder, *root.glob(f".{folder.name}.part*")):
-                    shutil.rmtree(leftover, ignore_errors=True)
-                part = root / f".{folder.name}.part{os.getpid()}"
-                part.mkdir()
-                try:
-                    _write(text, units, part)
-                    part.replace(folder)
-                finally:
-                    shutil.rmtree(part, ignore_errors=True)
-                found = EncodedText(folder, text)
-    except OSError as error:
-        raise InputError(
-            f"{root}: the encoded text cannot be written ({error.strerror or error}): free disk space or set "
-            "SEQSIGHT_CACHE to a folder with room"
-        ) from error
+    folder = cache_folder("text", _key(content, units), root)
+    texts = folder.parent
+    with writing_in(texts, "the encoded text"), in_turn(texts / f".{folder.name}.lock", folder):
+        found = _open(folder, text)
+        if found is None:
+            for leftover in (folder, *texts.glob(f".{folder.name}.part*")):
+                shutil.rmtree(leftover, ignore_errors=True)
+            part = texts / f".{folder.name}.part{os.getpid()}"
+            part.mkdir()
+            try:
+                _write(text, units, part)
+                part.replace(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+            found = EncodedText(folder, text)
     return found
 
 
@@ -197,7 +185,7 @@ def _content(text: TextFiles) -> str:
 def _key(content: str, units: Units) -> str:
     """Returns the name of the folder of a text that is encoded so."""
     # what a codec decides, no option does
-    options = vars(units) if units.codec is None else units.codec.to_dict()
+    options = stated_options(units, _OPTIONS) if units.codec is None else units.codec.to_dict()
     return hashlib.sha256(json.dumps([_FORMAT, content, options]).encode()).hexdigest()[:16]
 
 

@@ -35,7 +35,7 @@ class EvalTransform:
             pad keeps aspect and all of the image and fills the rest with grey.
     """
 
-    cache_name = "data_prep.transforms.EvalTransform"  # in the keys of caches
+    cache_name = "data_prep.transforms.EvalTransform"  # in the keys of caches, wherever the class lies
 
     def __init__(self, size: int, resize: str = "squash") -> None:
         if size < 1:
@@ -78,7 +78,7 @@ class EvalTransform:
 class MirrorTransform(EvalTransform):
     """Returns the mirror image of what EvalTransform returns."""
 
-    cache_name = "data_prep.transforms.MirrorTransform"  # in the keys of caches
+    cache_name = "data_prep.transforms.MirrorTransform"  # in the keys of caches, wherever the class lies
 
     def __call__(self, image: np.ndarray) -> Tensor:
         return super().__call__(image).flip(-1)
@@ -97,8 +97,6 @@ class TrainTransform:
         brightness: largest relative change of brightness; 0 for none.
         flip: mirror every second image. Off by default, because captions say left and right.
     """
-
-    cache_name = "data_prep.transforms.TrainTransform"  # in the keys of caches
 
     def __init__(
         self,

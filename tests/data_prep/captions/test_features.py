@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.captions.features import FeatureCache, cache_root
-from modules.captioning.preprocessing import EvalTransform
+from data_prep.captions.features import FeatureCache, _identity
+from modules.captioning.preprocessing import EvalTransform, MirrorTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 from modules.images import read_image
@@ -87,9 +87,9 @@ def test_annotations_come_back_as_encoded(
     assert annotations.shape == (4, encoder.locations, encoder.annotation_size)
     images = torch.stack([TRANSFORM(read_image(path)) for path in chosen])
     assert np.array_equal(annotations, encoder.encode(images).half().numpy())
-    assert opened.read(rows[:0]).shape == (0, *opened.shape)
+    assert opened.read(rows[:0]).shape == (0, *opened.store.shape)
     meta = json.loads((opened.folder / "meta.json").read_text())
-    assert meta["shape"] == list(opened.shape) and "mobilenetv3_small_050" in meta["encoder"]
+    assert meta["shape"] == list(opened.store.shape) and "mobilenetv3_small_050" in meta["encoder"]
 
 
 def test_nothing_is_encoded_or_even_read_twice(
@@ -213,12 +213,12 @@ def test_a_killed_run_is_continued_to_the_same_bytes(tmp_path: Path, encoder: Sm
         cache = FeatureCache.open(encoder, TRANSFORM, root=root)
         data = cache.folder / "annotations.f16"
         committed = len(cache)
-        stored = data.stat().st_size // cache.row_bytes if data.exists() else 0
+        stored = data.stat().st_size // cache.store.row_bytes if data.exists() else 0
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     cache = FeatureCache.open(encoder, TRANSFORM, root=root)
-    assert len(cache) * cache.row_bytes < len(data_of(cache)[0])
+    assert len(cache) * cache.store.row_bytes < len(data_of(cache)[0])
     kept = cache.read(cache.rows(paths[:committed]))
 
     report = fill(cache, paths, encoder)
@@ -253,12 +253,12 @@ def test_lost_rows_are_not_trusted(tmp_path: Path, opened: FeatureCache, encoder
     paths = write_images(tmp_path / "images", 4)
     fill(opened, paths, encoder)
     expected = opened.read(opened.rows(paths))
-    os.truncate(opened.folder / "annotations.f16", 2 * opened.row_bytes + 5)
+    os.truncate(opened.folder / "annotations.f16", 2 * opened.store.row_bytes + 5)
     fresh = FeatureCache.open(encoder, TRANSFORM, root=tmp_path / "cache")
     report = fill(fresh, paths, encoder)
     assert (report.encoded, report.reused) == (2, 2)
     assert np.array_equal(fresh.read(fresh.rows(paths)), expected)
-    with pytest.raises(InputError, match="holds 4 rows"):
+    with pytest.raises(InputError, match="holds 4 annotated images, not row 4"):
         fresh.read(np.array([4]))
 
 
@@ -354,15 +354,33 @@ def test_a_full_disk_or_a_wrong_folder_is_said_in_one_line(
         fill(blocked, paths, encoder)
     assert "\n" not in str(caught.value)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=opened.row_bytes))
-    with pytest.raises(InputError, match=r"annotations of 2 images need .* GB free"):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=opened.store.row_bytes))
+    with pytest.raises(InputError, match=r"2 annotated images need .* GB free"):
         fill(opened, paths, encoder)
     assert len(opened) == 0
 
 
-def test_the_root_is_the_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path))
-    assert cache_root() == tmp_path
-    monkeypatch.delenv("SEQSIGHT_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_root() == tmp_path / ".cache" / "seqsight" / "features"
+def test_annotations_from_before_the_folder_of_features_are_read_and_extended(
+    tmp_path: Path, encoder: SmallEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_images(tmp_path / "images", 3)
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path / "room"))
+    fresh = FeatureCache.open(encoder, TRANSFORM)
+    assert fresh.folder.parent == tmp_path / "room" / "features"
+    fill(fresh, paths[:2], encoder)
+    former = fresh.folder.rename(tmp_path / "room" / fresh.folder.name)  # where it once lay
+    cache = FeatureCache.open(encoder, TRANSFORM)
+    report = fill(cache, paths, encoder)
+    assert (cache.folder, report.encoded, report.reused) == (former, 1, 2)
+
+
+def test_keys_are_what_they_were() -> None:
+    """Whoever changes them makes every user compute all annotations anew."""
+    for transform, stated in [
+        (EvalTransform(224), "data_prep.transforms.EvalTransform [('resize', 'squash'), ('size', 224)]"),
+        (
+            MirrorTransform(64, "pad"),
+            "data_prep.transforms.MirrorTransform [('resize', 'pad'), ('size', 64)]",
+        ),
+    ]:
+        assert _identity(transform) == stated

@@ -80,8 +80,8 @@ def test_features_are_kept_apart_by_all_that_they_depend_on(tmp_path: Path) -> N
     for number, changed in enumerate(({}, {"flow_refinements": 0}, {"downscale": 2}), 1):
         steerer = Steerer(FramePreprocessing(32, 64), SteeringEncoderOptions(**{**frozen, **changed})).eval()
         prepared = data.prepare(steerer)
-        features = compute_features(prepared.table, prepared.frames, prepared.stored, steerer, tmp_path / "f")
-        assert len(list((tmp_path / "f").glob("*.npy"))) == 2 * number  # of two drives
+        features = compute_features(prepared.table, prepared.frames, prepared.stored, steerer, tmp_path)
+        assert len(list((tmp_path / "drive_features").glob("*.npy"))) == 2 * number  # of two drives
         frames = torch.from_numpy(np.array(prepared.frames.read(prepared.stored[:9])))
         with torch.no_grad():  # the flow sees the frame before, for which the first one stands in
             expected = steerer.encode(torch.cat([frames[:1], frames]).unsqueeze(0))[0]
