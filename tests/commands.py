@@ -20,21 +20,30 @@ _built: dict[type, dict[str, Any]] = {}  # what setup_parser made of a CLI, whic
 
 
 class _Parsed(BaseException):
-    """Ends a command once its arguments are parsed."""
+    """Ends a command before it does anything."""
 
 
-def parse(words: list[str]) -> ArgumentParser:
-    """Returns the parser that takes `pipelines/DOOR.py COMMAND ...` or `-m data_prep.NAME ...`.
+def parse(words: list[str]) -> None:
+    """Parses `pipelines/DOOR.py COMMAND ...` or `-m data_prep.NAME ...`.
 
     Raises:
         ValueError: The words are refused; it says what the program says.
     """
+    _reach_parser(words, and_parse=True)
+
+
+def parser_of(words: list[str]) -> ArgumentParser:
+    """Returns the parser that reads the options of such a command, whether or not it would accept them."""
+    return _reach_parser(words, and_parse=False)
+
+
+def _reach_parser(words: list[str], and_parse: bool) -> ArgumentParser:
     calls: list[ArgumentParser] = []  # a parser calls those of its subcommands
     parse_args, setup_parser = ArgumentParser.parse_args, LightningCLI.setup_parser
 
     def parse_only(parser: ArgumentParser, *args: Any, **kwargs: Any) -> Any:
         calls.append(parser)
-        parsed = parse_args(parser, *args, **kwargs)
+        parsed = parse_args(parser, *args, **kwargs) if and_parse else None
         if parser is calls[0]:
             raise _Parsed
         return parsed
