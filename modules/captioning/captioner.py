@@ -73,6 +73,11 @@ class Evaluation:
 class Captioner(ClippedModule):
     """A CNN reads the image, an RNN with attention writes the caption.
 
+    >>> from modules import Captioner
+    >>> captioner = Captioner.load("captioner.ckpt")
+    >>> [caption.text for caption in captioner.caption_images(["red.png", "blue.png"])]
+    ['a red square', 'a blue square']
+
     Args:
         encoder: The CNN.
         decoder: The RNN.

@@ -45,6 +45,13 @@ class TextGenerator:
 
     A text is written from left to right, so no network here is bidirectional: it would have to know the end.
 
+    >>> from modules import TextGenerator
+    >>> generator = TextGenerator(layers=1, hidden_size=32)
+    >>> generator.train_from_text("tick tock " * 100, epochs=8)  # doctest: +ELLIPSIS
+    epoch 1/8  ...
+    >>> generator.texts(prompt="tick ", length=15, temperature=0.0)
+    ['tick tock tick tock ']
+
     Args:
         level: What a unit is: character, word or byte.
         cell: lstm, gru, rnn (vanilla), jordan or gru_reset_before (the lecture's form of the GRU).

@@ -95,6 +95,13 @@ class SteeringStream:
 class SteeringPredictor:
     """Steers by one camera, one call a frame, as a car would.
 
+    >>> import numpy as np
+    >>> from modules import SteeringPredictor
+    >>> predictor = SteeringPredictor.load("steerer.ckpt")
+    >>> frame = np.zeros((480, 640, 3), np.uint8)
+    >>> predictor.step(frame)
+    0.25
+
     Args:
         model: A trained model; it is put into evaluation mode.
     """
