@@ -119,16 +119,21 @@ def _wrong_value(option: str, complaint: str) -> str:
 def with_config(argv: Sequence[str], default: Path) -> list[str]:
     """Returns the arguments with a configuration: those named, the checkpoint's run's, or the default.
 
-    InputError, with the line, where a named file is no configuration.
+    One that comes with the package can be named as in `configs/` from any folder. InputError, with the line,
+    where a named file is no configuration.
     """
     command, *rest = argv
     named = _values(rest, r"(--config|-c)(=|$)")
     for name in named:
         # what is no file is left to the parser to refuse
-        if Path(name).is_file():
+        shipped = CONFIGS.parent / name
+        if not Path(name).is_file() and CONFIGS in shipped.parents and shipped.is_file():
+            parts = [argument.rpartition("=") for argument in rest]
+            rest = [f"{a}{b}{shipped if value == name else value}" for a, b, value in parts]
+        elif Path(name).is_file():
             _check_config(Path(name))
     if named:
-        return list(argv)
+        return [command, *rest]
     config = default
     for checkpoint in _values(rest, r"--ckpt_path(=|$)")[-1:]:
         folder = run_folder_of(Path(checkpoint)) if Path(checkpoint).is_file() else None

@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 from modules.errors import InputError
 from pipelines.arguments import Parser
 
-Command = Callable[[Sequence[str]], None]
+Command = Callable[[Sequence[str]], int | None]  # an exit status, where it is not 0
 
 
 def function_command(door: str, package: str) -> Command:
@@ -70,12 +70,12 @@ def silence_libraries() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def run(main: Callable[[], Any]) -> int:
-    """Returns the exit status of a command: 0, or 2 after one line on what the user can mend."""
+def run(main: Callable[[], int | None]) -> int:
+    """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
     silence_libraries()
     try:
         try:
-            main()
+            return main() or 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -90,7 +90,6 @@ def run(main: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 def run_command(manual: str | None, commands: Mapping[str, Command], argv: Sequence[str] | None) -> int:
@@ -103,13 +102,13 @@ def run_command(manual: str | None, commands: Mapping[str, Command], argv: Seque
     """
     given = list(sys.argv[1:] if argv is None else argv)
 
-    def dispatch() -> None:
+    def dispatch() -> int | None:
         if not given or given[0] in ("-h", "--help"):
             print(manual)
-            return
+            return 0
         if given[0] not in commands:
             near = [f"; the nearest is {name!r}" for name in get_close_matches(given[0], commands, n=1)]
             raise InputError(f"no command {given[0]!r}{''.join(near)}; there are {', '.join(commands)}")
-        commands[given[0]](given)
+        return commands[given[0]](given)
 
     return run(dispatch)
