@@ -22,6 +22,7 @@ from modules.errors import InputError
 from pipelines.arguments import Parser, run_folder_of
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
+from pipelines.unread_options import settle_unread
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -213,6 +214,8 @@ class RunCLI(LightningCLI):
         if self.subcommand != "fit":
             config.trainer.logger = False
             return
+        if not config.ckpt_path:  # a run that is resumed goes on as it began
+            settle_unread(config.model, self.model_class, config.config or [])
         if not config.save_minutes > 0:
             raise InputError(f"save_minutes is {config.save_minutes:g}; it has to be above 0")
         if Path(config.name).name != config.name or config.name in ("", ".."):

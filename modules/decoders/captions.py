@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -42,6 +42,11 @@ class DecoderOptions:
             (Press and Wolf 2017).
         dropout: Probability of dropping a unit before the output, between layers and of the word vectors.
     """
+
+    chosen_by: ClassVar[str] = "kind"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
+        ("attention", "attention_size", "context_size", "gate", "deep_output"), ("show_attend_tell",)
+    )
 
     kind: Literal["show_attend_tell", "show_and_tell"] = "show_attend_tell"
     cell: CellName = "lstm"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -47,6 +47,15 @@ class LanguageDecoderOptions:
         initial_deviation: Standard deviation of normal initial weights, biases at 0, as in min-char-rnn; by
             default (0) every part has its own.
     """
+
+    chosen_by: ClassVar[str] = "kind"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        "window": ("fixed_window",),
+        **dict.fromkeys(
+            ("cell", "layers", "recurrent_dropout", "connection", "layer_norm", "activation", "tied"),
+            ("recurrent",),
+        ),
+    }
 
     kind: Literal["recurrent", "fixed_window"] = "recurrent"
     cell: CellName = "lstm"

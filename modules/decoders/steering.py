@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -36,6 +36,16 @@ class SteeringDecoderOptions:
         dense_size: Width of window's dense layer; of the one before recurrent's RNN (0 for none).
         dropout: Probability of dropping a feature, and a unit between layers and before the output.
     """
+
+    chosen_by: ClassVar[str] = "kind"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        "cell": ("recurrent", "window"),
+        "layers": ("recurrent",),
+        "hidden_size": ("recurrent", "window", "autoregressive"),
+        "projection_size": ("autoregressive",),
+        "window": ("window",),
+        "dense_size": ("recurrent", "window"),
+    }
 
     kind: Literal["frame", "recurrent", "window", "autoregressive"] = "frame"
     outputs: Literal[1, 3] = 1

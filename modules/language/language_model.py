@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -60,6 +60,9 @@ class LanguageTrainingOptions:
             stream, as min-char-rnn has it.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
     """
+
+    chosen_by: ClassVar[str] = "optimizer"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = {"weight_decay": ("adamw",)}
 
     optimizer: Literal["adamw", "adagrad"] = "adamw"
     learning_rate: float = 2e-3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from modules.encoders.chauffeur import ChauffeurEncoder
 from modules.encoders.clip import TIME_KERNELS, ClipEncoder
@@ -40,6 +40,16 @@ class SteeringEncoderOptions:
             the features; by default it does not.
         flow_refinements: Rounds in which the flow is smoothed before it is averaged; 0 takes half the time.
     """
+
+    chosen_by: ClassVar[str] = "kind"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = {
+        "dropout": ("pilotnet", "clip", "chauffeur"),
+        "pool": ("clip", "pretrained"),
+        **dict.fromkeys(
+            ("channels", "kernels", "strides", "time_kernels", "dense_sizes", "feature_size"), ("clip",)
+        ),
+        **dict.fromkeys(("name", "stage", "weights", "finetune_from", "downscale"), ("pretrained",)),
+    }
 
     kind: Literal["pilotnet", "clip", "chauffeur", "pretrained"] = "pilotnet"
     dropout: float = 0.0
