@@ -11,7 +11,6 @@ of a text therefore gives the very same text, and joining generated ones gives r
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from functools import lru_cache
 
 from nltk.tokenize import NLTKWordTokenizer
@@ -127,18 +126,6 @@ class WordJoiner:
         blank = " " if self._spacing.expects_blank(token) else ""
         self._spacing.advance(token)
         return "" if token == JOIN else blank + token
-
-
-def split_words(text: str) -> list[str]:
-    """Returns the tokens of a text; `join_words` gives the same text again."""
-    splitter = WordSplitter()
-    return splitter.push(text) + splitter.flush()
-
-
-def join_words(tokens: Sequence[str]) -> str:
-    """Returns the text of tokens."""
-    joiner = WordJoiner()
-    return "".join(joiner.push(token) for token in tokens)
 
 
 @lru_cache(maxsize=1 << 18)  # texts repeat their words: this spares nearly all of the regular expressions

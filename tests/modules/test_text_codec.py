@@ -11,7 +11,7 @@ import torch
 
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
-from modules.word_tokens import JOIN, join_words, split_words
+from modules.word_tokens import JOIN, WordJoiner, WordSplitter
 
 PROSE = (
     "He said, \"Hello there,\" and (quietly) left.\nShe can't — won't! It's $5, 3,000 or 50%; isn't it?\n\n"
@@ -50,11 +50,16 @@ def test_any_characters_come_back() -> None:
     alphabet += ["n't", "``", "''", "cannot", "𝒳", JOIN, "<unk>"]
     for _ in range(500):
         text = "".join(draw.choices(alphabet, k=draw.randint(0, 12)))
-        words = split_words(text)
-        assert join_words(words) == text, words
-        assert "<unk>" not in words
         codec = codec_of("word", text)
+        words = codec.units(text)
+        assert "".join(codec.pieces(text)) == text, words
+        assert "<unk>" not in words
         assert codec.decode(codec.encode(text)) == text
+
+
+def split_words(text: str) -> list[str]:
+    splitter = WordSplitter()
+    return splitter.push(text) + splitter.flush()
 
 
 def test_words_are_the_tokenizers_and_their_spacing_is_read_without_tokens() -> None:
@@ -90,7 +95,8 @@ def test_words_that_a_model_wrote_read_naturally() -> None:
         "的",
         "。",
     ]
-    assert join_words(words) == 'We can\'t go, "he said" (twice).\n好的。'
+    joiner = WordJoiner()
+    assert "".join(map(joiner.push, words)) == 'We can\'t go, "he said" (twice).\n好的。'
 
 
 @pytest.mark.parametrize("level", ["character", "word"])

@@ -95,12 +95,6 @@ class Course:
         return Course(self.curvature[:nodes], self.grade[:nodes], self.bumps[:nodes])
 
 
-def flat_course(length_m: float, curvature: float = 0.0) -> Course:
-    """Returns a level course without bumps: a straight, or a circle of constant curvature [1/m]."""
-    nodes = int(np.ceil(length_m / NODE_M)) + 1
-    return Course(np.full(nodes, float(curvature)), np.zeros(nodes), np.zeros(nodes))
-
-
 def draw_course(
     length_m: float, tightest_m: float, straightness: float, steepest: float, rng: np.random.Generator
 ) -> Course:

@@ -12,7 +12,7 @@ from data_prep.driving import read_drives
 from data_prep.driving.__main__ import main
 from data_prep.driving.road import dataset as road
 from data_prep.driving.road import driver as road_driver
-from data_prep.driving.road.course import draw_course, flat_course
+from data_prep.driving.road.course import draw_course
 from data_prep.driving.road.driver import REACTION_S, Drive, Driver, drive, plan_speed
 from data_prep.driving.road.drives import drive_frames, drive_road
 from data_prep.driving.road.scene import SPLITS, draw_road
@@ -20,6 +20,7 @@ from data_prep.driving.road.vehicle import STEP_S, Car, curvature_of
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 from modules.images import read_image
+from tests.data_prep.driving.road.flat_courses import flat_course
 
 SMALL: Any = {"drives": 3, "seconds": 1.0}
 

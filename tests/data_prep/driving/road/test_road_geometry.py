@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.driving.road.camera import Camera, Pose, RoadAhead
-from data_prep.driving.road.course import Course, draw_course, flat_course
+from data_prep.driving.road.course import Course, draw_course
 from data_prep.driving.road.scene import SPLITS, road_seed
 from data_prep.driving.road.vehicle import (
     STEERING_RATIO,
@@ -16,6 +16,7 @@ from data_prep.driving.road.vehicle import (
     roll_on,
 )
 from modules.errors import InputError
+from tests.data_prep.driving.road.flat_courses import flat_course
 
 CAMERA = Camera()
 

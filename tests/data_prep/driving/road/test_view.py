@@ -10,7 +10,7 @@ import pytest
 from data_prep.driving.road import scene as road_scene
 from data_prep.driving.road import verge as road_verge
 from data_prep.driving.road.camera import Camera, Pose
-from data_prep.driving.road.course import Course, flat_course
+from data_prep.driving.road.course import Course
 from data_prep.driving.road.drives import drive_frames, drive_road
 from data_prep.driving.road.land import SKY_ABOVE, SKY_BELOW, SKY_TEXELS
 from data_prep.driving.road.look import WEATHERS, Light, Look, draw_look
@@ -19,6 +19,7 @@ from data_prep.driving.road.surface import ACROSS_M, ALONG_M, offsets_m, paint_s
 from data_prep.driving.road.vehicle import Car
 from data_prep.driving.road.verge import Verge
 from data_prep.driving.road.view import RoadView, car_pose, logged_pose
+from tests.data_prep.driving.road.flat_courses import flat_course
 
 CAMERA = Camera()
 DAY = Light((1, 1, 1), (90, 140, 210), (200, 215, 235), 5000, 0.0, 0.0, 0.7, clouds=0)
