@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.images import UnreadableImage, decode_image
 
 Transform = Callable[[np.ndarray], Tensor]
@@ -80,7 +80,7 @@ def unreadable_images(
         progress: show a progress bar.
     """
     found = []
-    with images_bar(progress) as bar:
+    with counting_bar("images", progress) as bar:
         task = bar.add_task("checking images", total=len(paths))
         prepared = prepare_all([str(path) for path in paths], transform, known=(), ahead=64)
         for path, image in zip(paths, prepared, strict=True):

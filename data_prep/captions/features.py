@@ -22,7 +22,7 @@ from torch import Tensor
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.cache import RowStore, cache_folder
 from data_prep.decode_ahead import prepare_all
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
@@ -193,7 +193,7 @@ class FeatureCache:
             new.clear()
             files.clear()
 
-        with self.store.appending(len(names)) as data, images_bar(progress) as bar:
+        with self.store.appending(len(names)) as data, counting_bar("images", progress) as bar:
             task = bar.add_task("encoding images", total=len(names))
             for prepared in prepare_all(names, transform, self._index(), ahead=_BATCH):
                 bar.advance(task)

@@ -20,7 +20,7 @@ import torch
 from data_prep.cache import cache_root, in_turn, stated_options, writing_in
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from data_prep.whole_files import write_whole
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
@@ -84,7 +84,7 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
     jobs = [(path, rows) for path, rows in jobs if not path.exists()]
     was_training = model.training
     stream = SteeringStream(model)
-    with images_bar(bool(jobs)) as bar:
+    with counting_bar("frames", bool(jobs)) as bar:
         task = bar.add_task("encoding frames", total=sum(len(rows) for _, rows in jobs))
         for path, rows in jobs:
             stream.reset()

@@ -21,7 +21,7 @@ import numpy as np
 from data_prep.cache import RowStore, cache_folder
 from data_prep.driving.frame_sources import container_of, decode_frames
 from data_prep.driving.table import DriveTable
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.steering.preprocessing import FramePreprocessing
 
 # frames between two synchronisations with the disk: what a killed run loses at most
@@ -133,7 +133,7 @@ class FrameCache:
 
         decoded = decode_frames(self.data, names, lambda image: self.preprocessing(image).numpy())
         visible = progress and len(names) >= _GROUP
-        with self.store.appending(len(names)) as data, images_bar(visible) as bar:
+        with self.store.appending(len(names)) as data, counting_bar("frames", visible) as bar:
             task = bar.add_task("decoding frames", total=len(names))
             for place, frame in decoded:
                 bar.advance(task)

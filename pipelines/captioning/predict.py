@@ -21,7 +21,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.input_files import list_files
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Caption, Captioner
@@ -112,7 +112,7 @@ class RowWriter(Callback):
         )
         if self.file.tell():
             self.file.write("\n")  # a kill may have cut the last line short
-        self.bar = images_bar(trainer.is_global_zero)
+        self.bar = counting_bar("images", trainer.is_global_zero)
         # the other processes are as fast as this one
         self.task = self.bar.add_task("captioning", total=self.total)
         self.bar.start()

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import nn
 
 from data_prep.driving.datamodule import SteerDataModule
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.encoders.flow import ImageFlow
 from modules.encoders.motion import ImageShifts
 from modules.metrics.steering import rms
@@ -96,7 +96,7 @@ def _motions(
     """Returns how the picture moved from the frame before at every row of the segments, NaN at others."""
     assert data.data is not None
     found = np.full((len(data.data.table), width), np.nan)
-    with images_bar() as bar:
+    with counting_bar("frames") as bar:
         task = bar.add_task(f"{what} for the ridge baseline", total=sum(map(len, segments)))
         for rows in segments:
             for begin in range(0, len(rows), _CHUNK):

@@ -20,7 +20,7 @@ from data_prep.driving.cutting import frame_period
 from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import DriveTable
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
@@ -91,7 +91,7 @@ def predict(options: SteerPredictionOptions) -> None:
 
     begun = time.monotonic()
     steered: list[SteeredFrame] = []
-    with images_bar() as bar:
+    with counting_bar("frames") as bar:
         task = bar.add_task("steering", total=len(table))
 
         def frames() -> Iterator[SteeredFrame]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from data_prep.driving.formats.ros_images import IMAGE_TYPES, to_rgb
 from data_prep.driving.table import DriveTable, join_tables
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.errors import InputError
 
 # what the fields of a label are called, in the order in which they are looked for
@@ -117,7 +117,7 @@ def _read_drive(bag: Path, root: Path) -> DriveTable:
         times: dict[str, list[float]] = {topic: [] for topic in cameras}
         samples: list[list[float]] = []
         count = sum(connection.msgcount for connection in wanted)
-        with images_bar(count > 2000) as bar:
+        with counting_bar("frames", count > 2000) as bar:
             task = bar.add_task(f"reading {bag.name}", total=count)
             for connection, recorded, raw in reader.messages(connections=wanted):
                 bar.advance(task)

@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.driving.cutting import LONGEST_STEP, frame_period
 from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import DriveTable, join_tables
-from data_prep.progress import images_bar
+from data_prep.progress import counting_bar
 from modules.errors import InputError
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -131,7 +131,7 @@ def frame_times(path: Path) -> np.ndarray:
     rate = capture.get(cv2.CAP_PROP_FPS)
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     times = []
-    with images_bar(announced > 500) as bar:
+    with counting_bar("frames", announced > 500) as bar:
         task = bar.add_task(f"reading {path.name}", total=max(announced, 0) or None)
         while capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)

@@ -94,7 +94,7 @@ def test_angles_are_those_of_whole_drives_and_of_the_streaming_predictor(
     assert np.abs(angles_of_whole_drives(checkpoints[kind], [0]) - expected)[GAP:].max() > 1e-4
     assert len({angle for _, angle in rows}) > 40
     assert "51 in 2 unbroken stretches of 1 drive" in out and "out.csv" in out and "frames/s" in out
-    assert "51/51" in err and "note" not in err
+    assert "51/51" in err and "frames/s" in err and "images/s" not in err and "note" not in err
 
 
 def test_several_checkpoints_are_averaged_whatever_they_see(checkpoints, recording, predict):
