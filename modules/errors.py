@@ -10,6 +10,10 @@ class InputError(ValueError):
     command line prints it and exits with status 2; a traceback would only hide it.
     """
 
+    def __str__(self) -> str:
+        # what a message quotes from a file may hold line breaks
+        return " ".join(super().__str__().splitlines())
+
 
 def first_five(names: Iterable[str]) -> str:
     """Returns the first five names on one line, for a message that also says how many there are."""

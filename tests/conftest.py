@@ -1,13 +1,28 @@
 """What every folder of tests shares."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from pipelines.memory import keep_freed_memory
+
+# property tests try the same examples everywhere, and leave nothing in the checkout
+set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "seqsight_hypothesis"))  # noqa: PTH118
+settings.register_profile(
+    "seqsight",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("seqsight")
 
 
 def pytest_configure(config: pytest.Config) -> None:
