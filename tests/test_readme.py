@@ -6,6 +6,7 @@ import tomllib
 from functools import cache
 
 import pytest
+import yaml
 
 from pipelines.arguments import option_names
 from tests.commands import DOORS, ROOT, parse, parser_of
@@ -13,6 +14,7 @@ from tests.commands import DOORS, ROOT, parse, parser_of
 FOLDERS = ("configs", "data_prep", "modules", "pipelines", "tests")
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
     *(page for name in FOLDERS for page in sorted((ROOT / name).rglob("README.md"))),
     *sorted((ROOT / ".github").glob("*.md")),
 ]
@@ -85,11 +87,16 @@ def known_options():
     return {name for words in (*doors, *modules) for name in option_names(parser_of(words))}
 
 
+def project():
+    """Returns what pyproject.toml says of the project."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
 # ---- what can be wrong with it
 
 
 def wrong_commands(page, text):
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = project()["optional-dependencies"]
     for command in commands(text):
         words = words_of(command)
         if words[0] == "pip":
@@ -214,3 +221,9 @@ def test_what_is_wrong_is_found(check, text):
 
 def test_the_first_page_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES
+
+
+def test_citation_and_changelog_know_the_version():
+    version = project()["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
