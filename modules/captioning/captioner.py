@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from modules.caption_tokens import detokenize
 from modules.captioning.batch import CaptionBatch, ImageBatch
+from modules.captioning.evaluation import Evaluation
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
 from modules.checkpoints import read_checkpoint
@@ -43,31 +44,6 @@ class Caption(NamedTuple):
     words: list[str]
     score: float
     alpha: Tensor | None
-
-
-@dataclass
-class Evaluation:
-    """What one pass over a split gathers, on one process and then from all of them.
-
-    Attributes:
-        rows: One dictionary an image: image, caption, score, references, and words and alpha where kept.
-        loss: Sum of the plain teacher-forced cross entropy.
-        words: Number of words it sums over.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    loss: float = 0.0
-    words: int = 0
-
-    @property
-    def mean_loss(self) -> float:
-        """Plain cross entropy a word, in nats."""
-        return self.loss / max(1, self.words)
-
-    @property
-    def perplexity(self) -> float:
-        """The exponential of the mean loss."""
-        return math.exp(min(self.mean_loss, 50.0))
 
 
 class Captioner(ClippedModule):

@@ -1,0 +1,32 @@
+"""What an evaluation of a captioner gathers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Evaluation:
+    """What one pass over a split gathers, on one process and then from all of them.
+
+    Attributes:
+        rows: One dictionary an image: image, caption, score, references, and words and alpha where kept.
+        loss: Sum of the plain teacher-forced cross entropy.
+        words: Number of words it sums over.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    loss: float = 0.0
+    words: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Plain cross entropy a word, in nats."""
+        return self.loss / max(1, self.words)
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean loss."""
+        return math.exp(min(self.mean_loss, 50.0))
