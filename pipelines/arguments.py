@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from argparse import SUPPRESS, Action, _ArgumentGroup, _HelpAction
+from collections.abc import Iterable, Sequence
+from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from data_prep.input_files import read_yaml
 from modules.errors import InputError
@@ -26,15 +28,73 @@ _KINDS = {
 }
 
 
+class HelpFormatter(DefaultHelpFormatter):
+    """Shows an option by its long name, alike under every version of Python."""
+
+    def _format_usage(self, usage: str | None, actions: Iterable[Action], *args: Any, **kwargs: Any) -> str:
+        needed = [
+            f"--{action.dest} {action.metavar or action.dest.upper()}"
+            for action in actions
+            if action.required
+        ]
+        return f"usage: {' '.join([self._prog, *needed, '[options]'])}\n\n"
+
+    def _format_action_invocation(self, action: Action) -> str:
+        shown = copy(action)
+        shown.option_strings = [name for name in action.option_strings if name.startswith("--")][:1]
+        return super()._format_action_invocation(shown)
+
+    def _get_type_str(self, action: Action) -> str | None:
+        kind = super()._get_type_str(action)
+        # choices stand behind the name
+        return None if kind is None or "Literal[" in kind else re.sub(r"<class '(\w+)'>", r"\1", kind)
+
+
+class Help(_HelpAction):
+    """Prints the options that most people want; `--help all` prints every one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nargs, self.metavar = "?", "all"
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        if values not in (None, "all"):
+            raise InputError(f"--help is {values!r}; it has to be all, or to stand alone")
+        print((parser if values or not parser.first else parser.of_first(namespace)).format_help(), end="")
+        parser.exit()
+
+
 class Parser(ArgumentParser):
     """A parser that complains in one line, which names the nearest option; it takes no abbreviations.
 
     The type of an option says how it is written: true or false can stand alone (`--overwrite`), and several
     paths follow one another (`--run A B`).
+
+    Attributes:
+        first: The options that `--help` shows, in this order; all where it is empty.
     """
 
+    first: Sequence[str] = ()
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(*args, allow_abbrev=False, add_help=False, formatter_class=HelpFormatter, **kwargs)
+        self.add_argument("--help", "-h", action=Help, default=SUPPRESS, help="Show this help and exit.")
+
+    def of_first(self, given: Any) -> Parser:
+        """Returns a parser of the first options alone, to print its help, with what is given as defaults."""
+        parser = copy(self)
+        parser.first = ()
+        options = _ArgumentGroup(self, "options")
+        for name in self.first:
+            action = copy(self._option_string_actions[f"--{name}"])
+            action.default = given.get(action.dest, action.default)
+            options._group_actions.append(action)
+        parser._action_groups = [options]  # type: ignore[list-item]
+        parser.usage = f"{self.prog} [options]"
+        parser.epilog = (
+            f"These are {len(self.first)} of {len(self._actions)} options: --help all shows the others."
+        )
+        return parser
 
     def _take_short_forms(self) -> None:
         for action in self._actions:
@@ -43,6 +103,7 @@ class Parser(ArgumentParser):
                 action.nargs, action.const = "?", True
             elif kind == list[Path]:
                 action.nargs, action._typehint = "+", Path  # type: ignore[attr-defined]
+                action.metavar = "PATH"
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         self._take_short_forms()

@@ -40,6 +40,7 @@ from modules.decoding import DecoderState
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
+from pipelines.devices import chosen_device
 
 PROTOBUF_LIMIT = 1_900_000_000  # bytes of weights that still fit into one ONNX file, which ends at 2 GiB
 CHECKED_STEPS = 5
@@ -95,7 +96,7 @@ class Step(nn.Module):
         return (logits, *after.recurrent) + (() if alpha is None else (alpha,))
 
 
-def export(ckpt_path: Path, output: Path) -> None:
+def export(ckpt_path: Path, output: Path, device: str = "cpu") -> None:
     """Write a captioner as ONNX graphs (encoder, init, step) with a captioner.json that explains them.
 
     The graphs compute in float32 and take any batch size; the difference to PyTorch is measured and printed.
@@ -103,12 +104,14 @@ def export(ckpt_path: Path, output: Path) -> None:
     Args:
         ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt.
         output: Folder to write, new or empty.
+        device: Where PyTorch runs for the comparison: auto, cpu, cuda, cuda:N or mps.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise InputError(f'export needs {", ".join(missing)}: pip install -e ".[onnx]"')
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: exists already; name a new or an empty folder")
+    chosen = chosen_device(device)
     model = Captioner.load(ckpt_path)
     with new_folder(output) as folder:
         graphs = graphs_of(model)
@@ -117,7 +120,7 @@ def export(ckpt_path: Path, output: Path) -> None:
                 status.update(f"exporting {graph.file}")
                 write_graph(graph, folder / graph.file)
             status.update("comparing with PyTorch")
-            differences = compare(model, folder)
+            differences = compare(model.to(chosen), folder)
         text = json.dumps(describe(model, graphs), ensure_ascii=False, indent=1)
         (folder / "captioner.json").write_text(text + "\n", encoding="utf-8")
     for graph in graphs:
@@ -221,15 +224,15 @@ def compare(model: Captioner, folder: Path) -> dict[str, float]:
         images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
         tokens = torch.full((batch,), Vocabulary.BOS)
         with torch.no_grad():
-            annotations = model.encoder(images)
+            annotations = model.encoder(images.to(model.device))
             state = model.decoder.init_state(annotations)
             values = run("encoder", {"images": images.numpy()})
-            differences["annotations"] = max(
-                differences["annotations"], float(np.abs(values["annotations"] - annotations.numpy()).max())
-            )
+            difference = float(np.abs(values["annotations"] - annotations.cpu().numpy()).max())
+            differences["annotations"] = max(differences["annotations"], difference)
             values |= run("init", values)
             for _ in range(CHECKED_STEPS):
-                logits, state, _ = model.decoder.step(tokens, state)
+                logits, state, _ = model.decoder.step(tokens.to(model.device), state)
+                logits = logits.cpu()
                 values |= run("step", values | {"tokens": tokens.numpy()})
                 values |= {name.removeprefix("next_"): value for name, value in values.items()}
                 difference = float(np.abs(values["logits"] - logits.numpy()).max())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from rich.console import Console
 from rich.progress import track
@@ -23,11 +24,13 @@ from modules.errors import InputError
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
 from pipelines.arguments import run_folder_of
+from pipelines.devices import chosen_device
 from pipelines.output_files import check_output
 from pipelines.steering.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
 
+CPU = torch.device("cpu")
 ROADS, SECONDS = 10, 15.0  # at the end of a fit, and by default
 
 
@@ -39,6 +42,7 @@ def drive(
     latency_frames: int = 0,
     video: Path | None = None,
     video_roads: int | list[int] = 0,
+    device: str = "cpu",
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -57,6 +61,7 @@ def drive(
         latency_frames: How many frames of 1/20 s late an angle arrives at the wheel, of every driver.
         video: Write an mp4 of what the camera saw, with wheel, angle and the road from above.
         video_roads: Road in the video, counted from 0; several one after the other: [0,2].
+        device: auto, cpu, cuda, cuda:N or mps. One frame at a time is quick on a CPU.
         overwrite: Replace the video where it exists.
         json: Print one JSON object in place of the tables.
     """
@@ -65,11 +70,12 @@ def drive(
     if video is not None:
         shown = [video_roads] if isinstance(video_roads, int) else list(dict.fromkeys(video_roads))
         _check_video(video, shown, roads, overwrite)
+    chosen = chosen_device(device)
     model = Steerer.load(ckpt_path)
     if note := _other_frames(ckpt_path):
         Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     drawn = draw_roads(roads, seconds, seed=seed, progress=True)
-    driven, frames = drive_model(model, drawn, seconds, latency_frames, shown)
+    driven, frames = drive_model(model, drawn, seconds, latency_frames, shown, chosen)
     results = {"model": driven} | drive_controls(drawn, seconds, latency_frames)
     if video is not None:
         pictures = _pictures(driven, drawn, shown, frames)
@@ -95,9 +101,10 @@ def drive_model(
     seconds: float,
     latency_frames: int = 0,
     watched: Sequence[int] = (),
+    device: torch.device = CPU,
 ) -> tuple[ClosedLoopResult, list[np.ndarray]]:
     """Returns how a model drives, and what each step showed on the watched roads (K, Hh, Ww, 3)."""
-    stream = SteeringStream(model.cpu(), len(roads))
+    stream = SteeringStream(model.to(device), len(roads))
     seen = []
 
     def steer(frames: np.ndarray) -> np.ndarray:

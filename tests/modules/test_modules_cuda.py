@@ -100,7 +100,7 @@ def test_language_models(options: dict) -> None:
     same_on_both(model.double(), (ids[:, :-1], ids[:, 1:]), run, 1e-10)
 
 
-@pytest.mark.parametrize(("kind", "attention"), itertools.product(sorted(DECODERS), sorted(ATTENTIONS)))
+@pytest.mark.parametrize(("kind", "attention"), [*itertools.product(sorted(DECODERS), sorted(ATTENTIONS))])
 def test_caption_decoders_and_their_beams(kind: str, attention: str) -> None:
     torch.manual_seed(0)
     sizes = {"embedding_size": 7, "hidden_size": 8, "attention_size": 9, "dropout": 0.0}
