@@ -35,7 +35,7 @@ class HelpFormatter(DefaultHelpFormatter):
         needed = [
             f"--{action.dest} {action.metavar or action.dest.upper()}"
             for action in actions
-            if action.required
+            if action.required and action.default is None
         ]
         return f"usage: {' '.join([self._prog, *needed, '[options]'])}\n\n"
 
@@ -60,7 +60,7 @@ class Help(_HelpAction):
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         if values not in (None, "all"):
             raise InputError(f"--help is {values!r}; it has to be all, or to stand alone")
-        print((parser if values or not parser.first else parser.of_first(namespace)).format_help(), end="")
+        (parser if values or not parser.first else parser.of_first(namespace)).print_help()
         parser.exit()
 
 
