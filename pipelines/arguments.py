@@ -184,7 +184,7 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     where a named file is no configuration.
     """
     command, *rest = argv
-    named = _values(rest, r"(--config|-c)(=|$)")
+    named = given_values(rest, "--config", "-c")
     for name in named:
         # what is no file is left to the parser to refuse
         shipped = CONFIGS.parent / name
@@ -196,19 +196,20 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     if named:
         return [command, *rest]
     config = default
-    for checkpoint in _values(rest, r"--ckpt_path(=|$)")[-1:]:
+    for checkpoint in given_values(rest, "--ckpt_path")[-1:]:
         folder = run_folder_of(Path(checkpoint)) if Path(checkpoint).is_file() else None
         config = folder / "config.yaml" if folder else default
     return [command, "--config", str(config), *rest]
 
 
-def _values(arguments: Sequence[str], option: str) -> list[str]:
-    """Returns the values given to an option (a pattern of its spellings), empty where one is missing."""
+def given_values(arguments: Sequence[str], *option: str) -> list[str]:
+    """Returns the values given to an option by any of its names; a missing value is empty."""
     following = [*arguments[1:], ""]
+    parted = [argument.partition("=") for argument in arguments]
     return [
-        argument.partition("=")[2] if "=" in argument else after
-        for argument, after in zip(arguments, following, strict=False)
-        if re.match(option, argument)
+        value if sign else after
+        for (name, sign, value), after in zip(parted, following, strict=False)
+        if name in option
     ]
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, with_config
+from pipelines.arguments import CONFIGS, given_values, with_config
 from pipelines.front_door import Command, function_command, run_command
 
 
@@ -27,10 +27,9 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     """Runs fit, validate or test."""
     from pipelines.language.fit import LanguageCLI
 
-    given = " ".join(argv).replace("=", " ")
     config = "python"
-    if "--data.file" in given:
-        config = "word" if "--data.level word" in given else "file"
+    if given_values(argv, "--data.file"):
+        config = "word" if given_values(argv, "--data.level")[-1:] == ["word"] else "file"
     LanguageCLI(with_config(argv, CONFIGS / "text" / f"{config}.yaml"))
 
 

@@ -232,13 +232,18 @@ def test_every_configuration_is_complete(path, file, tmp_path):
 def test_a_file_alone_is_trained_with_the_configuration_for_files(file, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("pipelines.language.fit.LanguageCLI", lambda argv: seen.append(argv[2]))
-    for arguments in (
-        [],
-        ["--data.file", str(file)],
-        [f"--data.file={file}", "--data.level=word"],
+    for arguments, config in (
+        ([], "python"),
+        (["--sampling.prompt", "see --data.file and --data.level word"], "python"),
+        (["--data.file", str(file)], "file"),
+        (["--data.file", str(file), "--sampling.prompt=--data.level=word"], "file"),
+        (["--data.level=word", "--data.level", "character", f"--data.file={file}"], "file"),
+        ([f"--data.file={file}", "--data.level=word"], "word"),
+        (["--data.level", "word", "--name", "x", "--data.file", str(file)], "word"),
+        (["--config", str(DEBUG), "--data.file", str(file)], "text"),
     ):
         assert main(["fit", *arguments]) == 0
-    assert [Path(config).stem for config in seen] == ["python", "file", "word"]
+        assert Path(seen.pop()).stem == config, arguments
 
 
 @pytest.mark.parametrize(
