@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
+from modules.precision import fast_dtype
 from pipelines.arguments import Parser, run_folder_of
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
@@ -118,11 +119,10 @@ class SaveConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
 
-def has_fast_bfloat16() -> bool:
-    """Returns whether this machine multiplies bfloat16 faster than float32."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+def fast_precision(accelerator: str) -> str:
+    """Returns bf16-mixed where the device that Lightning would choose is fast in it, else 32-true."""
+    chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
+    return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"
 
 
 class RunCLI(LightningCLI):
@@ -207,7 +207,7 @@ class RunCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         if config.trainer.precision is None:
-            config.trainer.precision = "bf16-mixed" if has_fast_bfloat16() else "32-true"
+            config.trainer.precision = fast_precision(str(config.trainer.accelerator))
         clip = config.trainer.gradient_clip_val
         if clip is not None and clip < 0:
             raise InputError(f"trainer.gradient_clip_val is {clip:g}; it has to be 0 (no clipping) or more")

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from modules.encoders.backbones import load_backbone, resolve_backbone
-from modules.encoders.inference import FastPath, fast_dtype
+from modules.encoders.inference import FastPath
 from modules.encoders.stages import (
     Stage,
     StageReader,
@@ -21,6 +21,7 @@ from modules.encoders.stages import (
     to_annotations,
 )
 from modules.errors import InputError, check_ranges
+from modules.precision import fast_dtype
 
 
 @dataclass

@@ -10,24 +10,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from modules.precision import fast_dtype
+
 # An image's annotations must not depend on the batch it came in, so every batch has the same size: kernels
 # are chosen by shape. Eight is also the fastest size on CPUs (the activations stay in the cache).
 CPU_MICRO_BATCH = 8
 CUDA_MICRO_BATCH = 64
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes in it natively, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
-    if device.type != "cpu" or not torch.backends.mkldnn.enabled:
-        return torch.float32
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-        # oneDNN "supports" bfloat16 on every AVX-512 machine by emulation, which is slower than float32
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def fold_batch_norms(

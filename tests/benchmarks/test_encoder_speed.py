@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modules.encoders.image import ImageEncoder
-from modules.encoders.inference import fast_dtype
+from modules.precision import fast_dtype
 
 IMAGES = 32
 REPEATS = 5

@@ -20,11 +20,12 @@ from data_prep.text.streams import TrainingStreams
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
 from modules.language.continuation import Prompt, continuations
-from modules.language.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.language_model import LanguageModel
+from modules.language.options import LanguageTrainingOptions
+from modules.precision import fast_dtype
 from modules.text_codec import TextCodec
 from modules.training import clip_gradients
 from modules.vocabulary import Vocabulary
-from pipelines.cli import has_fast_bfloat16
 from tests.benchmarks.min_char_rnn import HIDDEN_SIZE, SEQUENCE_LENGTH, MinCharRNN
 from tests.benchmarks.ratio_table import show
 
@@ -135,8 +136,8 @@ def products() -> list[tuple[int, int, int]]:
 
 @pytest.mark.benchmark
 def test_training_a_large_lstm_against_its_matrix_products_alone() -> None:
-    half = has_fast_bfloat16()
-    kind = torch.bfloat16 if half else torch.float32
+    kind = fast_dtype(torch.device("cpu"))
+    half = kind == torch.bfloat16
     operations = sum(2 * rows * depth * columns for rows, depth, columns in products())
     operands: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {
         (m, k, n): (torch.randn(m, k).to(kind), torch.randn(k, n).to(kind)) for m, k, n in products()

@@ -1,10 +1,11 @@
-"""What a fit shows of how far it has come."""
+"""What a fit shows of how far it has come, and the precision it takes."""
 
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from pipelines.cli import EpochLines, ProgressBar
+from pipelines.cli import EpochLines, ProgressBar, fast_precision
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,12 @@ def test_bar_and_lines_count_from_one_up_to_what_ends_the_fit(limits, line, bar,
     shown = ProgressBar()
     shown._trainer = trainer
     assert shown._get_train_description(2).rstrip() == bar
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
+@pytest.mark.parametrize(("kind", "precision"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
+def test_a_fit_is_as_precise_as_a_frozen_encoder(accelerator, kind, precision, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pipelines.cli.fast_dtype", lambda device: asked.append(device.type) or kind)
+    assert fast_precision(accelerator) == precision
+    assert accelerator == "auto" or asked == ["cpu"]

@@ -1,0 +1,19 @@
+"""bfloat16 is chosen by what the processor computes in, whatever its make."""
+
+import pytest
+import torch
+
+from modules.precision import fast_dtype
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("capability", ["AVX512", "SVE256", "DEFAULT"])
+def test_what_is_only_emulated_is_not_chosen(capability, is_fast, monkeypatch):
+    is_intel = capability.startswith("AVX")
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_intel and is_fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    # emulated on every machine with AVX-512
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: is_intel or is_fast)
+    assert fast_dtype(torch.device("cpu")) == (torch.bfloat16 if is_fast else torch.float32)
