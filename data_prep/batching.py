@@ -7,19 +7,20 @@ so that a step sees the same items however many there are; nothing is padded, re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
+from data_prep.resumable import Place, Resumable, ResumableLoader
 from modules.errors import InputError
 
 # how many batches are sorted by length together: enough for little padding, few enough to stay random
 WINDOW = 50
 
 
-class BucketSampler(Sampler[list[int]]):
+class BucketSampler(Resumable, Sampler[list[int]]):
     """Yields lists of item numbers for training, of near-equal length.
 
     Args:
@@ -49,7 +50,6 @@ class BucketSampler(Sampler[list[int]]):
             raise InputError(f"{len(lengths)} items to train on are too few for {world_size} processes")
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
-        self.epoch, self.skip = 0, 0
         self.grouped_from, self.min_batches = grouped_from, min_batches
         self.singles = [np.array([item]) for item in range(len(self.lengths))]
         self.groups = self.singles
@@ -58,10 +58,6 @@ class BucketSampler(Sampler[list[int]]):
             self.groups = np.split(order, np.flatnonzero(np.diff(np.asarray(groups)[order])) + 1)
         self.longest = np.array([self.lengths[group].max() for group in self.groups])
         self._epoch_batches: tuple[int, list[np.ndarray]] | None = None
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of this epoch; Lightning calls it."""
-        self.epoch = epoch
 
     def batches(self) -> list[np.ndarray]:
         """Returns the batches of this epoch, over all processes."""
@@ -100,15 +96,14 @@ class BucketSampler(Sampler[list[int]]):
         return [joined[i] for i in random.permutation(len(joined))]
 
     def __iter__(self) -> Iterator[list[int]]:
-        skip, self.skip = self.skip, 0
-        for batch in self.batches()[skip:]:
-            yield batch[self.rank :: self.world_size].tolist()
+        for step in self.remaining():
+            yield self.batches()[step][self.rank :: self.world_size].tolist()
 
     def __len__(self) -> int:
         return len(self.batches())
 
 
-class ShareSampler(Sampler[list[int]]):
+class ShareSampler(Resumable, Sampler[list[int]]):
     """Yields lists of item numbers for evaluation, each item once on one process.
 
     Args:
@@ -123,8 +118,8 @@ class ShareSampler(Sampler[list[int]]):
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        for start in range(0, len(self.mine), self.batch_size):
-            yield self.mine[start : start + self.batch_size]
+        for step in self.remaining():
+            yield self.mine[step * self.batch_size : (step + 1) * self.batch_size]
 
     def __len__(self) -> int:
         return -(-len(self.mine) // self.batch_size)
@@ -135,46 +130,37 @@ def decoding_workers() -> int:
     return min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
-class BatchLoader:
+class BatchLoader(ResumableLoader):
     """Iterates over the batches of a sampler, from the place in an epoch where training stands.
 
     It has a DataLoader and is none: Lightning would rebuild one for prediction and lose the sampler.
 
     Args:
-        dataset: Takes a list of item numbers and returns a batch.
-        sampler: Yields lists of item numbers.
-        place: Returns epoch and number of batches trained on in it, which a resumed run has from its
-            checkpoint. It is asked when the first batch is wanted: Lightning makes iterators earlier than
-            it restores a checkpoint, and workers fetch ahead from then on.
+        dataset: Returns a batch of what the sampler yields.
+        sampler: Yields what the data set takes.
+        place: Where training stands, asked when the first batch is wanted: workers fetch ahead from then on.
         workers: Worker processes.
     """
 
     def __init__(
         self,
         dataset: Any,
-        sampler: Sampler[list[int]],
+        sampler: Resumable,
         *,
-        place: Callable[[], tuple[int, int]] | None = None,
+        place: Place | None = None,
         workers: int = 0,
     ) -> None:
-        self.sampler, self.place = sampler, place
+        super().__init__(place)
+        self.sampler = sampler
         self.batch_sampler = None  # Lightning asks; `sampler` yields the batches
         self.loader: DataLoader[Any] = DataLoader(
             dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
         )
 
     def __iter__(self) -> Iterator[Any]:
-        if self.place is not None and isinstance(self.sampler, BucketSampler):
-            epoch, done = self.place()
-            self.sampler.epoch, self.sampler.skip = epoch, done % len(self.sampler)
+        if self.place is not None:
+            self.sampler.begin_at(*self.place())
         yield from self.loader
 
     def __len__(self) -> int:
         return len(self.loader)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns nothing to keep: the place is the trainer's own."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Has nothing to restore; without it Lightning would warn that training cannot be resumed."""

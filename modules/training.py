@@ -1,73 +1,49 @@
-"""What every training has: learning rates and their schedule, weight decay, gradient clipping."""
+"""What every training has: options, learning rates and their schedule, clipping, seeds, checkpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from modules.checkpoints import read_checkpoint
 from modules.errors import InputError, check_ranges
+
+Loaded = TypeVar("Loaded", bound="TrainedModule")
 
 
 @dataclass
-class TrainingOptions:
-    """How the weights are found.
+class ScheduleOptions:
+    """How the weights are found: what every task has.
 
     Args:
-        learning_rate: Largest learning rate of the decoder (AdamW).
-        encoder_learning_rate: Largest learning rate of the fine-tuned blocks of the encoder.
+        learning_rate: Largest learning rate.
         weight_decay: Decoupled weight decay of matrices; vectors have none.
         warmup_steps: Steps in which the learning rate grows from 0.
         schedule: cosine falls to 1 % at the last step, constant stays.
-        label_smoothing: Share of the target probability spread over all words.
-        consensus: How much of a caption's weight follows its agreement with the image's other captions, their
-            CIDEr-D: from 0 (all weigh alike) to 1 (Phan et al. 2017).
-        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
-        reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
-        reinforce_learning_rate: Learning rate in these epochs.
-        reinforce_samples: Captions sampled of each image in these epochs.
         seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
     """
 
-    learning_rate: float = 4e-4
-    encoder_learning_rate: float = 1e-5
+    learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    warmup_steps: int = 200
+    warmup_steps: int = 100
     schedule: Literal["cosine", "constant"] = "cosine"
-    label_smoothing: float = 0.1
-    consensus: float = 0.0
-    doubly_stochastic: float = 1.0
-    reinforce_epochs: int = 0
-    reinforce_learning_rate: float = 5e-5
-    reinforce_samples: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_ranges(
             self,
             "model.training",
-            positive=("learning_rate", "reinforce_learning_rate"),
-            not_negative=(
-                "encoder_learning_rate",
-                "weight_decay",
-                "warmup_steps",
-                "doubly_stochastic",
-                "reinforce_epochs",
-                "seed",
-            ),
-            below_one=("label_smoothing",),
+            positive=("learning_rate",),
+            not_negative=("weight_decay", "warmup_steps", "seed"),
         )
-        if not 0 <= self.consensus <= 1:
-            raise InputError(f"model.training.consensus is {self.consensus}; it has to be from 0 to 1")
-        if self.reinforce_samples < 2:
-            raise InputError(
-                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"
-            )
 
 
 def parameter_groups(
@@ -90,17 +66,15 @@ def parameter_groups(
     return groups
 
 
-def learning_rate_factor(options: TrainingOptions, steps: int) -> Callable[[int], float]:
+def learning_rate_factor(options: ScheduleOptions, steps: int) -> Callable[[int], float]:
     """Returns what the learning rate is multiplied by at each step.
 
     Args:
-        options: Warm-up and shape; the rate of self-critical training.
-        steps: Steps of teacher forcing; those after them are self-critical.
+        options: Warm-up and shape.
+        steps: At which the cosine ends.
     """
 
     def factor(step: int) -> float:
-        if options.reinforce_epochs and step >= steps:
-            return options.reinforce_learning_rate / options.learning_rate
         warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
         if options.schedule == "constant":
             return warm
@@ -120,8 +94,112 @@ def clip_gradients(optimizer: torch.optim.Optimizer, limit: float, algorithm: st
         nn.utils.clip_grad_norm_(parameters, limit)
 
 
-class ClippedModule(pl.LightningModule):
-    """One whose gradients are clipped for fused optimisers too."""
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draws the same numbers whatever was drawn before, and leaves the numbers that follow as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+class TrainedModule(pl.LightningModule):
+    """What the system of every task shares; a task adds its networks, losses and scores.
+
+    A task's `__init__` takes dataclasses of options alone, one of them named `training`. A checkpoint keeps
+    them as plain dictionaries, so that it loads with weights_only.
+
+    Args:
+        options: Those of the task by the names of its arguments.
+    """
+
+    task: str  # what a checkpoint says it is for
+    training_options: ScheduleOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters({name: asdict(group) for name, group in options.items()})
+        self.training_options = options["training"]
+
+    # ---- what a task says
+
+    def use_data(self, data: Any) -> None:
+        """Takes from the data module what has to be known of the data before training, such as words."""
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes from a checkpoint what is neither option nor weight, such as words."""
+
+    def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Returns the parameters to train, in parts, and the largest learning rate of each part."""
+        return [(self.parameters(), self.training_options.learning_rate)]
+
+    # ---- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["task"] = self.task
+
+    @classmethod
+    def load(cls: type[Loaded], path: Path | str) -> Loaded:
+        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
+
+        Raises:
+            InputError: the file is absent, no checkpoint, damaged, or of another task.
+        """
+        checkpoint = read_checkpoint(path, cls.task)
+        kinds = get_type_hints(cls.__init__)
+        kinds.pop("return")
+        try:
+            stored = {name: dict(checkpoint["hyper_parameters"][name]) for name in kinds}
+            for group in stored.values():
+                if "weights" in group:  # those of the checkpoint need neither package nor download
+                    group["weights"] = "none"
+            model = cls(**{name: kind(**stored[name]) for name, kind in kinds.items()})
+            model.restore(checkpoint)
+            model.load_state_dict(checkpoint["state_dict"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
+        return model.eval()
+
+    # ---- training
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train together; 1 without a trainer."""
+        return self._trainer.world_size if self._trainer is not None else 1
+
+    def reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over all processes."""
+        if self.world_size == 1:
+            return tensor
+        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
+
+    def setup(self, stage: str) -> None:
+        """Asks the data module, which is set up before the model."""
+        data = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None:
+            self.use_data(data)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # every step's dropout depends on its number alone, not on what ran before it in this process
+        seed = self.training_options.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed * 1009 + self.global_rank)
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Returns AdamW over the parameters to train, matrices with weight decay, vectors without."""
+        groups = parameter_groups(self.parameter_rates(), self.training_options.weight_decay)
+        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
+        # fused: one pass over the weights where the plain form makes a dozen
+        return torch.optim.AdamW(groups, fused=not scaled)
+
+    def learning_rate_factor(self, steps: int) -> Callable[[int], float]:
+        """Returns what every learning rate is multiplied by at each of a fit's steps."""
+        return learning_rate_factor(self.training_options, steps)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.build_optimizer()
+        factor = self.learning_rate_factor(int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,

@@ -19,12 +19,12 @@ from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
+from data_prep.resumable import place_in
 from modules.caption_tokens import tokenize
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.consensus import consensus_weights
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
-from modules.captioning.reinforcement import CiderReward
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
@@ -177,6 +177,7 @@ class CaptionDataModule(pl.LightningDataModule):
         self.vocabulary: Vocabulary | None = None
         self.splits: dict[str, list[CaptionRecord]] = {}
         self.inputs: dict[str, Inputs] = {}
+        self.training: TrainingCaptions | None = None
 
     @property
     def test_split(self) -> str:
@@ -208,20 +209,31 @@ class CaptionDataModule(pl.LightningDataModule):
         assert self.vocabulary is not None
         return self.vocabulary
 
+    def training_sentences(self) -> dict[str, list[list[int]]]:
+        """Returns of each training image by its name the token ids of its captions, end marks included."""
+        assert self.training is not None
+        names = [record.image for record in self.training.records]
+        return dict(zip(names, self.training.sentences(), strict=True))
+
     def setup(self, stage: str) -> None:
-        """Reads the captions, gives the model its words, and computes the annotations that are missing."""
-        self.read()
-        assert self.trainer is not None
-        model = self.trainer.lightning_module
-        assert isinstance(model, Captioner)
+        """Reads the captions, and computes the annotations that are missing."""
+        model = self._model()
         if stage == "fit":
-            model.use_vocabulary(self.training_words())
-        self.vocabulary = model.vocabulary
+            self.training_words()
+        else:
+            self.read()
+            self.vocabulary = model.vocabulary
         for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (self.test_split,)):
             if split not in self.inputs:
                 if not self.splits[split]:
                     raise InputError(f"{self.root}: the data have no {split} split")
                 self.inputs[split] = self._inputs(model, split)
+
+    def _model(self) -> Captioner:
+        assert self.trainer is not None
+        model = self.trainer.lightning_module
+        assert isinstance(model, Captioner)
+        return model
 
     def _inputs(self, model: Captioner, split: str) -> Inputs:
         transform = EvalTransform(model.encoder.image_size, model.resize)
@@ -265,11 +277,10 @@ class CaptionDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None
-        inputs = self.inputs["train"]
-        model = self.trainer.lightning_module
-        assert isinstance(model, Captioner)
+        model, inputs = self._model(), self.inputs["train"]
         consensus = model.training_options.consensus
         dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words, consensus)
+        self.training = dataset
         # what has to be encoded is encoded once for all captions of an image; and self-critical training
         # draws captions of images, of which a batch should not have five times as many
         by_image = isinstance(inputs, Pixels)
@@ -283,16 +294,7 @@ class CaptionDataModule(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        if model.training_options.reinforce_epochs:
-            names = [record.image for record in dataset.records]
-            model.reward = CiderReward(dict(zip(names, dataset.sentences(), strict=True)))
-        loop = self.trainer.fit_loop
-
-        def place() -> tuple[int, int]:
-            batches = loop.epoch_loop.batch_progress.current
-            return loop.epoch_progress.current.processed, batches.processed  # type: ignore[attr-defined]
-
-        return BatchLoader(dataset, sampler, place=place, workers=self._workers("train"))
+        return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self._workers("train"))
 
     def _evaluation(self, split: str) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import torch
 
-from data_prep.batching import BatchLoader
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation, side_camera_targets
 from data_prep.driving.features import DriveFeatures
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
-from data_prep.driving.windows import ClipPlan, ClipSampler
+from data_prep.driving.windows import ClipPlan
 from modules.steering.batch import ClipBatch
 
 
@@ -74,31 +71,3 @@ class ClipDataset:
             resets=torch.from_numpy(plan.resets),
             rows=torch.from_numpy(np.where(valid, plan.rows[:, -self.length :], -1)),
         )
-
-
-class ClipLoader(BatchLoader):
-    """Iterates over the batches of a clip sampler, from the place in an epoch where training stands.
-
-    Args:
-        dataset: Takes plans and returns batches.
-        sampler: Yields plans.
-        place: Returns epoch and number of batches trained on in it.
-        workers: Worker processes.
-    """
-
-    def __init__(
-        self,
-        dataset: ClipDataset,
-        sampler: ClipSampler,
-        *,
-        place: Callable[[], tuple[int, int]] | None = None,
-        workers: int = 0,
-    ) -> None:
-        super().__init__(dataset, sampler, place=place, workers=workers)  # type: ignore[arg-type]
-        self.clips = sampler
-
-    def __iter__(self) -> Iterator[ClipBatch]:
-        if self.place is not None:
-            epoch, done = self.place()
-            self.clips.epoch, self.clips.skip = epoch, done % len(self.clips)
-        yield from self.loader

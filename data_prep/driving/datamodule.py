@@ -12,11 +12,12 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from data_prep.batching import BatchLoader
 from data_prep.cache import cache_root
 from data_prep.driving import read_drives
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
-from data_prep.driving.clips import ClipDataset, ClipLoader, StoredFrames
+from data_prep.driving.clips import ClipDataset, StoredFrames
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.features import DriveFeatures, compute_features
 from data_prep.driving.frame_sources import decode_frames
@@ -25,6 +26,7 @@ from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
+from data_prep.resumable import place_in
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
 
@@ -244,11 +246,10 @@ class SteerDataModule(pl.LightningDataModule):
         return model
 
     def setup(self, stage: str) -> None:
-        """Reads drives, decodes missing frames, splits; gives the model the statistics of its targets."""
-        model = self._model()
-        self.data = self.prepare(model)
+        """Reads drives, decodes missing frames, splits."""
+        self.data = self.prepare(self._model())
         if stage == "fit":
-            model.use_target_statistics(*self.target_statistics())
+            self.target_statistics()  # complains of angles that are no labels
             counts = ", ".join(f"{name} {int((self.data.split == name).sum()):,}" for name in SPLITS)
             say(f"{self.data.table.root}: {len(self.data.table):,} frames: {counts}")
 
@@ -264,7 +265,7 @@ class SteerDataModule(pl.LightningDataModule):
         assert self.trainer is not None
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def train_dataloader(self) -> ClipLoader:
+    def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.data is not None
         model, segments = self._model(), self.segments("train")
         inputs = self._inputs(model)
@@ -294,16 +295,10 @@ class SteerDataModule(pl.LightningDataModule):
             )
             if self.balance:
                 sampler.weigh(clip_weights(sampler.mean_angles(self.data.table.angle_rad), self.balance))
-        loop = self.trainer.fit_loop
-
-        def place() -> tuple[int, int]:
-            batches = loop.epoch_loop.batch_progress.current
-            return loop.epoch_progress.current.processed, batches.processed  # type: ignore[attr-defined]
-
         dataset = ClipDataset(self.data.table, inputs, length, options, augmentation)
-        return ClipLoader(dataset, sampler, place=place, workers=self.num_workers)
+        return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self.num_workers)
 
-    def _evaluation(self, split: str) -> ClipLoader:
+    def _evaluation(self, split: str) -> BatchLoader:
         assert self.data is not None
         model, segments = self._model(), self.segments(split)
         inputs = self._inputs(model)
@@ -312,12 +307,12 @@ class SteerDataModule(pl.LightningDataModule):
         streams = max(self.eval_batch_size, shares["world_size"])  # one for each process, at least
         sampler = StreamedClips(segments, _EVALUATION_LENGTH, context, streams, training=False, **shares)
         dataset = ClipDataset(self.data.table, inputs, _EVALUATION_LENGTH, self.augmentation_options)
-        return ClipLoader(dataset, sampler, workers=self.num_workers)
+        return BatchLoader(dataset, sampler, workers=self.num_workers)
 
-    def val_dataloader(self) -> ClipLoader:
+    def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")
 
-    def test_dataloader(self) -> ClipLoader:
+    def test_dataloader(self) -> BatchLoader:
         return self._evaluation(self.test_split)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from data_prep.driving.table import DriveTable
+from data_prep.resumable import Resumable
 from modules.errors import InputError
 
 
@@ -91,8 +92,8 @@ def plan_clips(
     return rows, is_padding
 
 
-class ClipSampler(Sampler[ClipPlan]):
-    """What both ways of making batches share: the epoch, the share of a process, the place to go on from.
+class ClipSampler(Resumable, Sampler[ClipPlan]):
+    """What both ways of making batches share: the rows of clips, and the share of a process.
 
     Args:
         segments: Rows of each unbroken run of frames.
@@ -119,15 +120,9 @@ class ClipSampler(Sampler[ClipPlan]):
             raise InputError(f"a batch of {batch_size} clips is too small for {world_size} processes")
         self.segments, self.length, self.context = list(segments), length, context
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
-        self.epoch, self.skip = 0, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of this epoch; Lightning calls it."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[ClipPlan]:
-        skip, self.skip = self.skip, 0
-        for step in range(skip, len(self)):
+        for step in self.remaining():
             windows, resets, draws = self.batch(step)
             mine = slice(self.rank, None, self.world_size)
             rows, is_padding = plan_clips(self.segments, windows[mine], self.length, self.context)

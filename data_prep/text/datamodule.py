@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from data_prep.input_files import SPLITS
+from data_prep.resumable import place_in
 from data_prep.text.encoded import EncodedText, Units, encode_text
 from data_prep.text.files import check_encoding, find_text
 from data_prep.text.standard_library import find_standard_library
 from data_prep.text.streams import HeldOutStreams, TrainingStreams
 from modules.errors import InputError, check_ranges
-from modules.language.language_model import LanguageModel
 from modules.metrics.language import bits_per_character
 from modules.metrics.ngrams import NGramModel
 from modules.text_codec import Level, TextCodec
@@ -156,14 +156,9 @@ class TextDataModule(pl.LightningDataModule):
         return text.codec
 
     def setup(self, stage: str) -> None:
-        """Reads the text, and lets data and model agree on the units."""
-        assert self.trainer is not None
-        model = self.trainer.lightning_module
-        assert isinstance(model, LanguageModel)
+        """Reads the text to train on; to evaluate, the model says in which units."""
         if stage == "fit":
-            model.use_codec(self.training_codec())
-        else:
-            self.read(model.codec)
+            self.training_codec()
 
     # ---- what a score is set beside
 
@@ -204,12 +199,6 @@ class TextDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainingStreams:
         assert self.trainer is not None
-        loop = self.trainer.fit_loop
-
-        def place() -> tuple[int, int]:
-            batches = loop.epoch_loop.batch_progress.current
-            return loop.epoch_progress.current.processed, batches.processed  # type: ignore[attr-defined]
-
         return TrainingStreams(
             self.read().tokens("train"),
             self.batch_size,
@@ -217,7 +206,7 @@ class TextDataModule(pl.LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
-            place=place,
+            place=place_in(self.trainer),
         )
 
     def _held_out(self, split: str) -> HeldOutStreams:

@@ -7,12 +7,12 @@ alone; with several processes each has its own streams, and together they read w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
+from data_prep.resumable import Place, Resumable, ResumableLoader
 from modules.errors import InputError
 from modules.language.batch import TextBatch
 from modules.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ from modules.vocabulary import Vocabulary
 PIECE, LEAD = 8192, 256
 
 
-class TrainingStreams:
+class TrainingStreams(Resumable, ResumableLoader):
     """Batches of B streams that stand evenly spaced in the text, which is read as a ring.
 
     Every stream reads as many whole windows of T tokens as there are up to the start of the next. From the
@@ -36,8 +36,8 @@ class TrainingStreams:
         seed: Of the places where the epochs begin.
         rank: Number of this process, which has the streams rank, rank + world_size, ...
         world_size: Number of processes.
-        place: Returns epoch and number of batches trained on in it, which a resumed run has from its
-            checkpoint; asked when the first batch is wanted. Without it every pass is the first epoch.
+        place: Where training stands, asked when the first batch is wanted. Without it every pass is the first
+            epoch.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class TrainingStreams:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        place: Callable[[], tuple[int, int]] | None = None,
+        place: Place | None = None,
     ) -> None:
+        super().__init__(place)
         if batch_size % world_size:
             raise InputError(
                 f"data.batch_size is {batch_size}; {world_size} processes share it, so it has to be a "
@@ -58,7 +59,7 @@ class TrainingStreams:
             )
         # without the memory map's own class, which makes every look-up slower
         self.tokens, self.streams, self.sequence_length = np.asarray(tokens), batch_size, sequence_length
-        self.seed, self.place = seed, place
+        self.seed = seed
         starts = np.arange(rank, batch_size, world_size) * (len(tokens) // batch_size)
         self.first_places = starts[:, None] + np.arange(sequence_length + 1)  # (B, T + 1) of the first batch
 
@@ -79,16 +80,10 @@ class TrainingStreams:
         return TextBatch(torch.from_numpy(tokens), torch.from_numpy(targets), resets)
 
     def __iter__(self) -> Iterator[TextBatch]:
-        epoch, done = self.place() if self.place is not None else (0, 0)
-        for number in range(done % len(self), len(self)):
-            yield self.batch(epoch, number)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns nothing to keep: the place is the trainer's own."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Has nothing to restore; without it Lightning would warn that training cannot be resumed."""
+        if self.place is not None:
+            self.begin_at(*self.place())
+        for number in self.remaining():
+            yield self.batch(self.epoch, number)
 
 
 class HeldOutStreams:

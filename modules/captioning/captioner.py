@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from modules.caption_tokens import detokenize
 from modules.captioning.batch import CaptionBatch, ImageBatch
 from modules.captioning.evaluation import Evaluation
+from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
-from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions, decode
@@ -33,7 +33,7 @@ from modules.errors import InputError, check_at_least
 from modules.images import rgb_image
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
-from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
+from modules.training import TrainedModule, seeded
 from modules.vocabulary import Vocabulary
 
 
@@ -46,7 +46,7 @@ class Caption(NamedTuple):
     alpha: Tensor | None
 
 
-class Captioner(ClippedModule):
+class Captioner(TrainedModule):
     """A CNN reads the image, an RNN with attention writes the caption.
 
     >>> from modules import Captioner
@@ -60,18 +60,17 @@ class Captioner(ClippedModule):
         training: Losses, learning rates and their schedule.
     """
 
+    task = "caption"
+    training_options: CaptioningTrainingOptions
+
     def __init__(
         self,
         encoder: EncoderOptions = EncoderOptions(),  # noqa: B008
         decoder: DecoderOptions = DecoderOptions(),  # noqa: B008
-        training: TrainingOptions = TrainingOptions(),  # noqa: B008
+        training: CaptioningTrainingOptions = CaptioningTrainingOptions(),  # noqa: B008
     ) -> None:
-        super().__init__()
-        self.decoder_options, self.training_options = decoder, training
-        # a checkpoint keeps plain dictionaries, so that it loads with weights_only
-        self.save_hyperparameters(
-            {"encoder": asdict(encoder), "decoder": asdict(decoder), "training": asdict(training)}
-        )
+        super().__init__(encoder=encoder, decoder=decoder, training=training)
+        self.decoder_options = decoder
         cnn = asdict(encoder)
         self.resize, self.mirrored = cnn.pop("resize"), cnn.pop("mirrored")
         self.encoder = ImageEncoder(**cnn)
@@ -96,39 +95,26 @@ class Captioner(ClippedModule):
             return
         self.vocabulary = vocabulary
         decoder = DECODERS[self.decoder_options.kind]
-        with torch.random.fork_rng():  # the same weights whatever was drawn before
-            torch.manual_seed(self.training_options.seed)
+        with seeded(self.training_options.seed):
             self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
 
+    def use_data(self, data: Any) -> None:
+        """Takes the words of the training captions."""
+        self.use_vocabulary(data.training_words())
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         assert self.vocabulary is not None
-        checkpoint["task"] = "caption"
         checkpoint["words"] = self.vocabulary.words
         checkpoint["decoding"] = asdict(self.decoding)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
 
-    @classmethod
-    def load(cls, path: Path | str) -> Captioner:
-        """Returns the model of a checkpoint, on the CPU, in evaluation mode, decoding as its run did.
-
-        Raises:
-            InputError: the file is absent, no checkpoint, damaged, or of another task.
-        """
-        checkpoint = read_checkpoint(path, "caption")
-        try:
-            options = checkpoint["hyper_parameters"]
-            # the weights are in the checkpoint: neither package nor download is needed
-            encoder = EncoderOptions(**{**options["encoder"], "weights": "none"})
-            model = cls(encoder, DecoderOptions(**options["decoder"]), TrainingOptions(**options["training"]))
-            model.use_vocabulary(Vocabulary(checkpoint["words"]))
-            model.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
-            model.load_state_dict(checkpoint["state_dict"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
-        return model.eval()
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes words, and decodes as the checkpoint's run did."""
+        self.use_vocabulary(Vocabulary(checkpoint["words"]))
+        self.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
 
     # ---- training
 
@@ -158,11 +144,10 @@ class Captioner(ClippedModule):
         attention = doubly_stochastic_sum(alpha, targets) if alpha is not None else smoothed.new_zeros(())
         return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
 
-    def on_train_batch_start(self, batch: CaptionBatch, batch_idx: int) -> None:
-        # every step's dropout depends on its number alone, not on what ran before it in this process
-        torch.manual_seed(
-            (self.training_options.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank
-        )
+    def on_train_start(self) -> None:
+        if self.training_options.reinforce_epochs:
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, unannounced
+            self.reward = CiderReward(data.training_sentences())
 
     @property
     def reinforces_from(self) -> int | float:
@@ -179,7 +164,7 @@ class Captioner(ClippedModule):
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
         loss = smoothed + self.training_options.doubly_stochastic * attention
-        return loss * self.trainer.world_size / total_words
+        return loss * self.world_size / total_words
 
     def _reinforce(self, batch: CaptionBatch) -> Tensor:
         assert self.decoder is not None and self.reward is not None
@@ -199,31 +184,23 @@ class Captioner(ClippedModule):
             torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])
         )
         self.log("train/reward", total_reward / captions_scored, prog_bar=True, batch_size=len(names))
-        return loss * self.trainer.world_size / total_words
+        return loss * self.world_size / total_words
 
-    def reduce_sum(self, tensor: Tensor) -> Tensor:
-        """Returns the sum over all processes."""
-        if self.trainer.world_size == 1:
-            return tensor
-        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
-
-    def configure_optimizers(self) -> Any:
-        options = self.training_options
+    def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Returns the decoder, and the fine-tuned blocks of the encoder, with their learning rates."""
         assert self.decoder is not None
-        parts = [
+        options = self.training_options
+        return [
             (self.decoder.parameters(), options.learning_rate),
             (self.encoder.finetuned_parameters(), options.encoder_learning_rate),
         ]
-        groups = parameter_groups(parts, options.weight_decay)
-        # fused: one pass over the weights where the plain form makes a dozen
-        optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
-        steps = self.trainer.estimated_stepping_batches
-        if options.reinforce_epochs:
-            assert self.trainer.max_epochs is not None
-            steps = steps * self.reinforces_from // self.trainer.max_epochs
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(options, int(steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def learning_rate_factor(self, steps: int) -> Callable[[int], float]:
+        """Returns what every learning rate is multiplied by, self-critical epochs included."""
+        if self.training_options.reinforce_epochs:
+            assert self.trainer.max_epochs is not None
+            steps = int(steps * self.reinforces_from // self.trainer.max_epochs)
+        return reinforced_rate_factor(self.training_options, steps)
 
     # ---- captions of images
 

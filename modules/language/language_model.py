@@ -7,24 +7,23 @@ with a text needs (weights and codec). It also holds what a resumed fit needs (t
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from modules.checkpoints import read_checkpoint
 from modules.decoders.fixed_window import FixedWindowDecoder
 from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
-from modules.errors import InputError, check_ranges
+from modules.errors import InputError
 from modules.language.batch import TextBatch
+from modules.language.options import LanguageTrainingOptions
 from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
 from modules.text_codec import TextCodec
-from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
+from modules.training import TrainedModule, seeded
 
 DECODERS: dict[str, type[LanguageDecoder] | type[FixedWindowDecoder]] = {
     "recurrent": LanguageDecoder,
@@ -46,42 +45,7 @@ class SplitSize(NamedTuple):
     unknown_bits: float = 0.0
 
 
-@dataclass
-class LanguageTrainingOptions:
-    """How the weights are found.
-
-    Args:
-        optimizer: adamw, or adagrad as the lecture's listing has it (its epsilon inside the square root).
-        learning_rate: Largest learning rate.
-        weight_decay: Decoupled weight decay of matrices (adamw); vectors have none.
-        warmup_steps: Steps in which the learning rate grows from 0.
-        schedule: cosine falls to 1 % at the last step, constant stays.
-        reduction: The loss of a step is the mean over all units, or their sum over the time steps of a
-            stream, as min-char-rnn has it.
-        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
-    """
-
-    chosen_by: ClassVar[str] = "optimizer"
-    read_by: ClassVar[dict[str, tuple[str, ...]]] = {"weight_decay": ("adamw",)}
-
-    optimizer: Literal["adamw", "adagrad"] = "adamw"
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.0
-    warmup_steps: int = 100
-    schedule: Literal["cosine", "constant"] = "cosine"
-    reduction: Literal["mean", "sum"] = "mean"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            "model.training",
-            positive=("learning_rate",),
-            not_negative=("weight_decay", "warmup_steps", "seed"),
-        )
-
-
-class LanguageModel(ClippedModule):
+class LanguageModel(TrainedModule):
     """P(next unit | all before it), trained by truncated backpropagation through time.
 
     The state after a batch is where the next begins, cut off from its history: memory reaches back as far as
@@ -97,6 +61,8 @@ class LanguageModel(ClippedModule):
         sizes: Of the texts that val and test are scored on; without them every unit is one character.
     """
 
+    task = "text"
+    training_options: LanguageTrainingOptions
     codec: TextCodec
     decoder: LanguageDecoder | FixedWindowDecoder
 
@@ -105,10 +71,8 @@ class LanguageModel(ClippedModule):
         decoder: LanguageDecoderOptions = LanguageDecoderOptions(),  # noqa: B008
         training: LanguageTrainingOptions = LanguageTrainingOptions(),  # noqa: B008
     ) -> None:
-        super().__init__()
-        self.decoder_options, self.training_options = decoder, training
-        # a checkpoint keeps plain dictionaries, so that it loads with weights_only
-        self.save_hyperparameters({"decoder": asdict(decoder), "training": asdict(training)})
+        super().__init__(decoder=decoder, training=training)
+        self.decoder_options = decoder
         self.sizes: dict[str, SplitSize] = {}
         self.carried: DecoderState | None = None  # of the training streams, between two batches
         self.smooth_loss: Tensor | None = None
@@ -127,12 +91,22 @@ class LanguageModel(ClippedModule):
                 )
             return
         self.codec = codec
-        with torch.random.fork_rng():  # the same weights whatever was drawn before
-            torch.manual_seed(self.training_options.seed)
+        with seeded(self.training_options.seed):
             self.decoder = DECODERS[self.decoder_options.kind](len(codec.vocabulary), self.decoder_options)
 
+    def use_data(self, data: Any) -> None:
+        """Takes the units of the training text."""
+        self.use_codec(data.training_codec())
+
+    def setup(self, stage: str) -> None:
+        """Asks for the units to train with; to be evaluated, has the data read in its own units."""
+        super().setup(stage)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if stage != "fit" and data is not None:
+            data.read(self.codec)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["task"] = "text"
+        super().on_save_checkpoint(checkpoint)
         checkpoint["codec"] = self.codec.to_dict()
         checkpoint["smooth_loss"] = None if self.smooth_loss is None else self.smooth_loss.cpu()
         checkpoint["carried"] = self._gather_streams()
@@ -141,7 +115,7 @@ class LanguageModel(ClippedModule):
         """Returns the state of all processes' streams, in the order of the streams."""
         if self.carried is None:
             return []
-        world = self._world_size
+        world = self.world_size
         if world == 1:
             return [tensor.cpu() for tensor in self.carried.recurrent]
         streams = []
@@ -156,34 +130,14 @@ class LanguageModel(ClippedModule):
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
         self.smooth_loss = checkpoint["smooth_loss"]
         rank = self._trainer.global_rank if self._trainer is not None else 0
-        carried = tuple(tensor[rank :: self._world_size] for tensor in checkpoint["carried"])
+        carried = tuple(tensor[rank :: self.world_size] for tensor in checkpoint["carried"])
         self.carried = DecoderState((), carried) if carried else None
 
-    @classmethod
-    def load(cls, path: Path | str) -> LanguageModel:
-        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
-
-        Raises:
-            InputError: the file is absent, no checkpoint, damaged, or of another task.
-        """
-        checkpoint = read_checkpoint(path, "text")
-        try:
-            options = checkpoint["hyper_parameters"]
-            model = cls(
-                LanguageDecoderOptions(**options["decoder"]), LanguageTrainingOptions(**options["training"])
-            )
-            model.use_codec(TextCodec.from_dict(checkpoint["codec"]))
-            model.load_state_dict(checkpoint["state_dict"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
-        return model.eval()
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the units."""
+        self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
 
     # ---- training
-
-    @property
-    def _world_size(self) -> int:
-        return self._trainer.world_size if self._trainer is not None else 1
 
     def continued(self, state: DecoderState | None, batch: TextBatch, first: bool) -> DecoderState:
         """Returns the state before a batch: that after the one before, zeros where a stream begins anew."""
@@ -203,11 +157,6 @@ class LanguageModel(ClippedModule):
         nats, units = self.decoder.output.nats(h, batch.targets)
         return nats, units, DecoderState((), detach_state(state.recurrent))
 
-    def on_train_batch_start(self, batch: TextBatch, batch_idx: int) -> None:
-        # every step's dropout depends on its number alone, not on what ran before it in this process
-        seed = self.training_options.seed * 1_000_003 + self.global_step
-        torch.manual_seed(seed * 1009 + self.global_rank)
-
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         nats, units, self.carried = self.losses(batch, self.continued(self.carried, batch, batch_idx == 0))
         rows = units.new_tensor(len(batch.tokens))
@@ -215,9 +164,9 @@ class LanguageModel(ClippedModule):
         self.log("train/loss", total / all_units, prog_bar=True, batch_size=len(batch.tokens))
         if self.training_options.reduction == "sum":
             self._smooth(total / all_rows, batch.tokens.shape[1])
-            return nats * self._world_size / all_rows
+            return nats * self.world_size / all_rows
         # DDP averages gradients, hence the factor
-        return nats * self._world_size / all_units
+        return nats * self.world_size / all_units
 
     def _smooth(self, loss: Tensor, steps: int) -> None:
         """Logs min-char-rnn's smoothed loss, which starts where every unit is equally probable."""
@@ -226,37 +175,22 @@ class LanguageModel(ClippedModule):
         self.smooth_loss = 0.999 * self.smooth_loss.to(loss) + 0.001 * loss
         self.log("train/smooth_loss", self.smooth_loss, prog_bar=True)
 
-    def reduce_sum(self, tensor: Tensor) -> Tensor:
-        """Returns the sum over all processes."""
-        if self._world_size == 1:
-            return tensor
-        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
+    def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Returns the decoder with its learning rate."""
+        return [(self.decoder.parameters(), self.training_options.learning_rate)]
 
     def build_optimizer(self) -> torch.optim.Optimizer:
-        """Returns the optimiser of the decoder's parameters, matrices with weight decay, vectors without."""
-        options = self.training_options
-        # fused: one pass over the weights where the plain form makes a dozen
-        if options.optimizer == "adagrad":
-            fused = self.device.type == "cpu"  # there is no such kernel for other devices
-            parameters = [p for p in self.decoder.parameters() if p.requires_grad]
-            # sum = 1e-8 + g^2 + ..., step = g / sqrt(sum): PyTorch's own epsilon stands outside of the root
-            return torch.optim.Adagrad(
-                parameters, options.learning_rate, initial_accumulator_value=1e-8, eps=0.0, fused=fused
-            )
-        groups = parameter_groups([(self.decoder.parameters(), options.learning_rate)], options.weight_decay)
-        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
-        return torch.optim.AdamW(groups, fused=not scaled)
-
-    def configure_optimizers(self) -> Any:
-        optimizer, options = self.build_optimizer(), self.training_options
-        schedule = TrainingOptions(
-            learning_rate=options.learning_rate,
-            warmup_steps=options.warmup_steps,
-            schedule=options.schedule,
+        """Returns AdamW, or Adagrad as min-char-rnn writes it."""
+        if self.training_options.optimizer == "adamw":
+            return super().build_optimizer()
+        # sum = 1e-8 + g^2 + ..., step = g / sqrt(sum): PyTorch's own epsilon stands outside of the root
+        return torch.optim.Adagrad(
+            [p for p in self.decoder.parameters() if p.requires_grad],
+            self.training_options.learning_rate,
+            initial_accumulator_value=1e-8,
+            eps=0.0,
+            fused=self.device.type == "cpu",  # there is no such kernel for other devices
         )
-        factor = learning_rate_factor(schedule, int(self.trainer.estimated_stepping_batches))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     # ---- evaluation
 

@@ -30,7 +30,8 @@ from modules.decoding import DecodingOptions
 from modules.errors import InputError
 from modules.language.batch import TextBatch
 from modules.language.continuation import continuations, read_prompt
-from modules.language.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.language_model import LanguageModel
+from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import CellName
 from modules.text_codec import Level, TextCodec
 from modules.vocabulary import Vocabulary

@@ -6,30 +6,28 @@ camera frame needs (weights, preprocessing, mean and standard deviation of the t
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from modules.checkpoints import read_checkpoint
 from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
 from modules.encoders.flow import ImageFlow
-from modules.errors import InputError
 from modules.recurrent import State, detach_state
 from modules.steering.batch import ClipBatch
 from modules.steering.encoder import SteeringEncoderOptions, build_encoder
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.options import SteeringTrainingOptions, squared_error_sums
 from modules.steering.preprocessing import FramePreprocessing
-from modules.training import ClippedModule, TrainingOptions, learning_rate_factor, parameter_groups
+from modules.training import TrainedModule, seeded
 
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
 
 
-class Steerer(ClippedModule):
+class Steerer(TrainedModule):
     """A CNN reads camera frames, an RNN turns what it read into steering-wheel angles.
 
     Args:
@@ -39,6 +37,8 @@ class Steerer(ClippedModule):
         training: Loss, learning rates and their schedule.
     """
 
+    task = "steer"
+    training_options: SteeringTrainingOptions
     target_mean: Tensor
     target_std: Tensor
 
@@ -49,15 +49,9 @@ class Steerer(ClippedModule):
         decoder: SteeringDecoderOptions = SteeringDecoderOptions(),  # noqa: B008
         training: SteeringTrainingOptions = SteeringTrainingOptions(),  # noqa: B008
     ) -> None:
-        super().__init__()
-        self.preprocessing, self.training_options = frames, training
-        self.encoder_options, self.decoder_options = encoder, decoder
-        # a checkpoint keeps plain dictionaries, so that it loads with weights_only
-        options = {"frames": asdict(frames), "encoder": asdict(encoder)}
-        options |= {"decoder": asdict(decoder), "training": asdict(training)}
-        self.save_hyperparameters(options)
-        with torch.random.fork_rng():  # the same weights whatever was drawn before
-            torch.manual_seed(training.seed)
+        super().__init__(frames=frames, encoder=encoder, decoder=decoder, training=training)
+        self.preprocessing, self.encoder_options, self.decoder_options = frames, encoder, decoder
+        with seeded(training.seed):
             self.encoder = build_encoder(encoder, frames)
             self.flow = ImageFlow(encoder.flow, encoder.flow_refinements) if encoder.flow else None
             width = self.encoder.feature_size + (self.flow.feature_size if self.flow else 0)
@@ -112,31 +106,12 @@ class Steerer(ClippedModule):
         if isinstance(self.decoder, AutoregressiveDecoder):
             self.decoder.start_from(trained.decoder.output)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["task"] = "steer"
-
-    @classmethod
-    def load(cls, path: Path | str) -> Steerer:
-        """Returns the model of a checkpoint, on the CPU, in evaluation mode.
-
-        Raises:
-            InputError: the file is absent, no checkpoint, damaged, or of another task.
-        """
-        checkpoint = read_checkpoint(path, "steer")
-        try:
-            options = checkpoint["hyper_parameters"]
-            model = cls(
-                FramePreprocessing(**options["frames"]),
-                # the weights are in the checkpoint: neither package nor download is needed
-                SteeringEncoderOptions(**{**options["encoder"], "weights": "none"}),
-                SteeringDecoderOptions(**options["decoder"]),
-                SteeringTrainingOptions(**options["training"]),
-            )
-            model.load_state_dict(checkpoint["state_dict"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
-        return model.eval()
+    def setup(self, stage: str) -> None:
+        """Asks the data module, whose drives are prepared by now, for the statistics of the targets."""
+        super().setup(stage)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and data is not None:
+            self.use_target_statistics(*data.target_statistics())
 
     # ---- training
 
@@ -192,11 +167,6 @@ class Steerer(ClippedModule):
     def on_train_epoch_start(self) -> None:
         self.carried = None
 
-    def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
-        # every step's dropout depends on its number alone, not on what ran before it in this process
-        seed = self.training_options.seed * 1_000_003 + self.global_step
-        torch.manual_seed(seed * 1009 + self.global_rank)
-
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         (free, free_count), *forced = self.errors(batch)
         weight = self.training_options.auxiliary_weight
@@ -213,24 +183,12 @@ class Steerer(ClippedModule):
         # DDP averages gradients over processes, hence the factor
         return weights @ (local[:, 0] / counts) * self.trainer.world_size
 
-    def reduce_sum(self, tensor: Tensor) -> Tensor:
-        """Returns the sum over all processes."""
-        if self.trainer.world_size == 1:
-            return tensor
-        return self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum")
-
-    def configure_optimizers(self) -> Any:
+    def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Returns decoder and encoder, as far as they are trained, with their learning rates."""
         options = self.training_options
         encoder = [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
         rate = options.encoder_learning_rate or options.learning_rate
-        parts = [(list(self.decoder.parameters()), options.learning_rate), (encoder, rate)]
-        groups = parameter_groups(parts, options.weight_decay)
-        # fused: one pass over the weights where the plain form makes a dozen
-        optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
-        shape = TrainingOptions(warmup_steps=options.warmup_steps, schedule=options.schedule)
-        factor = learning_rate_factor(shape, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return [(self.decoder.parameters(), options.learning_rate), (encoder, rate)]
 
     # ---- free-running evaluation
 

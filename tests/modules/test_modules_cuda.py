@@ -15,7 +15,8 @@ from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions, decode
 from modules.encoders.image import ImageEncoder
 from modules.language.batch import TextBatch
-from modules.language.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.language_model import LanguageModel
+from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import RecurrentStack
 from modules.text_codec import TextCodec
 from tests.modules.steering.steering_models import KINDS as STEERERS

@@ -10,12 +10,12 @@ from torch import nn
 
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
+from modules.captioning.options import CaptioningTrainingOptions
 from modules.checkpoints import read_checkpoint
 from modules.decoders.captions import DecoderOptions
 from modules.decoding import DecodingOptions
 from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
-from modules.training import TrainingOptions
 from modules.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(
@@ -27,7 +27,7 @@ def captioner(**encoder) -> Captioner:
     options = {"name": "mobilenetv3_small_050", "image_size": 64, "weights": "none", **encoder}
     decoder = DecoderOptions(embedding_size=16, hidden_size=16, attention_size=16, dropout=0.0)
     torch.manual_seed(0)
-    model = Captioner(EncoderOptions(**options), decoder, TrainingOptions(seed=3))
+    model = Captioner(EncoderOptions(**options), decoder, CaptioningTrainingOptions(seed=3))
     model.use_vocabulary(VOCABULARY)
     return model
 

@@ -12,7 +12,8 @@ from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecoderState, DecodingOptions, sample_stream
 from modules.errors import InputError
 from modules.language.batch import TextBatch
-from modules.language.language_model import LanguageModel, LanguageTrainingOptions, SplitSize
+from modules.language.language_model import LanguageModel, SplitSize
+from modules.language.options import LanguageTrainingOptions
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
 

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from modules.decoders.language import LanguageDecoderOptions
 from modules.language.batch import TextBatch
-from modules.language.language_model import LanguageModel, LanguageTrainingOptions
+from modules.language.language_model import LanguageModel
+from modules.language.options import LanguageTrainingOptions
 from modules.text_codec import TextCodec
 from modules.vocabulary import Vocabulary
 from tests.benchmarks.min_char_rnn import SEQUENCE_LENGTH, MinCharRNN

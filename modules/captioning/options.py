@@ -1,0 +1,68 @@
+"""How a captioner is trained: its options, and the learning rate of self-critical training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modules.errors import InputError, check_ranges
+from modules.training import ScheduleOptions, learning_rate_factor
+
+
+@dataclass
+class CaptioningTrainingOptions(ScheduleOptions):
+    """How the weights are found.
+
+    Args:
+        learning_rate: Largest learning rate of the decoder (AdamW).
+        weight_decay: Decoupled weight decay of matrices; vectors have none.
+        warmup_steps: Steps in which the learning rate grows from 0.
+        schedule: cosine falls to 1 % at the last step, constant stays.
+        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
+        encoder_learning_rate: Largest learning rate of the fine-tuned blocks of the encoder.
+        label_smoothing: Share of the target probability spread over all words.
+        consensus: How much of a caption's weight follows its agreement with the image's other captions, their
+            CIDEr-D: from 0 (all weigh alike) to 1 (Phan et al. 2017).
+        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
+        reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
+        reinforce_learning_rate: Learning rate in these epochs.
+        reinforce_samples: Captions sampled of each image in these epochs.
+    """
+
+    learning_rate: float = 4e-4
+    warmup_steps: int = 200
+    encoder_learning_rate: float = 1e-5
+    label_smoothing: float = 0.1
+    consensus: float = 0.0
+    doubly_stochastic: float = 1.0
+    reinforce_epochs: int = 0
+    reinforce_learning_rate: float = 5e-5
+    reinforce_samples: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(
+            self,
+            "model.training",
+            positive=("reinforce_learning_rate",),
+            not_negative=("encoder_learning_rate", "doubly_stochastic", "reinforce_epochs"),
+            below_one=("label_smoothing",),
+        )
+        if not 0 <= self.consensus <= 1:
+            raise InputError(f"model.training.consensus is {self.consensus}; it has to be from 0 to 1")
+        if self.reinforce_samples < 2:
+            raise InputError(
+                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"
+            )
+
+
+def reinforced_rate_factor(options: CaptioningTrainingOptions, steps: int) -> Callable[[int], float]:
+    """Returns what the learning rate is multiplied by at each step.
+
+    Args:
+        options: Warm-up and shape; the rate of self-critical training.
+        steps: Steps of teacher forcing; those after them are self-critical.
+    """
+    forced = learning_rate_factor(options, steps)
+    reinforced = options.reinforce_learning_rate / options.learning_rate
+    return lambda step: reinforced if options.reinforce_epochs and step >= steps else forced(step)

@@ -1,0 +1,31 @@
+"""How a language model is trained: its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from modules.training import ScheduleOptions
+
+
+@dataclass
+class LanguageTrainingOptions(ScheduleOptions):
+    """How the weights are found.
+
+    Args:
+        learning_rate: Largest learning rate.
+        weight_decay: Decoupled weight decay of matrices (adamw); vectors have none.
+        warmup_steps: Steps in which the learning rate grows from 0.
+        schedule: cosine falls to 1 % at the last step, constant stays.
+        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
+        optimizer: adamw, or adagrad as the lecture's listing has it (its epsilon inside the square root).
+        reduction: The loss of a step is the mean over all units, or their sum over the time steps of a
+            stream, as min-char-rnn has it.
+    """
+
+    chosen_by: ClassVar[str] = "optimizer"
+    read_by: ClassVar[dict[str, tuple[str, ...]]] = {"weight_decay": ("adamw",)}
+
+    learning_rate: float = 2e-3
+    optimizer: Literal["adamw", "adagrad"] = "adamw"
+    reduction: Literal["mean", "sum"] = "mean"
