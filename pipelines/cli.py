@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -20,80 +21,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.precision import fast_dtype
+from modules.training import TrainedModule
 from pipelines.arguments import Parser, run_folder_of
+from pipelines.checkpoint_callbacks import LastCheckpoint
+from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
+from pipelines.progress_lines import EpochLines, ProgressBar
 from pipelines.unread_options import settle_unread
-
-
-class LastCheckpoint(ModelCheckpoint):
-    """Keeps last.ckpt, from which a killed run goes on: after every epoch, or every so often within one.
-
-    ModelCheckpoint's own `save_last` is written only together with a new best checkpoint.
-    """
-
-    def __init__(self, interval: timedelta | None = None) -> None:
-        super().__init__(
-            filename="last",
-            save_top_k=1,
-            enable_version_counter=False,
-            train_time_interval=interval,
-            save_on_train_epoch_end=interval is None,
-        )
-
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        # between a step and the validation after it a resumed run would skip that validation
-        loop = trainer.fit_loop
-        across_epochs = trainer.check_val_every_n_epoch is None
-        done = loop.total_batch_idx + 1 if across_epochs else batch_idx + 1
-        if not loop.epoch_loop.batch_progress.is_last_batch and done % trainer.val_check_batch:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-
-class EpochLines(Callback):
-    """Prints a line after every validation, which a log file keeps where a bar would be lost.
-
-    Args:
-        shown: Names of the metrics to print.
-    """
-
-    def __init__(self, shown: Sequence[str]) -> None:
-        self.shown, self.begun = shown, time.monotonic()
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.state.fn != "fit" or not trainer.is_global_zero:
-            return
-        metrics = trainer.callback_metrics
-        values = [f"{name} {float(metrics[name]):.3f}" for name in self.shown if name in metrics]
-        if trainer.max_epochs == -1:
-            most = f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else ""
-            place = f"step {trainer.global_step:,}{most}"
-        else:
-            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        print("  ".join([place, *values, f"{time.monotonic() - self.begun:.0f} s"]), flush=True)
-        for name in self.shown:
-            if name.startswith("train/"):  # early stopping still waits for what was validated
-                metrics.pop(name, None)  # or what later epochs no longer measure would be shown again
-
-
-class ProgressBar(RichProgressBar):
-    """Lightning's bar, with epochs counted from 1, as the printed lines count them.
-
-    The version number is left out: it is in the run folder's name.
-    """
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        most = self.trainer.max_epochs
-        of_all = f"/{most}" if most is not None and most > 0 else ""  # -1: the steps are limited instead
-        # as long as the other description, or the bar would flicker
-        return f"Epoch {current_epoch + 1}{of_all}".ljust(len(self.validation_description))
-
-    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics
 
 
 @contextmanager
@@ -126,23 +61,51 @@ def fast_precision(accelerator: str) -> str:
 
 
 class RunCLI(LightningCLI):
-    """fit, validate and test of one application, with one folder a run.
+    """fit, validate and test of one task, with one folder a run.
 
-    Subclasses name the task and what follows a fit.
+    A fit ends by scoring the test split with its best checkpoint; validate and test do the same with the one
+    they are given, into a folder of their own. A task names its classes and metrics here, and says in `find`
+    what it found out. It may add options, callbacks, what to compare with, and a page.
     """
 
     task: str
+    model_class: type[TrainedModule]
+    datamodule_class: type[LightningDataModule]
     monitor: str  # the metric that chooses a checkpoint
+    mode = "min"  # or max, where more of it is better
     monitors: tuple[str, ...]  # all that could
     shown: tuple[str, ...]  # metrics to print after every epoch
 
-    def __init__(self, model_class: Any, datamodule_class: Any, argv: Sequence[str]) -> None:
+    # ---- what a task says
+
+    def fit_callbacks(self) -> list[Callback]:
+        """Returns more callbacks of a fit."""
+        return []
+
+    def adjust_model(self) -> None:
+        """Tells a model that was built or loaded what only options and data say."""
+
+    def compare(self, split: str, checkpoint: Path) -> None:
+        """Evaluates, in all processes, what the model will be set beside."""
+
+    def find(self, split: str, folder: Path) -> Findings:
+        """Returns what evaluating the split came to; writes predictions into the folder."""
+        raise NotImplementedError
+
+    def write_page(self, folder: Path) -> Path | None:
+        """Writes the report of a folder that holds everything else by now; returns its path."""
+        return None
+
+    # ---- the sequence of all tasks
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.started = time.monotonic()
         self.run_folder: Path | None = None
         silence_libraries()  # once more: Lightning chooses its own level when it is imported
         keep_freed_memory()
         super().__init__(
-            model_class,
-            datamodule_class,
+            self.model_class,
+            self.datamodule_class,
             args=list(argv),
             parser_class=FitParser,
             save_config_callback=SaveConfig,
@@ -175,10 +138,10 @@ class RunCLI(LightningCLI):
             {
                 "checkpoint.filename": "best",
                 "checkpoint.monitor": self.monitor,
-                "checkpoint.mode": "max",
+                "checkpoint.mode": self.mode,
                 "checkpoint.auto_insert_metric_name": False,
                 "early_stopping.monitor": self.monitor,
-                "early_stopping.mode": "max",
+                "early_stopping.mode": self.mode,
                 "early_stopping.patience": 5,
             }
         )
@@ -253,6 +216,7 @@ class RunCLI(LightningCLI):
             minutes = self.config_init[self.subcommand].save_minutes
             callbacks += [
                 EpochLines(self.shown),
+                *self.fit_callbacks(),
                 LastCheckpoint(),
                 LastCheckpoint(timedelta(minutes=minutes)),
             ]
@@ -264,3 +228,63 @@ class RunCLI(LightningCLI):
             )
         with blaming("trainer"):
             return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        checkpoint = self.config_init[self.subcommand].ckpt_path
+        if self.subcommand != "fit":
+            self.load_model(checkpoint)
+            return
+        # what is wrong with the data shows before the run folder is made or changed
+        self.datamodule.read()
+        with blaming("model"):
+            if checkpoint:
+                stored = read_checkpoint(checkpoint, self.task)
+                self.model.on_load_checkpoint(stored)
+            self.model.use_data(self.datamodule)
+            if checkpoint:
+                self.model.load_state_dict(stored["state_dict"])
+        self.adjust_model()
+
+    def load_model(self, checkpoint: Path | str) -> None:
+        """Takes the model of a checkpoint, which alone knows its words and weights."""
+        self.model = self.model_class.load(checkpoint)
+        self.adjust_model()
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand != "fit":  # loaded already
+            kwargs |= {"ckpt_path": None, "verbose": False}
+        return kwargs
+
+    def after_fit(self) -> None:
+        monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
+        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
+        if not best or self.run_folder is None:  # a fast_dev_run keeps nothing
+            return
+        seconds = {"fit": time.monotonic() - self.started}
+        self.load_model(best)
+        self.trainer.test(self.model, self.datamodule, verbose=False)
+        self._conclude(Path(best), self.run_folder, seconds)
+
+    def after_validate(self) -> None:
+        checkpoint = Path(self.config[self.subcommand].ckpt_path)
+        parent = run_folder_of(checkpoint) or checkpoint.resolve().parent
+        number = next(n for n in range(10**6) if not (parent / f"{self.subcommand}_{n}").exists())
+        self._conclude(checkpoint, parent / f"{self.subcommand}_{number}", {})
+
+    after_test = after_validate
+
+    def _conclude(self, checkpoint: Path, folder: Path, seconds: dict[str, float]) -> None:
+        """Writes what was found about a split, and prints scores and where things lie."""
+        split = "val" if self.subcommand == "validate" else self.datamodule.test_split
+        self.compare(split, checkpoint)
+        if not self.trainer.is_global_zero:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        found = self.find(split, folder)
+        seconds = {**seconds, "total": time.monotonic() - self.started}
+        found.files["metrics"] = write_metrics(folder, split, checkpoint, found, seconds)
+        if page := self.write_page(folder):
+            found.files["report"] = page
+        print_findings(split, checkpoint, found, seconds["total"])

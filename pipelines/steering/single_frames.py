@@ -14,7 +14,7 @@ from data_prep.driving.datamodule import SteerDataModule
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
-from pipelines.cli import EpochLines
+from pipelines.progress_lines import EpochLines
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model
 _PATIENCE = 3
@@ -83,11 +83,10 @@ def learn_single_frames(
 
 
 def control_said(checkpoint: Path, data: SteerDataModule, split: str, config: Any) -> DrivesPredicted | None:
-    """Returns what the control beside a checkpoint says of a split, or None where none was trained."""
-    path = checkpoint.parent / f"{CONTROL}.ckpt"
-    if not path.exists():
+    """Returns what the control of a checkpoint says of a split, or None where none was trained."""
+    if not checkpoint.exists():
         return None
-    control = Steerer.load(path)
+    control = Steerer.load(checkpoint)
     trainer = plain_trainer(config, enable_progress_bar=False)
     evaluate = trainer.test if split == data.test_split else trainer.validate
     evaluate(control, copy.copy(data), verbose=False)

@@ -1,0 +1,54 @@
+"""What scoring a split comes to: metrics.json, tables, and the lines that say where things lie."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.whole_files import write_whole
+
+
+@dataclass
+class Findings:
+    """What a task found out about a split.
+
+    Args:
+        said: What was evaluated and how, such as "60 images, free-running".
+        metrics: What goes into metrics.json.
+        tables: Scores to print.
+        files: What was written, by what it is.
+        warnings: What a person should look into.
+    """
+
+    said: str
+    metrics: dict[str, Any]
+    tables: list[Table]
+    files: dict[str, Path] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def write_metrics(
+    folder: Path, split: str, checkpoint: Path, found: Findings, seconds: dict[str, float]
+) -> Path:
+    """Returns the path of metrics.json, which holds what was found out and how long it took."""
+    rounded = {name: round(value, 1) for name, value in seconds.items()}
+    metrics = {"split": split, "checkpoint": str(checkpoint), **found.metrics, "seconds": rounded}
+    text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
+    return write_whole(folder / "metrics.json", text.encode())
+
+
+def print_findings(split: str, checkpoint: Path, found: Findings, seconds: float) -> None:
+    """Prints scores, then where things lie, a line each; warnings go to stderr."""
+    for table in found.tables:
+        Console().print(table)
+    lines = {"split": f"{split}, {found.said}", "checkpoint": checkpoint, **found.files}
+    for label, value in (lines | {"seconds": f"{seconds:.0f}"}).items():
+        print(f"{label:<12} {value}")
+    for warning in found.warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
