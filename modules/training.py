@@ -24,7 +24,7 @@ class ScheduleOptions:
     """How the weights are found: what every task has.
 
     Args:
-        learning_rate: Largest learning rate.
+        learning_rate: Largest learning rate (AdamW).
         weight_decay: Decoupled weight decay of matrices; vectors have none.
         warmup_steps: Steps in which the learning rate grows from 0.
         schedule: cosine falls to 1 % at the last step, constant stays.

@@ -15,10 +15,6 @@ class CaptioningTrainingOptions(ScheduleOptions):
 
     Args:
         learning_rate: Largest learning rate of the decoder (AdamW).
-        weight_decay: Decoupled weight decay of matrices; vectors have none.
-        warmup_steps: Steps in which the learning rate grows from 0.
-        schedule: cosine falls to 1 % at the last step, constant stays.
-        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
         encoder_learning_rate: Largest learning rate of the fine-tuned blocks of the encoder.
         label_smoothing: Share of the target probability spread over all words.
         consensus: How much of a caption's weight follows its agreement with the image's other captions, their

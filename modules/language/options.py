@@ -15,9 +15,6 @@ class LanguageTrainingOptions(ScheduleOptions):
     Args:
         learning_rate: Largest learning rate.
         weight_decay: Decoupled weight decay of matrices (adamw); vectors have none.
-        warmup_steps: Steps in which the learning rate grows from 0.
-        schedule: cosine falls to 1 % at the last step, constant stays.
-        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
         optimizer: adamw, or adagrad as the lecture's listing has it (its epsilon inside the square root).
         reduction: The loss of a step is the mean over all units, or their sum over the time steps of a
             stream, as min-char-rnn has it.

@@ -17,11 +17,6 @@ class SteeringTrainingOptions(ScheduleOptions):
     """How the weights are found.
 
     Args:
-        learning_rate: Largest learning rate (AdamW).
-        weight_decay: Decoupled weight decay of matrices; vectors have none.
-        warmup_steps: Steps in which the learning rate grows from 0.
-        schedule: cosine falls to 1 % at the last step, constant stays.
-        seed: Of initial weights and, with the step number, of dropout, in a resumed run too.
         encoder_learning_rate: That of the encoder; by default the same.
         auxiliary_weight: Weight of the errors of all outputs, and of the pass fed the truth, beside the
             free-running error of the angle.
