@@ -146,7 +146,7 @@ class TrainedModule(pl.LightningModule):
         """
         checkpoint = read_checkpoint(path, cls.task)
         kinds = get_type_hints(cls.__init__)
-        kinds.pop("return")
+        kinds.pop("return", None)
         try:
             stored = {name: dict(checkpoint["hyper_parameters"][name]) for name in kinds}
             for group in stored.values():
