@@ -12,6 +12,7 @@ from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
+from modules.steering.stream import SteeringStream
 from tests.data_prep.driving.driving_folders import FROZEN, drives, folder, model, module, numbered, put
 
 
@@ -117,7 +118,7 @@ def test_features_of_a_frozen_encoder_are_computed_once(
     torch.testing.assert_close(batch.frames[0, 2], expected[0, 0], atol=1e-5, rtol=1e-4)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Steerer, "features", lambda *given, **more: pytest.fail("computed again"))
+        patch.setattr(SteeringStream, "encode", lambda *given, **more: pytest.fail("computed again"))
         again = module(tmp_path, **options)
         attach(again, steerer)
         other = next(iter(again.train_dataloader()))
