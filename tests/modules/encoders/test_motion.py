@@ -6,7 +6,7 @@ import torch
 
 from modules.encoders.motion import ImageShifts
 from modules.errors import InputError
-from tests.modules.panned_frames import panned
+from tests.modules.encoders.panned_frames import panned
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ import torch
 from modules.encoders.motion import ImageShifts
 from modules.metrics.steering import rms
 from modules.steering.ridge_baseline import RidgeBaseline
-from tests.modules.panned_frames import panned
+from tests.modules.encoders.panned_frames import panned
 
 UDACITY = Path(__file__).parents[4] / "shared" / "data" / "udacity_ch2"
 
