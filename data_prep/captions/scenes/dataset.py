@@ -10,26 +10,24 @@ captions. Captions say left and right: do not mirror the pictures in training.
 
     DIR/images/00000.jpg ...   224 x 224, what the default encoder reads, so that nothing is resampled
     DIR/captions.jsonl         {"image", "captions", "split", "scene": what the picture shows, what is unseen}
-    DIR/scenes.json            the settings and a hash of the generator; written last
+    DIR/scenes.json            the settings and the name of the drawing; written last
 """
 
 import json
 import random
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from rich.progress import track
 
 from data_prep.captions.records import CaptionTable, read_table
 from data_prep.captions.scenes.drawing import contact_sheet, draw_picture
 from data_prep.captions.scenes.language import write_captions
 from data_prep.captions.scenes.layout import Scene, draw_scene, unseen
+from data_prep.drawn_sets import DrawnSet, write_whole_sheet
 from modules.errors import InputError
 from modules.images import read_image
 
@@ -38,13 +36,12 @@ MARKER, TABLE, PICTURES = "scenes.json", "captions.jsonl", "images"
 _SMALLEST = 50  # fewer training captions do not hold the words that others need
 _TRIES = 1000
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
-# names what is drawn: change it with the pictures, and sets that were drawn before are drawn anew
-_DRAWING = "0be3b55378360c2c"
+_SET = DrawnSet("drawn scenes", "0be3b55378360c2c", MARKER, TABLE, PICTURES, "*.jpg")
 
 
 def recognises(root: Path) -> bool:
     """Whether the folder holds drawn scenes."""
-    return (root / MARKER).is_file()
+    return _SET.recognises(root)
 
 
 def read(root: Path) -> CaptionTable:
@@ -52,8 +49,9 @@ def read(root: Path) -> CaptionTable:
 
     What a former version of the generator drew, or what is incomplete, is drawn anew with its own settings.
     """
-    settings = _recorded(root)
-    generate(root, *(settings.get(name, default) for name, default in _defaults().items()))
+    defaults = {"images": IMAGES, "seed": SEED, "size": SIZE}
+    settings = _SET.recorded(root)
+    generate(root, **{name: settings.get(name, default) for name, default in defaults.items()})
     return read_table(root / TABLE, root / PICTURES)
 
 
@@ -65,9 +63,7 @@ def read_scenes(root: Path) -> list[dict[str, Any]]:
 def generate(root: Path, images: int = IMAGES, seed: int = SEED, size: int = SIZE, workers: int = 2) -> None:
     """Draws the data set into a folder, unless it is there already; equal settings give equal files.
 
-    The set is made in a folder beside `root` and moved in when it is complete, under a lock: a killed run
-    leaves nothing that is later trusted, and of two processes at once one draws and the other waits. A set of
-    other settings is replaced; a folder that holds anything else is an InputError.
+    A set of other settings is replaced; a folder that holds anything else is an InputError.
 
     Args:
         root: folder of the data set.
@@ -82,54 +78,12 @@ def generate(root: Path, images: int = IMAGES, seed: int = SEED, size: int = SIZ
         )
     if not 32 <= size <= 1024:
         raise InputError(f"a picture of {size} pixels is not possible; choose a size from 32 to 1024")
-    settings = {"images": images, "seed": seed, "size": size, "generator": _DRAWING}
-    if _is_complete(root, settings):
-        return
-    root = root.absolute()
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.parent / f".{root.name}.lock"):
-            if _is_complete(root, settings):
-                return
-            if root.exists() and not recognises(root) and (not root.is_dir() or any(root.iterdir())):
-                raise InputError(
-                    f"{root}: holds something else than drawn scenes; give a new or an empty folder"
-                )
-            for remains in root.parent.glob(f".{root.name}.*.partial"):
-                shutil.rmtree(remains)  # of a killed run: nobody else is here while we hold the lock
-            partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".partial"))
-            try:
-                _make(partial, settings, max(1, workers))
-                _move_in(partial, root)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"{root}: cannot be written ({error.strerror or error}); give another folder"
-        ) from None
-
-
-def _defaults() -> dict[str, int]:
-    return {"images": IMAGES, "seed": SEED, "size": SIZE}
-
-
-def _recorded(root: Path) -> dict[str, Any]:
-    """The settings a set was drawn with; empty where there is none or where they cannot be read."""
-    try:
-        settings = json.loads((root / MARKER).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
-
-
-def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
-    if _recorded(root) != settings or not (root / TABLE).is_file() or not (root / PICTURES).is_dir():
-        return False
-    return sum(1 for _ in (root / PICTURES).glob("*.jpg")) == settings["images"]
+    settings = {"images": images, "seed": seed, "size": size}
+    _SET.provide(root, settings, images, lambda folder: _make(folder, settings, max(1, workers)))
 
 
 def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
-    """Writes pictures, captions and settings into an empty folder."""
+    """Writes pictures and captions into an empty folder."""
     images, seed, size = settings["images"], settings["seed"], settings["size"]
     rows = _describe_all(images, seed)
     (folder / PICTURES).mkdir()
@@ -148,8 +102,6 @@ def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
             shown = {**scene.as_dict(), "unseen": unseen(scene, split)}
             row = {"image": _file_name(number), "captions": captions, "split": split, "scene": shown}
             table.write(json.dumps(row) + "\n")
-    (folder / MARKER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    folder.chmod((folder / PICTURES).stat().st_mode)  # mkdtemp's is private
 
 
 def _file_name(number: int) -> str:
@@ -178,33 +130,9 @@ def _describe_all(images: int, seed: int) -> list[tuple[str, Scene, list[str]]]:
     return rows
 
 
-def _move_in(partial: Path, root: Path) -> None:
-    """Puts a complete set in place of a former one, its marker last; anything else in the folder stays."""
-    if not recognises(root):
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-        return
-    withdrawn = partial / "withdrawn.json"
-    withdrawn.write_text("{}\n", encoding="utf-8")
-    withdrawn.replace(
-        root / MARKER
-    )  # from here to the last line the folder is known as ours, and as incomplete
-    if (root / PICTURES).is_dir():
-        shutil.rmtree(root / PICTURES)
-    for name in (PICTURES, TABLE, MARKER):
-        (partial / name).replace(root / name)
-
-
 def write_sheet(root: Path, path: Path, pictures: int = 24) -> None:
     """Writes a contact sheet of the first test pictures with three of their captions as a PNG."""
     records = read(root).split("test")[:pictures]
     shown = [read_image(record.path) for record in records]
     sheet = contact_sheet(shown, [record.captions[:3] for record in records], columns=6)
-    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole_sheet(path, sheet)

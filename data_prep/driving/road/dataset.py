@@ -6,32 +6,28 @@ validation and test drives are on roads never seen in training.
 
     DIR/frames/train_000/train_000_00000.jpg ...   160 x 80, at 20 Hz
     DIR/drive.csv                                  angle of the steering wheel, torque, speed of each frame
-    DIR/road.json                                  the settings and a hash of the generator; written last
+    DIR/road.json                                  the settings and the name of the drawing; written last
 
 Of 80 drives 64 are called train_000 ..., 8 val_000 ... and 8 test_000 .... Many short drives teach more
 than a few long ones of as many frames: a model has to learn not to mind how a road looks.
 """
 
-import json
 import multiprocessing
 import os
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
+from data_prep.drawn_sets import DrawnSet, write_whole_sheet
 from data_prep.driving.road.drives import FRAMES, draw_drive
 from data_prep.driving.road.scene import LONGEST_S, ROADS_PER_SEED, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ
 from data_prep.driving.table import TABLE, DriveTable, join_tables, read_drive_csv, write_drive_csv
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.images import read_image
 
@@ -39,13 +35,12 @@ DRIVES, SECONDS, SEED = 80, 6.0, 0
 MARKER = "road.json"
 _FEWEST = 3  # one drive for each split
 _PAUSE_S = 10.0  # between two drives: times of different drives never meet
-# names what is drawn: change it with the pictures, and sets that were drawn before are drawn anew
-_DRAWING = "c08a1b8ad23d9c6b"
+_SET = DrawnSet("drawn drives", "c08a1b8ad23d9c6b", MARKER, TABLE, FRAMES, "*/*.jpg")
 
 
 def recognises(root: Path) -> bool:
     """Whether the folder holds drawn drives."""
-    return (root / MARKER).is_file()
+    return _SET.recognises(root)
 
 
 def read(root: Path) -> DriveTable:
@@ -53,7 +48,7 @@ def read(root: Path) -> DriveTable:
 
     What a former version of the generator drew, or what is incomplete, is drawn anew with its own settings.
     """
-    settings = _recorded(root)
+    settings = _SET.recorded(root)
     defaults = {"drives": DRIVES, "seconds": SECONDS, "seed": SEED}
     generate(root, **{name: settings.get(name, default) for name, default in defaults.items()})
     return read_drive_csv(root / TABLE)
@@ -68,9 +63,7 @@ def generate(
 ) -> None:
     """Draws the drives into a folder, unless they are there already; equal settings give equal files.
 
-    The set is made in a folder beside `root` and moved in when it is complete, under a lock: a killed run
-    leaves nothing that is later trusted, and of two processes at once one draws and the other waits. A set of
-    other settings is replaced; a folder that holds anything else is an InputError.
+    A set of other settings is replaced; a folder that holds anything else is an InputError.
 
     Args:
         root: folder of the data set.
@@ -84,31 +77,10 @@ def generate(
     if not 1 <= seconds <= LONGEST_S:
         raise InputError(f"drives of {seconds:g} s cannot be drawn; choose from 1 to {LONGEST_S:g}")
     road_seed("train", 0, seed)  # raises where the seed is out of range
-    settings = {"drives": drives, "seconds": float(seconds), "seed": seed, "generator": _DRAWING}
-    if _is_complete(root, settings):
-        return
-    root = root.absolute()
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.parent / f".{root.name}.lock"):
-            if _is_complete(root, settings):
-                return
-            if root.exists() and not recognises(root) and (not root.is_dir() or any(root.iterdir())):
-                raise InputError(
-                    f"{root}: holds something else than drawn drives; give a new or an empty folder"
-                )
-            for remains in root.parent.glob(f".{root.name}.*.partial"):
-                shutil.rmtree(remains)  # of a killed run: nobody else is here while we hold the lock
-            partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.", suffix=".partial"))
-            try:
-                _make(partial, settings, workers or min(os.cpu_count() or 1, 4))
-                _move_in(partial, root)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"{root}: cannot be written ({error.strerror or error}); give another folder"
-        ) from None
+    settings = {"drives": drives, "seconds": float(seconds), "seed": seed}
+    processes = workers or min(os.cpu_count() or 1, 4)
+    frames = drives * round(seconds * RATE_HZ)
+    _SET.provide(root, settings, frames, lambda folder: _make(folder, settings, processes))
 
 
 def names_and_seeds(drives: int, seed: int) -> list[tuple[str, int]]:
@@ -122,24 +94,8 @@ def names_and_seeds(drives: int, seed: int) -> list[tuple[str, int]]:
     ]
 
 
-def _recorded(root: Path) -> dict[str, Any]:
-    """The settings a set was drawn with; empty where there is none or where they cannot be read."""
-    try:
-        settings = json.loads((root / MARKER).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
-
-
-def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
-    if _recorded(root) != settings or not (root / TABLE).is_file():
-        return False
-    frames = round(settings["seconds"] * RATE_HZ) * settings["drives"]
-    return sum(1 for _ in (root / FRAMES).glob("*/*.jpg")) == frames
-
-
 def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
-    """Writes frames, table and settings into an empty folder."""
+    """Writes frames and table into an empty folder."""
     drives, seconds = settings["drives"], settings["seconds"]
     jobs = [
         (folder, name, seed, seconds, number * (seconds + _PAUSE_S))
@@ -155,23 +111,6 @@ def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
         with ProcessPoolExecutor(min(workers, drives), mp_context=context) as pool:
             tables = list(track(pool.map(draw_drive, jobs), console=console, **bar))
     write_drive_csv(join_tables(tables), folder / TABLE)
-    (folder / MARKER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    folder.chmod((folder / FRAMES).stat().st_mode)  # mkdtemp's is private
-
-
-def _move_in(partial: Path, root: Path) -> None:
-    """Puts a complete set in place of a former one, its marker last; anything else in the folder stays."""
-    if not recognises(root):
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-        return
-    # from here to the last line the folder is known as ours, and as incomplete
-    write_whole(root / MARKER, b"{}\n")
-    if (root / FRAMES).is_dir():
-        shutil.rmtree(root / FRAMES)
-    for name in (FRAMES, TABLE, MARKER):
-        (partial / name).replace(root / name)
 
 
 def write_sheet(table: DriveTable, path: Path, columns: int = 5, rows: int = 8) -> None:
@@ -186,8 +125,4 @@ def write_sheet(table: DriveTable, path: Path, columns: int = 5, rows: int = 8) 
             cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
         tiles.append(picture)
     sheet = np.vstack([np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)])
-    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    try:
-        write_whole(path, data.tobytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole_sheet(path, sheet)

@@ -1,5 +1,6 @@
 """The drawn scenes: an unseen test split, equal files for equal seeds, safe kills, true boxes."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -8,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from data_prep.captions.scenes.layout import draw_scene
 from data_prep.captions.scenes.objects import COLOURS, KINDS, TEXTURES, draw_object
 from data_prep.captions.scenes.settings import SETTINGS, paint_setting
 from modules.errors import InputError
+from modules.images import read_image
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +121,26 @@ def test_things_are_drawn_where_the_scene_says() -> None:
         for box in (box for group in scene.groups for box in group.boxes):
             ys, xs = slice(round(box.y * 64), round(box.bottom * 64)), slice(round(box.x * 64), None)
             assert changed[ys, xs][:, : round(box.width * 64)].mean() > 0.2
+
+
+def test_the_drawing_has_the_name_it_is_known_by(root: Path, rows: list[dict[str, Any]]) -> None:
+    """Whoever changes what is drawn gives it another name in `scenes._SET` and its new numbers here."""
+    thumbnails, captions = {
+        "0be3b55378360c2c": (
+            [
+                [184, 182, 188, 180, 149, 132, 145, 125, 134], [200, 200, 207, 192, 201, 215, 225, 215, 223],
+                [189, 193, 182, 123, 116, 136, 107, 82, 105], [124, 115, 116, 122, 121, 125, 141, 137, 142],
+                [186, 197, 203, 206, 212, 218, 204, 200, 222], [180, 188, 187, 171, 183, 169, 186, 161, 162],
+            ],
+            "aa0a9a71d3620d99",
+        ),
+    }[scenes._SET.drawing]  # fmt: skip
+    for number, expected in zip((0, 200, 400, 600, 800, 899), thumbnails, strict=True):
+        picture = read_image(root / "images" / f"{number:05d}.jpg").mean(2)
+        seen = cv2.resize(picture, (3, 3), interpolation=cv2.INTER_AREA).ravel()
+        assert np.abs(seen - expected).mean() < 1.5, "other machines round otherwise, by less"
+    said = json.dumps([row["captions"] for row in rows]).encode()
+    assert hashlib.sha256(said).hexdigest().startswith(captions)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
