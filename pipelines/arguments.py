@@ -75,6 +75,7 @@ class Parser(ArgumentParser):
     """
 
     first: Sequence[str] = ()
+    _needed: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, add_help=False, formatter_class=HelpFormatter, **kwargs)
@@ -87,7 +88,7 @@ class Parser(ArgumentParser):
         options = _ArgumentGroup(self, "options")
         for name in self.first:
             action = copy(self._option_string_actions[f"--{name}"])
-            action.default = given.get(action.dest, action.default)
+            action.default, action.required = given.get(action.dest, action.default), name in self._needed
             options._group_actions.append(action)
         parser._action_groups = [options]  # type: ignore[list-item]
         parser.usage = f"{self.prog} [options]"
@@ -97,6 +98,8 @@ class Parser(ArgumentParser):
         return parser
 
     def _take_short_forms(self) -> None:
+        if not self._needed:  # while parsing nothing is marked as required
+            self._needed = frozenset(a.dest for a in self._actions if a.required and a.default is None)
         for action in self._actions:
             kind = getattr(action, "_typehint", None)
             if bool in (kind, *get_args(kind)):

@@ -36,8 +36,9 @@ def predict(argv: Sequence[str]) -> None:
     from pytorch_lightning import Trainer
 
     from modules.captioning.captioner import Captioner
-    from pipelines.captioning.predict import PredictionOptions, caption_folder, trainer_arguments
+    from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
     from pipelines.cli import FitParser, blaming
+    from pipelines.devices import take_device
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(
@@ -45,10 +46,14 @@ def predict(argv: Sequence[str]) -> None:
     )
     parser.add_class_arguments(PredictionOptions)
     trainer_arguments(parser)
+    parser.first = FIRST
     given = list(argv[1:])
     model = Captioner.load(parser.parse_args(given).ckpt_path)
-    parser.set_defaults(decoding=asdict(model.decoding))  # what is not given is as in the checkpoint's run
-    config = parser.instantiate(parser.parse_args(given))
+    # an option that is not given keeps the checkpoint's value
+    parser.set_defaults(decoding=asdict(model.decoding))
+    parsed = parser.parse_args(given)
+    take_device(parsed, given)
+    config = parser.instantiate(parsed)
     with blaming("trainer"):
         trainer = Trainer(**config.pop("trainer"))
     caption_folder(PredictionOptions(**vars(config)), model, trainer)

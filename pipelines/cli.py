@@ -24,6 +24,7 @@ from modules.precision import fast_dtype
 from modules.training import TrainedModule
 from pipelines.arguments import Parser, run_folder_of
 from pipelines.checkpoint_callbacks import LastCheckpoint
+from pipelines.devices import TRAINER_HELP, take_device
 from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
@@ -40,6 +41,24 @@ def blaming(option: str) -> Iterator[None]:
         raise
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         raise InputError(f"{option}: {' '.join(str(error).split())}") from error
+
+
+DESCRIPTIONS = {
+    "fit": "Train a model, then score the test split with its best checkpoint.",
+    "validate": "Score the validation split with a checkpoint.",
+    "test": "Score the test split with a checkpoint.",
+}
+# options of every task that --help begins with, after its own
+FIRST = ("trainer.max_epochs", "name", "runs", "ckpt_path", "device")
+FIRST_OF_TRAINED = ("ckpt_path", "device", "config")
+HELP = {
+    "config": "YAML file of options, such as those in configs/; options written after it take precedence.",
+    "trainer.max_epochs": "Most passes over the training data; -1 for no limit.",
+}
+CHECKPOINT_HELP = {
+    True: "Checkpoint to go on from, such as RUN/checkpoints/last.ckpt.",
+    False: "Checkpoint to score, such as RUN/checkpoints/best.ckpt.",
+}
 
 
 class FitParser(Parser, LightningArgumentParser):
@@ -75,6 +94,7 @@ class RunCLI(LightningCLI):
     mode = "min"  # or max, where more of it is better
     monitors: tuple[str, ...]  # all that could
     shown: tuple[str, ...]  # metrics to print after every epoch
+    first: tuple[str, ...]  # options of the task that --help begins with
 
     # ---- what a task says
 
@@ -132,6 +152,7 @@ class RunCLI(LightningCLI):
         parser.add_argument(
             "--save_minutes", type=float, default=10.0, help="Longest time between two last.ckpt."
         )
+        parser.add_argument("--device", type=str | None, default=None, help=TRAINER_HELP)
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -146,8 +167,20 @@ class RunCLI(LightningCLI):
             }
         )
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        for command, of_command in self._subcommand_parsers.items():
+            assert isinstance(of_command, FitParser)
+            of_command.prog = f"{self.task}.py {command}"
+            of_command.description = DESCRIPTIONS[command]
+            first = ("config", *self.first, *FIRST) if command == "fit" else (*self.first, *FIRST_OF_TRAINED)
+            of_command.first = tuple(name for name in first if command == "fit" or "model." not in name)
+            for name, text in (HELP | {"ckpt_path": CHECKPOINT_HELP[command == "fit"]}).items():
+                of_command._option_string_actions[f"--{name}"].help = text
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
+        take_device(self.config[self.config.subcommand], args)
 
     def _parse_ckpt_path(self) -> None:
         """Lets a checkpoint decide the model it holds, and says so where the configuration differs."""

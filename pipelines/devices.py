@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from modules.errors import InputError
+from pipelines.arguments import given_values
+
+TRAINER_HELP = "auto, cpu, cuda, cuda:N or mps. It stands for --trainer.accelerator and --trainer.devices."
 
 
 def chosen_device(name: str) -> torch.device:
@@ -25,3 +30,26 @@ def chosen_device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--device {name} cannot be used here ({reason}); cpu always can") from None
     return torch.device(name)
+
+
+def take_device(config: Any, argv: Sequence[str]) -> None:
+    """Replaces a configuration's `device` by the trainer's options that it stands for.
+
+    Args:
+        config: Options of a command, with `trainer` among them.
+        argv: What was written on the command line.
+
+    Raises:
+        InputError: The device cannot be used, or one of the trainer's options was written too and differs.
+    """
+    name = config.pop("device", None)
+    if name is None:
+        return
+    chosen_device(name)
+    kind, _, number = name.partition(":")
+    meant: dict[str, Any] = {"accelerator": kind} | ({"devices": [int(number)]} if number else {})
+    for option, value in meant.items():
+        for given in given_values(argv, f"--trainer.{option}"):
+            if given != str(value) and (given, kind) not in (("gpu", "cuda"), ("gpu", "mps")):
+                raise InputError(f"--device {name} and --trainer.{option} {given} differ; leave one out")
+        config.trainer[option] = value

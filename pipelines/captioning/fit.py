@@ -27,6 +27,7 @@ class CaptionCLI(RunCLI):
     monitor, mode = "val/cider_d", "max"
     monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
     shown = ("train/loss", "train/reward", "val/loss", "val/bleu4", "val/cider_d")
+    first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
     model: Captioner
     datamodule: CaptionDataModule
 

@@ -31,6 +31,7 @@ from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage, read_image
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
+from pipelines.devices import TRAINER_HELP
 from pipelines.output_files import check_output
 
 FormatName = Literal["jsonl", "csv", "coco"]
@@ -38,6 +39,11 @@ FormatName = Literal["jsonl", "csv", "coco"]
 ESCAPED = "backslashreplace"
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
+# the options that --help begins with
+FIRST = (
+    *("images", "ckpt_path", "output", "format", "attention", "overwrite", "mirrored"),
+    *("decoding.beam_size", "batch_size", "device"),
+)
 
 
 @dataclass
@@ -55,7 +61,7 @@ class PredictionOptions:
         overwrite: Replace the output where it exists.
         mirrored: Caption an image together with its mirror image: better, and half as fast; by default as the
             captioner was trained (model.encoder.mirrored).
-        decoding: How words are chosen; by default as in the run that made the checkpoint.
+        decoding: How words are chosen. An option that is not given keeps the checkpoint's value.
     """
 
     images: Path
@@ -157,6 +163,7 @@ class RowWriter(Callback):
 
 def trainer_arguments(parser: LightningArgumentParser) -> None:
     """Adds Lightning's own options (`--trainer.devices 2`, ...) with what inference needs as defaults."""
+    parser.add_argument("--device", type=str | None, default=None, help=TRAINER_HELP)
     parser.add_lightning_class_args(pl.Trainer, "trainer")
     parser.set_defaults(
         {

@@ -102,6 +102,7 @@ class LanguageCLI(RunCLI):
     monitor = "val/bits_per_char"
     monitors = ("val/bits_per_char", "val/loss", "val/perplexity")
     shown = ("train/loss", "val/loss", "val/bits_per_char")
+    first = ("data.file", "data.level", "model.decoder.cell", "model.training.learning_rate")
     model: LanguageModel
     datamodule: TextDataModule
 

@@ -34,6 +34,7 @@ class SteerCLI(RunCLI):
     monitor = "val/rmse_rad"
     monitors = ("val/rmse_rad", "val/mae_rad")
     shown = ("train/loss", "val/rmse_rad")
+    first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
     model: Steerer
     datamodule: SteerDataModule
     control: DrivesPredicted | None

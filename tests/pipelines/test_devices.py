@@ -1,0 +1,57 @@
+"""The short form of the trainer's options."""
+
+import pytest
+from jsonargparse import Namespace
+
+from modules.errors import InputError
+from pipelines import devices
+from pipelines.devices import take_device
+
+
+@pytest.fixture
+def config(monkeypatch):
+    monkeypatch.setattr(devices, "chosen_device", lambda name: name)
+    return Namespace(device=None, trainer=Namespace(accelerator="auto", devices="auto"))
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted"),
+    [
+        (None, ("auto", "auto")),
+        ("auto", ("auto", "auto")),
+        ("cpu", ("cpu", "auto")),
+        ("cuda", ("cuda", "auto")),
+        ("cuda:1", ("cuda", [1])),
+    ],
+)
+def test_it_stands_for_the_trainers_options(config, device, wanted):
+    config.device = device
+    take_device(config, ["fit"])
+    assert (config.trainer.accelerator, config.trainer.devices) == wanted
+    assert "device" not in config
+
+
+@pytest.mark.parametrize(
+    ("device", "option", "value"),
+    [("cpu", "accelerator", "gpu"), ("auto", "accelerator", "cpu"), ("cuda:1", "devices", "2")],
+)
+def test_what_differs_from_it_is_refused(config, device, option, value):
+    config.device = device
+    with pytest.raises(InputError) as raised:
+        take_device(config, ["fit", f"--trainer.{option}", value])
+    assert str(raised.value) == f"--device {device} and --trainer.{option} {value} differ; leave one out"
+
+
+@pytest.mark.parametrize(
+    ("device", "given"),
+    [
+        ("cpu", "--trainer.accelerator=cpu"),
+        ("cuda", "--trainer.accelerator=gpu"),
+        ("cuda:1", "--trainer.devices=[1]"),
+        ("cpu", "--trainer.devices=2"),
+    ],
+)
+def test_what_agrees_with_it_may_stand_beside_it(config, device, given):
+    config.device = device
+    take_device(config, ["fit", given])
+    assert config.trainer.accelerator == device.partition(":")[0]
