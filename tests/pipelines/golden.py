@@ -3,9 +3,13 @@
 RENEW_GOLDEN=1 python -m pytest tests/pipelines            writes them again
 """
 
+import io
 import os
 import re
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -19,10 +23,20 @@ def check_golden(name: str, printed: str) -> None:
     assert printed == file.read_text(encoding="utf-8"), f"{file}: RENEW_GOLDEN=1 writes it again"
 
 
-def without_numbers(printed: str, *folders: Path) -> str:
-    """Returns a text with # for numbers, FOLDER for folders, and tables of one width."""
+def recorded(main: Callable[[Sequence[str]], int], arguments: Sequence[str], file: Path) -> int:
+    """Returns the exit status of a command, and leaves in a file what it printed."""
+    with redirect_stdout(io.StringIO()) as printed, patch.dict(os.environ, COLUMNS="100"):
+        status = main(arguments)
+    file.write_text(printed.getvalue(), encoding="utf-8")
+    return status
+
+
+def ending(printed: str, *folders: Path) -> str:
+    """Returns what follows a fit's last epoch, with # for numbers and FOLDER for folders."""
+    printed = printed[max(printed.rfind("\nepoch "), printed.rfind("\nstep ")) :].lstrip("\n")
     for folder in folders:
         printed = printed.replace(str(folder), "FOLDER")
-    printed = re.sub(r"-?\d[\d,]*(\.\d+)?(e[-+]\d+)?", "#", printed)
-    lines = [re.sub(r"([ ━─])\1+", r"\1", line).strip() for line in printed.splitlines()]
+    printed = re.sub(r"\d[\d,]*(\.\d+)?", "#", printed)
+    # neither a sign nor the width of a number or a table shows
+    lines = [re.sub(r"([ ━─])\1+|(?<= )-(?=#)", r"\1", line).strip() for line in printed.splitlines()]
     return "\n".join(lines) + "\n"

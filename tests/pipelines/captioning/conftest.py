@@ -7,6 +7,7 @@ import pytest
 
 from data_prep.captions.scenes import dataset as scenes
 from pipelines.caption import main
+from tests.pipelines.golden import recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 DEBUG = ROOT / "configs" / "debug" / "caption.yaml"
@@ -39,5 +40,5 @@ def fit(captioned_folder):
 def finished_run(captioned_folder, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     arguments = ["--config", str(DEBUG), "--data.root", str(captioned_folder), "--runs", str(runs)]
-    assert main(["fit", *arguments]) == 0
+    assert recorded(main, ["fit", *arguments], runs / "printed.txt") == 0
     return runs / "caption" / "debug" / "version_0"

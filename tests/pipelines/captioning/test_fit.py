@@ -16,6 +16,7 @@ import yaml
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
 from pipelines.reports.curves import read_curves
+from tests.pipelines.golden import check_golden, ending
 
 ROOT = Path(__file__).resolve().parents[3]
 DEBUG = ROOT / "configs" / "debug" / "caption.yaml"
@@ -55,6 +56,11 @@ def test_a_fit_leaves_checkpoints_predictions_scores_and_a_report(finished_run, 
     assert (finished_run / "checkpoints" / "last.ckpt").is_file()
     assert "<html" in (finished_run / "report.html").read_text()
     assert {"train/loss", "val/loss", "val/cider_d", "val/bleu4"} <= read_curves(finished_run).keys()
+
+
+def test_a_fit_ends_as_it_did(finished_run):
+    runs = finished_run.parents[2]
+    check_golden("captioning_fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_the_configuration_of_a_run_is_complete_and_runs_again(finished_run, captioned_folder, tmp_path):

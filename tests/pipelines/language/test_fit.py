@@ -15,6 +15,7 @@ import yaml
 from modules.language.language_model import LanguageModel
 from pipelines.reports.curves import read_curves
 from pipelines.text import COMMANDS, main
+from tests.pipelines.golden import check_golden, ending, recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "configs"
@@ -45,7 +46,7 @@ def fit(file):
 @pytest.fixture(scope="module")
 def finished(file, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    assert main(["fit", *given(file, runs)]) == 0
+    assert recorded(main, ["fit", *given(file, runs)], runs / "printed.txt") == 0
     return runs / "text" / "debug" / "version_0"
 
 
@@ -80,6 +81,11 @@ def test_a_fit_leaves_checkpoints_samples_scores_and_a_report(finished, file):
     assert "<html" in (finished / "report.html").read_text()
     assert {"train/loss", "val/loss", "val/bits_per_char", "val/perplexity"} <= read_curves(finished).keys()
     assert (finished / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_a_fit_ends_as_it_did(finished):
+    runs = finished.parents[2]
+    check_golden("language_fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_it_is_printed_what_was_learnt_and_where_things_lie(fit, tmp_path, capsys):

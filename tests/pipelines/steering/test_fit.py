@@ -20,6 +20,7 @@ from pipelines.steer import main
 from pipelines.steering import fit as steering
 from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
 from tests.modules.steering.steering_models import whole_drives
+from tests.pipelines.golden import check_golden, ending, recorded
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = """
@@ -48,7 +49,8 @@ def drives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(drives, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    assert main(["fit", *SMALL, "--data.root", str(drives), "--runs", str(runs)]) == 0
+    arguments = ["fit", *SMALL, "--data.root", str(drives), "--runs", str(runs)]
+    assert recorded(main, arguments, runs / "printed.txt") == 0
     return runs / "steer" / "road" / "version_0"
 
 
@@ -74,6 +76,11 @@ def test_a_fit_leaves_every_test_frames_angle_and_its_scores_beside_trivial_syst
     assert list(metrics["baselines"]) == [*TRIVIAL, "single_frame", "persistence_oracle"]
     assert (run / "checkpoints" / "last.ckpt").exists() and (run / "config.yaml").exists()
     assert "Steering report: road/version_0" in (run / "report.html").read_text()
+
+
+def test_a_fit_ends_as_it_did(run):
+    runs = run.parents[2]
+    check_golden("steering_fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
