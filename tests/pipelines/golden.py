@@ -18,7 +18,7 @@ def check_golden(name: str, printed: str) -> None:
     """Compares a text with golden/NAME.txt, or writes that where RENEW_GOLDEN is set."""
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("RENEW_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(printed, encoding="utf-8")
     assert printed == file.read_text(encoding="utf-8"), f"{file}: RENEW_GOLDEN=1 writes it again"
 

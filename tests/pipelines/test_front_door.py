@@ -24,4 +24,4 @@ def test_help_says_what_it_said(task, command, capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         TASKS[task].main([command, "--help"])
     assert end.value.code == 0
-    check_golden(f"{task}_{command}", capsys.readouterr().out)
+    check_golden(f"{task}/{command}", capsys.readouterr().out)

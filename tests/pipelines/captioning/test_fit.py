@@ -60,7 +60,7 @@ def test_a_fit_leaves_checkpoints_predictions_scores_and_a_report(finished_run, 
 
 def test_a_fit_ends_as_it_did(finished_run):
     runs = finished_run.parents[2]
-    check_golden("captioning_fit_ending", ending((runs / "printed.txt").read_text(), runs))
+    check_golden("captioning/fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_the_configuration_of_a_run_is_complete_and_runs_again(finished_run, captioned_folder, tmp_path):

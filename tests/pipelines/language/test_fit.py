@@ -85,7 +85,7 @@ def test_a_fit_leaves_checkpoints_samples_scores_and_a_report(finished, file):
 
 def test_a_fit_ends_as_it_did(finished):
     runs = finished.parents[2]
-    check_golden("language_fit_ending", ending((runs / "printed.txt").read_text(), runs))
+    check_golden("language/fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_it_is_printed_what_was_learnt_and_where_things_lie(fit, tmp_path, capsys):

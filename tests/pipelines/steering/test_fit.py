@@ -80,7 +80,7 @@ def test_a_fit_leaves_every_test_frames_angle_and_its_scores_beside_trivial_syst
 
 def test_a_fit_ends_as_it_did(run):
     runs = run.parents[2]
-    check_golden("steering_fit_ending", ending((runs / "printed.txt").read_text(), runs))
+    check_golden("steering/fit_ending", ending((runs / "printed.txt").read_text(), runs))
 
 
 def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
