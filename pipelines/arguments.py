@@ -91,10 +91,7 @@ class Parser(ArgumentParser):
             action.default, action.required = given.get(action.dest, action.default), name in self._needed
             options._group_actions.append(action)
         parser._action_groups = [options]  # type: ignore[list-item]
-        parser.usage = f"{self.prog} [options]"
-        parser.epilog = (
-            f"These are {len(self.first)} of {len(self._actions)} options: --help all shows the others."
-        )
+        parser.epilog = "--help all shows every option."
         return parser
 
     def _take_short_forms(self) -> None:

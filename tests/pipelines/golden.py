@@ -32,8 +32,8 @@ def recorded(main: Callable[[Sequence[str]], int], arguments: Sequence[str], fil
 
 
 def ending(printed: str, *folders: Path) -> str:
-    """Returns what follows a fit's last epoch, with # for numbers and FOLDER for folders."""
-    printed = printed[max(printed.rfind("\nepoch "), printed.rfind("\nstep ")) :].lstrip("\n")
+    """Returns what a fit prints from its first table of scores on, # for numbers and FOLDER for folders."""
+    printed = printed[printed.rindex("\n", 0, printed.index("\n┏")) + 1 :]
     for folder in folders:
         printed = printed.replace(str(folder), "FOLDER")
     printed = re.sub(r"\d[\d,]*(\.\d+)?", "#", printed)
