@@ -97,7 +97,7 @@ class LineCLI(RunCLI):
     model_class, datamodule_class = Line, LineData
 
     def find(self, split: str, folder: Path) -> Findings:
-        error = float((self.model.w - self.model.slope).abs())
+        error = float((self.model.w.detach() - self.model.slope).abs())
         return Findings("a line", {"scores": {"error": error}}, [], {}, ["steep"])
 
 

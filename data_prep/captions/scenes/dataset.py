@@ -5,7 +5,7 @@ alone, in twos and threes, beside, above, under, in front of and between one ano
 2,400 images 2,000 train, 150 validate and 250 test.
 
 Every test picture shows a combination never seen in training: a kind with a colour, a kind in a setting or a
-kind in a relation (the rule is in `scene_layout`). Every word of its captions, though, occurs in training
+kind in a relation (the rule is in `layout`). Every word of its captions, though, occurs in training
 captions. Captions say left and right: do not mirror the pictures in training.
 
     DIR/images/00000.jpg ...   224 x 224, what the default encoder reads, so that nothing is resampled

@@ -141,7 +141,7 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
     assert process.poll() is None, process.stderr.read().decode()
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     step = torch.load(last, weights_only=True)["global_step"]
     end = torch.load(whole / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < step < end

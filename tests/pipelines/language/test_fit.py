@@ -157,7 +157,7 @@ def test_a_killed_fit_resumes_to_the_same_weights_and_samples(fit, file, tmp_pat
     assert process.poll() is None, process.stderr.read().decode()
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     step = checkpoint_of(killed)["global_step"]
     assert 0 < step < checkpoint_of(whole)["global_step"]
     assert checkpoint_of(killed)["carried"][0].any()

@@ -86,11 +86,11 @@ def test_a_tiny_setting_writes_every_file_and_nothing_else(tiny):
     assert {path.name for path in tiny.iterdir()} == {"gradients.png", "gradients.csv", "gradients.json"}
     with Image.open(tiny / "gradients.png") as picture:
         assert picture.format == "PNG" and min(picture.size) > 1000
-        assert len(set(picture.convert("RGB").resize((200, 200)).getdata())) > 100
+        assert len(picture.convert("RGB").resize((200, 200)).getcolors(40_000)) > 100
 
 
 def test_the_csv_has_a_line_a_training_and_distance(tiny):
-    rows = list(csv.DictReader((tiny / "gradients.csv").open()))
+    rows = list(csv.DictReader((tiny / "gradients.csv").read_text().splitlines()))
     assert len(rows) == 5 * 2 * 2 * 6  # networks, clipping, seeds, distances 0 to 5
     tested = [row for row in rows if row["accuracy"]]
     assert {row["distance"] for row in tested} == {"2", "5"}
@@ -102,7 +102,7 @@ def test_the_csv_has_a_line_a_training_and_distance(tiny):
 def test_the_json_agrees_with_the_csv_and_names_the_settings(tiny):
     content = json.loads((tiny / "gradients.json").read_text())
     assert content["settings"]["distances"] == [2, 5] and content["settings"]["hidden_size"] == 6
-    rows = list(csv.DictReader((tiny / "gradients.csv").open()))
+    rows = list(csv.DictReader((tiny / "gradients.csv").read_text().splitlines()))
     assert len(content["trainings"]) == 20
     for training in content["trainings"]:
         clip_norm = "" if training["clip_norm"] is None else str(training["clip_norm"])
