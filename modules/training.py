@@ -17,6 +17,7 @@ from modules.checkpoints import read_checkpoint
 from modules.errors import InputError, check_ranges
 
 Loaded = TypeVar("Loaded", bound="TrainedModule")
+Part = TypeVar("Part")
 
 
 @dataclass
@@ -213,3 +214,39 @@ class TrainedModule(pl.LightningModule):
         elif gradient_clip_val:
             # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
             clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    # ---- evaluation
+
+    def begin_evaluation(self) -> None:
+        """Forgets the evaluation before."""
+
+    def evaluate(self, batch: Any, batch_idx: int) -> None:
+        """Takes in a batch of the split that is evaluated."""
+
+    def conclude_evaluation(self, stage: str) -> None:
+        """Scores the batches of all processes and logs under `stage/`."""
+
+    def of_all_processes(self, part: Part) -> list[Part]:
+        """Returns what every process has, in their order."""
+        parts = [part] * self.world_size
+        if self.world_size > 1:
+            torch.distributed.all_gather_object(parts, part)
+        return parts
+
+    def on_validation_epoch_start(self) -> None:
+        self.begin_evaluation()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self.conclude_evaluation("val")
+
+    def on_test_epoch_start(self) -> None:
+        self.begin_evaluation()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self.conclude_evaluation("test")

@@ -262,24 +262,27 @@ class Captioner(TrainedModule):
             captions.append(Caption(detokenize(words), words, hypothesis.score, hypothesis.alpha))
         return captions
 
-    def _evaluate(self, batch: CaptionBatch, options: DecodingOptions, keep_alpha: bool) -> None:
+    def begin_evaluation(self) -> None:
+        self.evaluation = Evaluation()
+
+    def evaluate(self, batch: CaptionBatch, batch_idx: int) -> None:
+        # greedy decoding is enough to compare epochs of a fit; test and validate decode as they are asked to
+        comparing = self.trainer.state.fn == "fit"
+        options = replace(self.decoding, method="greedy") if comparing else self.decoding
         views = self.views(batch.inputs)
         _, loss, _, words = self.losses(batch._replace(inputs=views[:, 0] if self.mirrored else views))
         self.evaluation.loss += loss.item()
         self.evaluation.words += int(words)
-        captions = self.caption(views, batch.names, options, keep_alpha)
+        captions = self.caption(views, batch.names, options, keep_alpha=not comparing)
         for name, caption, references in zip(batch.names, captions, batch.references, strict=True):
             row = {"image": name, "caption": caption.text, "score": caption.score, "references": references}
             if caption.alpha is not None:
                 row |= {"words": caption.words, "alpha": caption.alpha.half()}
             self.evaluation.rows.append(row)
 
-    def _conclude(self, stage: str) -> None:
+    def conclude_evaluation(self, stage: str) -> None:
         """Gathers all processes' rows, scores them once and logs under `stage/`."""
-        parts = [self.evaluation]
-        if self.trainer.world_size > 1:
-            parts = [Evaluation()] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, self.evaluation)
+        parts = self.of_all_processes(self.evaluation)
         # one row an image, whatever sampler dealt them out, in an order that no process decides
         rows = {row["image"]: row for part in parts for row in part.rows}
         self.evaluation = Evaluation(
@@ -294,26 +297,6 @@ class Captioner(TrainedModule):
             shown = stage == "val" and name in ("bleu4", "cider_d")
             # every process computed the same value: there is nothing to reduce
             self.log(f"{stage}/{name}", float(value), prog_bar=shown, rank_zero_only=False, sync_dist=False)
-
-    def on_validation_epoch_start(self) -> None:
-        self.evaluation = Evaluation()
-
-    def validation_step(self, batch: CaptionBatch, batch_idx: int) -> None:
-        # greedy decoding is enough to compare epochs of a fit; validate decodes as it is asked to
-        options = replace(self.decoding, method="greedy") if self.trainer.state.fn == "fit" else self.decoding
-        self._evaluate(batch, options, keep_alpha=self.trainer.state.fn != "fit")
-
-    def on_validation_epoch_end(self) -> None:
-        self._conclude("val")
-
-    def on_test_epoch_start(self) -> None:
-        self.evaluation = Evaluation()
-
-    def test_step(self, batch: CaptionBatch, batch_idx: int) -> None:
-        self._evaluate(batch, self.decoding, keep_alpha=True)
-
-    def on_test_epoch_end(self) -> None:
-        self._conclude("test")
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[Caption]:
         """Returns the captions of the images that could be read."""

@@ -194,7 +194,7 @@ class LanguageModel(TrainedModule):
 
     # ---- evaluation
 
-    def _evaluate(self, batch: TextBatch, batch_idx: int) -> None:
+    def evaluate(self, batch: TextBatch, batch_idx: int) -> None:
         if batch_idx == 0:
             self.nats = self.units = 0.0
         before = self.continued(self.evaluated, batch, batch_idx == 0)
@@ -202,7 +202,7 @@ class LanguageModel(TrainedModule):
         self.nats += nats.item()
         self.units += units.item()
 
-    def _conclude(self, stage: str) -> None:
+    def conclude_evaluation(self, stage: str) -> None:
         """Logs what the sums of all processes come to under `stage/`."""
         sums = torch.tensor([self.nats, self.units], device=self.device)
         self.nats, self.units = (float(value) for value in self.reduce_sum(sums))
@@ -218,15 +218,3 @@ class LanguageModel(TrainedModule):
         for name, value in scores.items():
             # every process computed the same value: there is nothing to reduce
             self.log(f"{stage}/{name}", value, prog_bar=name == "bits_per_char", rank_zero_only=False)
-
-    def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
-        self._evaluate(batch, batch_idx)
-
-    def on_validation_epoch_end(self) -> None:
-        self._conclude("val")
-
-    def test_step(self, batch: TextBatch, batch_idx: int) -> None:
-        self._evaluate(batch, batch_idx)
-
-    def on_test_epoch_end(self) -> None:
-        self._conclude("test")

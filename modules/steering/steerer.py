@@ -205,7 +205,7 @@ class Steerer(TrainedModule):
         many = outputs.shape[-1]
         return outputs * self.target_std[:many] + self.target_mean[:many], state
 
-    def _evaluate(self, batch: ClipBatch) -> Float[Tensor, "B T O"]:
+    def evaluate(self, batch: ClipBatch, batch_idx: int) -> None:
         """Predicts a batch that continues the one before and keeps what is no padding."""
         with torch.no_grad():
             warm_up = batch.frames.shape[1] - batch.targets.shape[1]
@@ -215,39 +215,17 @@ class Steerer(TrainedModule):
         outputs = outputs[:, warm_up:]
         kept = (tensor[batch.valid].cpu().numpy() for tensor in (batch.rows, outputs, batch.targets))
         self.parts.append(DrivesPredicted(*kept))
-        return outputs
 
-    def _begin(self) -> None:
+    def begin_evaluation(self) -> None:
         self.carried_evaluation, self.parts = None, []
 
-    def _conclude(self, stage: str) -> None:
+    def conclude_evaluation(self, stage: str) -> None:
         """Gathers all processes' frames, scores them once and logs under `stage/`."""
-        gathered = [self.parts]
-        if self.trainer.world_size > 1:
-            gathered = [[]] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, self.parts)
-        self.evaluation = DrivesPredicted.merge([part for parts in gathered for part in parts])
+        parts = [part for parts in self.of_all_processes(self.parts) for part in parts]
+        self.evaluation = DrivesPredicted.merge(parts)
         scores = self.evaluation.scores()
         scores["loss"] = (scores["rmse_rad"] / float(self.target_std[0])) ** 2
         for name, value in scores.items():
             # every process computed the same value: there is nothing to reduce
             shown = stage == "val" and name == "rmse_rad"
             self.log(f"{stage}/{name}", value, prog_bar=shown, rank_zero_only=False, sync_dist=False)
-
-    def on_validation_epoch_start(self) -> None:
-        self._begin()
-
-    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self._conclude("val")
-
-    def on_test_epoch_start(self) -> None:
-        self._begin()
-
-    def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self._conclude("test")

@@ -61,11 +61,8 @@ class Line(TrainedModule):
         noise = torch.rand(1)  # as dropout would draw it
         return ((self.w + 0.01 * noise - self.slope) * batch).square().mean()
 
-    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
-        self.log("val/error", (self.w - self.slope).abs().squeeze())
-
-    def test_step(self, batch: torch.Tensor, batch_idx: int) -> None:
-        self.log("test/error", (self.w - self.slope).abs().squeeze())
+    def conclude_evaluation(self, stage: str) -> None:
+        self.log(f"{stage}/error", (self.w - self.slope).abs().squeeze())
 
 
 class LineData(pl.LightningDataModule):

@@ -126,13 +126,13 @@ def test_evaluation_is_free_running_and_equals_prediction(kind):
     lost.valid[1, 5] = False
     logged = {}
     for order in ([0, 1, 2], [2, 0, 1]):  # whatever rows share a batch, whatever the targets say
-        model._begin()
+        model.begin_evaluation()
         model._trainer = SimpleNamespace(world_size=1)
         model.log = lambda name, value, **_: logged.update({name: value})
         rows = ClipBatch(*(tensor[order] for tensor in (lost if order[0] else given)))
         for ends in [(0, 4), (4, 6)]:
-            model._evaluate(part(rows, model.left_context, *ends))
-        model._conclude("val")
+            model.evaluate(part(rows, model.left_context, *ends), 0)
+        model.conclude_evaluation("val")
         kept = model.evaluation.rows
         assert kept.tolist() == [row for row in range(18) if not order[0] or row != 11]
         np.testing.assert_allclose(model.evaluation.outputs, expected[kept], rtol=0, atol=1e-5)
@@ -162,13 +162,13 @@ def test_context_that_the_encoder_does_not_need_warms_the_decoder_up():
     features = model.encode(frames.unsqueeze(0))[0].detach()
     expected = whole_drives(model, frames, [0])[8:]
     targets = torch.zeros(1, 4, 3)
-    model._begin()
+    model.begin_evaluation()
     amid = ClipBatch(
         features[4:].unsqueeze(0), targets, targets[..., 0] == 0, torch.tensor([True]), torch.arange(4)[None]
     )
     assert features[4:].shape[0] - 4 == model.feature_context
-    outputs = model._evaluate(amid)
-    np.testing.assert_allclose(outputs[0], expected, rtol=0, atol=1e-5)
+    model.evaluate(amid, 0)
+    np.testing.assert_allclose(model.parts[0].outputs, expected, rtol=0, atol=1e-5)
     with torch.no_grad():
         ((sums, count),) = model.errors(amid)
     wanted = np.square((0.05 - 0.0) / 0.3 + (expected[:, 0] - 0.05) / 0.3).sum()
