@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
+from data_prep.terminal import print_what_can_be_shown
 from modules.errors import InputError
 
 
@@ -37,6 +38,7 @@ def run_commands(
     explained = (getdoc(command) or "").partition("\n\nArgs:")[0]
     parser = _Parser(prog=prog, description=explained, allow_abbrev=False)
     parser.add_function_arguments(command, None, as_group=False, as_positional=True)
+    print_what_can_be_shown()
     try:
         options: dict[str, Any] = vars(parser.parse_args(given))
         command(**options)

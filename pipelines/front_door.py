@@ -15,6 +15,7 @@ from importlib import import_module
 from inspect import getdoc
 from typing import Any, get_type_hints
 
+from data_prep.terminal import print_what_can_be_shown
 from modules.errors import InputError
 from pipelines.arguments import Parser
 
@@ -73,6 +74,7 @@ def silence_libraries() -> None:
 def run(main: Callable[[], int | None]) -> int:
     """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
     silence_libraries()
+    print_what_can_be_shown()
     try:
         try:
             return main() or 0

@@ -49,7 +49,7 @@ def score(predictions: Path, references: Path, subset: Path | None = None, json:
         controls = scorer.controls(hypotheses)
     if json:
         parts = {"intervals": intervals, "controls": controls_as_dict(controls)}
-        print(jsonlib.dumps(scores.as_dict() | parts, ensure_ascii=False))
+        print(jsonlib.dumps(scores.as_dict() | parts))
     else:
         console.print(scores_table(scores, controls, intervals))
 

@@ -70,7 +70,7 @@ def complete(
     rows = _distinct(model.codec, start, found)
     if json:
         result = {"prompt": prompt, "until": until, "completions": rows, "exact": found.is_exact}
-        print(jsonlib.dumps(result, ensure_ascii=False))
+        print(jsonlib.dumps(result))
     else:
         Console().print(_table(prompt, until, rows, found))
 

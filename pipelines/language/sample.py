@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -48,8 +47,6 @@ def sample(
         raise InputError(str(error).removeprefix("decoding.")) from None
     model = load_model(ckpt_path, device)
     texts = continuations(model, read_prompt(model.codec, prompt), options, length, samples)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows ?
     try:
         _write_texts(texts, prompt, samples)
     except BrokenPipeError:  # the reader has seen enough

@@ -1,10 +1,13 @@
 """Where the code of a command lies, and what its help says."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipelines import caption, steer, text
+from data_prep.commands import run_commands
+from pipelines import caption, console, steer, text
 from tests.pipelines.golden import check_golden
 
 PIPELINES = Path(caption.__file__).parent
@@ -25,3 +28,27 @@ def test_help_says_what_it_said(task, command, capsys, monkeypatch):
         TASKS[task].main([command, "--help"])
     assert end.value.code == 0
     check_golden(f"{task}/{command}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("door", [caption, steer, text, console])
+def test_no_command_fails_for_want_of_a_character(door, monkeypatch, capsys):
+    stdout = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setitem(caption.COMMANDS, "fit", lambda argv: print("café ☃"))
+    for of in (steer, text):
+        monkeypatch.setitem(of.COMMANDS, "fit", caption.COMMANDS["fit"])
+    assert door.main(["caption", "fit"] if door is console else ["fit"]) == 0
+    assert stdout.buffer.getvalue().decode("cp1252") == "café ?\n"
+    assert capsys.readouterr().err.startswith("note: output in cp1252")
+
+
+def test_no_command_on_data_fails_for_want_of_a_character(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+
+    def say() -> None:
+        """Says it."""
+        print("☃", flush=True)
+
+    assert run_commands("say", say, {}, []) == 0
+    assert stdout.buffer.getvalue() == b"?\n"

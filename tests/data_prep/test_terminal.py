@@ -1,0 +1,43 @@
+"""What an encoding cannot write is shown as ?, which is said once, and stops nothing."""
+
+import io
+import sys
+
+import pytest
+
+from data_prep.terminal import print_what_can_be_shown
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Returns a function that prints to a file of an encoding and returns what it holds."""
+
+    def write(encoding, *lines):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        print_what_can_be_shown()
+        for line in lines:
+            print(line, flush=True)
+        return stdout.buffer.getvalue().decode(encoding)
+
+    return write
+
+
+def test_what_the_encoding_lacks_is_a_question_mark_and_said_once(written, capsys):
+    assert written("cp1252", "é☃雪", "☃") == "é??\n?\n"
+    (note,) = capsys.readouterr().err.splitlines()
+    assert "cp1252" in note and "'\\u2603'" in note and "PYTHONIOENCODING=utf-8" in note
+    assert written("ascii", "é") == "?\n"
+    assert "output in ascii has no '\\xe9'" in capsys.readouterr().err
+
+
+def test_half_a_character_stops_nothing_and_there_is_no_remedy_to_name(written, capsys):
+    assert written("utf-8", "é☃", "a\udcff") == "é☃\na?\n"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_file_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    print_what_can_be_shown()
+    print("☃")
+    assert sys.stdout.getvalue() == "☃\n"
