@@ -333,8 +333,8 @@ def _draw(
     logits: Float[Tensor, "N V"], uniforms: Float[Tensor, " N"], options: DecodingOptions
 ) -> Int[Tensor, " N"]:
     """Returns a word a row by inverting the cumulative distribution (nucleus: Holtzman et al. 2020)."""
-    probs = (logits / options.temperature).softmax(dim=-1)
-    uniforms = uniforms.unsqueeze(1)
+    temperature = min(max(options.temperature, 1e-30), 1e30)  # float32 has neither 1e-46 nor 1e39
+    probs, uniforms = (logits / temperature).softmax(dim=-1), uniforms.unsqueeze(1)
     if not options.top_k and options.top_p == 1:  # nothing is cut off: sorting would take most of the time
         cumulative = probs.cumsum(-1)
         place = torch.searchsorted(cumulative, uniforms * cumulative[:, -1:], right=True)

@@ -1,6 +1,7 @@
 """The one exception for everything a user can get wrong."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -55,3 +56,11 @@ def check_at_least(least: int, **values: int | float | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise InputError(f"{name} is {value}; it has to be at least {least}")
+
+
+def check_choice(choices: Sequence[str], **values: str) -> None:
+    """Raises InputError for the first option that is none of the choices; it names the nearest of them."""
+    for name, value in values.items():
+        if value not in choices:
+            near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.0)[0]
+            raise InputError(f"{name} is {value!r}; the nearest is {near!r} of {', '.join(choices)}")

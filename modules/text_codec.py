@@ -25,6 +25,11 @@ _BYTES = [f"<{byte:02x}>" for byte in range(256)]
 _UNKNOWN = {"character": "\ufffd", "word": "<unk>", "byte": ""}
 
 
+def normalised(text: str) -> str:
+    r"""Returns a text as all readers of files give it: without byte order mark, every line end as \n."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
 class TextCodec:
     """A two-way table between texts and sequences of ids.
 

@@ -34,8 +34,8 @@ _ENCODINGS = (
     "utf-8",
     "utf-16",
     "utf-32",
-    "latin-1",
     "cp1252",
+    "latin-1",
     "gb18030",
     "big5",
     "shift_jis",
@@ -244,7 +244,9 @@ def _decoded(path: Path, encoding: str | None, bar: Progress | None) -> Iterator
 def _wrong_bytes(path: Path, line: int, byte: int, name: str, encoding: str | None) -> str:
     where = f"{path}:{line}: byte {byte:,} is not {name.removesuffix('-sig').upper()}"
     if encoding is None:
-        return f"{where}; save the file as UTF-8 or name its encoding, such as --data.encoding latin-1"
+        return (
+            f"{where}; save the file as UTF-8 or name its encoding, such as --data.encoding cp1252 (Windows)"
+        )
     return f"{where}, which data.encoding names; save the file as UTF-8 or name the right one"
 
 

@@ -12,33 +12,37 @@ import io
 import logging
 import math
 import os
+import signal
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least, check_choice, first_five
 from modules.language.batch import TextBatch
 from modules.language.continuation import continuations, read_prompt
 from modules.language.language_model import LanguageModel
 from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import CellName
-from modules.text_codec import Level, TextCodec
+from modules.text_codec import Level, TextCodec, normalised
 from modules.vocabulary import Vocabulary
 
 SEQUENCE_LENGTH = 64  # units that gradients go back
 BATCHES = 50  # wanted in an epoch: a short text is read in fewer streams at a time
 MOST_STREAMS = 64
+SPEAKS_EVERY = 30.0  # seconds, where there is no terminal for a bar
 
 
 class TextGenerator:
@@ -76,6 +80,8 @@ class TextGenerator:
         learning_rate: float = 1e-2,
         seed: int = 0,
     ) -> None:
+        check_choice(get_args(Level), level=level)
+        check_choice(get_args(CellName), cell=cell)
         self.level = level
         self.model = LanguageModel(
             LanguageDecoderOptions(
@@ -107,7 +113,9 @@ class TextGenerator:
         self.train_from_text(text, epochs, name=str(path))
 
     def train_from_text(self, text: str, epochs: int = 10, name: str = "the text") -> None:
-        """Trains on a text; another call goes on from what was learnt.
+        """Trains on a text; another call goes on from what was learnt, with the units that are known by then.
+
+        Line ends of all kinds are read as one. Control-C keeps what was learnt so far.
 
         Args:
             text: What to write like.
@@ -115,18 +123,22 @@ class TextGenerator:
             name: What a complaint calls it.
 
         Raises:
-            InputError: The text is too short.
+            InputError: The text is too short, no text, or most of it is unknown to the model.
         """
-        if epochs < 1:
-            raise InputError(f"epochs is {epochs}; it has to be at least 1")
-        text = text.replace("\r\n", "\n")
+        check_at_least(1, epochs=epochs)
+        text = normalised(text)
+        if "\0" in text:
+            raise InputError(f"{name}: holds a NUL character and is no text; remove it")
         codec = self.model.codec if self.is_trained else TextCodec.build(self.level, [text])
+        encoder = codec.stream_encoder()
         # as every document of a longer text begins
-        tokens = torch.tensor([Vocabulary.BOS, *codec.encode(text)])
+        tokens = torch.tensor([Vocabulary.BOS, *encoder.push(text).tolist(), *encoder.flush().tolist()])
         if len(tokens) <= 2 * SEQUENCE_LENGTH:
             raise InputError(
                 f"{name}: {len(tokens) - 1} {self.level}s; training needs at least {2 * SEQUENCE_LENGTH}"
             )
+        if encoder.unknown:
+            self._tell_unknown(encoder.unknown, len(tokens) - 1, name)
         self.model.use_codec(codec)
         with warnings.catch_warnings(), _quiet_lightning():
             warnings.simplefilter("ignore")
@@ -137,10 +149,31 @@ class TextGenerator:
                 logger=False,
                 enable_checkpointing=False,
                 enable_model_summary=False,
-                callbacks=[RichProgressBar(leave=False), _EpochLines(self.level)],
+                enable_progress_bar=False,
+                callbacks=[_EpochLines(self.level)],
             )
-            trainer.fit(self.model, DataLoader(_batches(tokens), batch_size=None))  # type: ignore[arg-type]
-        self.model.eval()
+            self.model.train()  # Lightning leaves it in the mode that writing needs
+            listens = signal.getsignal(signal.SIGINT)
+            try:
+                trainer.fit(self.model, DataLoader(_batches(tokens), batch_size=None))  # type: ignore[arg-type]
+            except SystemExit:
+                # of Control-C: Lightning wants to end the whole program, and is deaf to another one
+                signal.signal(signal.SIGINT, listens)
+                raise KeyboardInterrupt from None
+            finally:
+                self.model.eval()
+
+    def _tell_unknown(self, unknown: Counter[str], units: int, name: str) -> None:
+        """Says which units of a text the model reads as unknown ones; refuses a text of which most are."""
+        number = unknown.total()
+        if number > units / 2:
+            raise InputError(
+                f"{name}: {number / units:.0%} of its {self.level}s are unknown to the model; "
+                "train a new TextGenerator on it"
+            )
+        which = first_five(map(repr, unknown))
+        are = f"{self.level}s are unknown to the model, which reads them as <unk>"
+        print(f"note: {number:,} of {units:,} {are}: {which}", flush=True)
 
     @property
     def is_trained(self) -> bool:
@@ -176,8 +209,16 @@ class TextGenerator:
         """
         if not self.is_trained:
             raise InputError("nothing was learnt yet; call train_from_file or load first")
+        check_at_least(1, n=n)
+        check_at_least(0, length=length, temperature=temperature)
         method: Literal["greedy", "sample"] = "sample" if temperature else "greedy"
-        options = DecodingOptions(method, temperature=temperature or 1.0, top_k=top_k, top_p=top_p, seed=seed)
+        try:
+            options = DecodingOptions(
+                method, temperature=temperature or 1.0, top_k=top_k, top_p=top_p, seed=seed
+            )
+        except InputError as error:  # its options stand alone here
+            raise InputError(str(error).removeprefix("decoding.")) from None
+        prompt = normalised(prompt)
         begun = read_prompt(self.model.codec, prompt, "prompt")
         pieces = zip(*continuations(self.model, begun, options, length, n), strict=True)
         return [prompt + "".join(text) for text in pieces]
@@ -190,7 +231,11 @@ class TextGenerator:
     # ---- keeping
 
     def save(self, path: Path | str) -> None:
-        """Writes a checkpoint, which `load` and the command line read."""
+        """Writes a checkpoint, which `load` and the command line read; makes its folder.
+
+        Raises:
+            InputError: Nothing was learnt yet, or the file cannot be written.
+        """
         if not self.is_trained:
             raise InputError("nothing was learnt yet; call train_from_file or load first")
         checkpoint = {"hyper_parameters": dict(self.model.hparams), "state_dict": self.model.state_dict()}
@@ -199,8 +244,14 @@ class TextGenerator:
         torch.save(checkpoint, buffer)
         path = Path(path)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_bytes(buffer.getvalue())
-        unfinished.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(buffer.getvalue())
+            unfinished.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink()
+            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
     @classmethod
     def load(cls, path: Path | str) -> TextGenerator:
@@ -230,25 +281,46 @@ def _batches(tokens: Tensor) -> list[TextBatch]:
 
 
 class _EpochLines(pl.Callback):
-    """Prints the loss of every epoch, in bits a unit."""
+    """Prints the loss of every epoch, in bits a unit; within one a bar, or lines without a terminal."""
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
+        console = Console(stderr=True)
+        self.bar = Progress(console=console, transient=True, disable=not console.is_terminal)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.begun = time.monotonic()
+        self.begun = self.spoken = time.monotonic()
         self.losses: list[Tensor] = []
+        self.epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.task = self.bar.add_task(self.epoch, total=trainer.num_training_batches)
+        self.bar.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.losses.append(trainer.callback_metrics["train/loss"])
+        self.bar.advance(self.task)
+        if self.bar.disable and time.monotonic() - self.spoken > SPEAKS_EVERY:
+            self.spoken = time.monotonic()
+            self._say(f"{self.epoch}  {(batch_idx + 1) / trainer.num_training_batches:.0%}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end_bar()
+        self._say(self.epoch)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._end_bar()
+
+    def _end_bar(self) -> None:
+        self.bar.stop()
+        self.bar.remove_task(self.task)
+
+    def _say(self, place: str) -> None:
         bits = float(torch.stack(self.losses).mean()) / math.log(2)
         seconds = time.monotonic() - self.begun
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        print(f"{epoch}  {bits:.2f} bits per {self.unit}  {seconds:.0f} s", flush=True)
+        print(f"{place}  {bits:.2f} bits per {self.unit}  {seconds:.0f} s", flush=True)
 
 
 @contextmanager

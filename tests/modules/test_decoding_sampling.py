@@ -68,6 +68,24 @@ def test_sampled_words_have_the_analytic_frequencies(choice):
                 check(second[word, after], probability * then)
 
 
+@pytest.mark.parametrize("narrowed", [{}, {"top_k": 3}, {"top_p": 0.9}])
+@pytest.mark.parametrize("temperature", [1e-45, 1e-300, 1e-9])
+def test_the_smallest_temperatures_take_the_most_probable_word(temperature, narrowed):
+    logits = 50 * torch.randn(100, 40, generator=torch.Generator().manual_seed(0))
+    logits[:, 7] = -torch.inf
+    options = DecodingOptions("sample", temperature=temperature, **narrowed)
+    for uniform in (0.0, 0.5, 1 - 2**-24):
+        assert _draw(logits, torch.full((100,), uniform), options).equal(logits.argmax(1))
+
+
+@pytest.mark.parametrize("temperature", [1e300, math.inf])
+def test_the_largest_temperatures_take_every_allowed_word_alike(temperature):
+    logits = torch.tensor([[5.0, -torch.inf, 0.0, -40.0]])
+    options = DecodingOptions("sample", temperature=temperature)
+    drawn = [int(_draw(logits, torch.tensor([u]), options)) for u in (0.0, 0.34, 0.67)]
+    assert drawn == [0, 2, 3]
+
+
 @pytest.mark.parametrize("choice", [{"top_p": 0.6}, {"top_k": 5}, {"top_k": 7, "top_p": 0.3}])
 def test_the_largest_and_the_smallest_random_number_stay_among_the_chosen_words(choice):
     options = DecodingOptions("sample", **choice)

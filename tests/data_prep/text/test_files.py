@@ -57,7 +57,8 @@ def test_a_text_without_blanks_is_cut_anywhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "encoding", "message"),
     [
-        (b"ab\ncaf\xe9 au lait\n", None, r"a.txt:2: byte 6 is not UTF-8; .* --data.encoding latin-1"),
+        (b"ab\ncaf\xe9 au lait\n", None, r"a.txt:2: byte 6 is not UTF-8; .* --data.encoding cp1252 "),
+        (b"\x93quoted\x94\n", None, r"a.txt:1: byte 0 is not UTF-8; .* --data.encoding cp1252 "),
         ("é\n".encode() * 5 + b"\xed\xa0\x80", None, r"a.txt:6: byte 15 is not UTF-8"),
         (b"abc\n\xe7\x8a", None, r"a.txt:2: byte 4 is not UTF-8"),  # cut off within a character
         ("a\nb".encode("utf-16") + b"\x00", None, r"a.txt:2: byte 8 is not UTF-16"),

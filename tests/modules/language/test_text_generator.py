@@ -1,5 +1,8 @@
 """The four lines of Python: train, generate, keep, and what is refused."""
 
+import inspect
+import os
+import signal
 import subprocess
 import sys
 
@@ -70,6 +73,72 @@ def test_training_goes_on_from_what_was_learnt(file, capsys):
     assert bits[2] < bits[0] - 1
 
 
+def test_every_training_has_dropout_and_ends_ready_to_write(file, tmp_path, monkeypatch):
+    modes = []
+    plain = LanguageModel.training_step
+
+    def noted(model, batch, batch_idx):
+        modes.append(all(module.training for module in model.decoder.modules()))
+        return plain(model, batch, batch_idx)
+
+    monkeypatch.setattr(LanguageModel, "training_step", noted)
+    generator = TextGenerator(**SMALL)
+    generator.train_from_text(RHYME * 10, epochs=1)
+    generator.train_from_text(RHYME * 10, epochs=1)
+    generator.save(tmp_path / "x.ckpt")
+    again = TextGenerator.load(tmp_path / "x.ckpt")
+    again.train_from_text(RHYME * 10, epochs=1)
+    assert modes and all(modes)
+    assert not generator.model.training and not again.model.training
+
+
+def test_control_c_keeps_what_was_learnt_and_can_be_pressed_again(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    generator = TextGenerator(**SMALL)
+    generator.train_from_text(RHYME * 10, epochs=1)
+    monkeypatch.setattr(LanguageModel, "training_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        generator.train_from_text(RHYME * 10, epochs=1)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not generator.model.training and len(generator.texts(length=5)[0]) == 5
+
+
+@pytest.mark.parametrize("returned", ["\r\n", "\r"])
+def test_line_ends_are_read_as_the_command_line_reads_them(returned, tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(("\ufeff" + RHYME * 10).replace("\n", returned).encode())
+    generators = [TextGenerator(**SMALL) for _ in range(2)]
+    generators[0].train_from_file(path, epochs=1)
+    generators[1].train_from_text("\ufeff" + RHYME.replace("\n", returned) * 10, epochs=1)
+    for generator in generators:
+        assert set(generator.model.codec.vocabulary.words[4:]) == set(RHYME)
+        (text,) = generator.texts(prompt=f"Peter{returned}", length=5)
+        assert text.startswith("Peter\n") and len(text) == 11
+
+
+def test_units_that_a_model_does_not_know_are_told_before_it_goes_on(trained, tmp_path, capsys):
+    trained.save(tmp_path / "x.ckpt")
+    again = TextGenerator.load(tmp_path / "x.ckpt")
+    again.train_from_text(RHYME.replace("a", "á").replace("o", "ó") * 10, epochs=1)
+    note = capsys.readouterr().out.splitlines()[0]
+    assert note == "note: 20 of 460 characters are unknown to the model, which reads them as <unk>: 'á', 'ó'"
+    with pytest.raises(InputError, match="100% of its characters are unknown to the model"):
+        again.train_from_text("雪は白い。" * 100, epochs=1)
+
+
+def test_a_long_epoch_speaks_where_there_is_no_bar(file, capsys, monkeypatch):
+    monkeypatch.setattr("modules.language.text_generator.SPEAKS_EVERY", 0.0)
+    TextGenerator(**SMALL).train_from_text(RHYME * 30, epochs=1)
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert len(lines) > 3 and all(line.startswith("epoch 1/1  ") for line in lines)
+    assert "%" in lines[0] and "bits per character" in lines[0] and "Epoch 0" not in out + err
+    assert "" not in lines and err == ""
+
+
 def test_words_are_written_with_their_blanks(tmp_path):
     generator = TextGenerator("word", **SMALL)
     generator.train_from_text(RHYME * 60, epochs=4)
@@ -90,6 +159,7 @@ def test_bytes_need_no_vocabulary():
         (b"", "0 characters; training needs at least"),
         (b"short", "5 characters; training needs at least"),
         (b"\xff\xfe\xff" * 200, "not UTF-8 at byte 0"),
+        (b"a\0bc" * 200, "holds a NUL character and is no text"),
         (None, "No such file"),
     ],
 )
@@ -114,6 +184,26 @@ def test_what_cannot_be_asked_is_refused(trained, tmp_path):
         trained.texts(temperature=-1.0)
     with pytest.raises(InputError, match="epochs is 0"):
         trained.train_from_text(RHYME * 20, epochs=0)
+    with pytest.raises(InputError, match="n is 0; it has to be at least 1"):
+        trained.texts(n=0)
+    with pytest.raises(InputError, match="length is -1; it has to be at least 0"):
+        trained.texts(length=-1)
+    with pytest.raises(InputError, match=r"^top_k is -1"):
+        trained.texts(top_k=-1)
+    begin = inspect.unwrap(TextGenerator.__init__)  # the tests' own check of types would come first
+    with pytest.raises(InputError, match="level is 'words'; the nearest is 'word' of character, word, byte"):
+        begin(trained, "words")
+    with pytest.raises(InputError, match="cell is 'LSTM'; the nearest is 'lstm' of rnn, jordan, lstm"):
+        begin(trained, cell="LSTM")
+
+
+def test_a_checkpoint_makes_its_folder_or_says_why_not(trained, tmp_path):
+    trained.save(tmp_path / "new" / "deep" / "x.ckpt")
+    assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["x.ckpt"]
+    for path in (tmp_path / "new", tmp_path / "new" / "deep" / "x.ckpt" / "y.ckpt"):
+        with pytest.raises(InputError, match="cannot be written"):
+            trained.save(path)
+    assert os.listdir(tmp_path) == ["new"] and os.listdir(tmp_path / "new") == ["deep"]  # noqa: PTH208
 
 
 def test_importing_the_package_imports_no_lightning():
