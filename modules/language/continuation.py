@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,8 +12,8 @@ import torch
 from modules.decoding import DecodingOptions, sample_stream
 from modules.errors import InputError
 from modules.language.language_model import LanguageModel
-from modules.language.surprise import opening
-from modules.text_codec import StreamDecoder, TextCodec
+from modules.language.surprise import CHUNK, opening
+from modules.text_codec import StreamDecoder, TextCodec, normalised
 from modules.vocabulary import Vocabulary
 from modules.word_tokens import Spacing, WordSplitter
 
@@ -26,19 +28,22 @@ class Prompt(NamedTuple):
     blank_held: bool
 
 
-def read_prompt(codec: TextCodec, prompt: str, name: str = "--prompt") -> Prompt:
+def read_prompt(codec: TextCodec, prompt: str, name: str = "--prompt", *, told: bool = True) -> Prompt:
     """Returns the ids of a prompt.
 
-    At word level a blank at the end is that before the next word, which has none of its own then.
+    At word level a blank at the end is that before the next word, which has none of its own then. Words that
+    the model has never seen are read as its mark of unknown ones, which one line on stderr says.
 
     Args:
         codec: Of the model.
         prompt: Text to go on with.
         name: What a complaint calls it.
+        told: Say which words are unknown.
 
     Raises:
-        InputError: It has units that the model has never seen.
+        InputError: It has characters that the model has never seen.
     """
+    prompt = normalised(prompt)
     held = False
     if codec.level == "word":
         splitter, spacing = WordSplitter(), Spacing()
@@ -50,10 +55,16 @@ def read_prompt(codec: TextCodec, prompt: str, name: str = "--prompt") -> Prompt
     else:
         units = codec.units(prompt)
     unknown = list(dict.fromkeys(unit for unit in units if unit not in codec.vocabulary))
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:SHOWN])) + (" ..." if len(unknown) > SHOWN else "")
+    shown = ", ".join(map(repr, unknown[:SHOWN])) + (" ..." if len(unknown) > SHOWN else "")
+    if unknown and codec.level == "word":
+        if told:
+            many = f"{len(unknown)} word{'s' if len(unknown) > 1 else ''} that the model does not know"
+            print(f"note: {name}: {many}, read as <unk>: {shown}", file=sys.stderr, flush=True)
+    elif unknown:
         known = f"{len(codec.vocabulary) - len(MARKERS):,} that the model knows"
-        raise InputError(f"{name}: {codec.level}s that are not among the {known}: {shown}")
+        composed = unicodedata.normalize("NFC", prompt)
+        remedy = "" if codec.unknown(composed) else "; all are known when they are composed (Unicode's NFC)"
+        raise InputError(f"{name}: characters that are not among the {known}: {shown}{remedy}")
     return Prompt(codec.vocabulary.encode(units), held)
 
 
@@ -81,9 +92,9 @@ def continuations(
     """
     given = torch.tensor([opening(model.codec), *prompt.tokens], device=model.device)
     state = model.decoder.init_state(1)
-    if prompt.tokens:
-        with torch.inference_mode():
-            _, state = model.decoder(given[None, :-1], state)
+    with torch.inference_mode():
+        for at in range(0, len(prompt.tokens), CHUNK):  # a whole file at once would not fit into memory
+            _, state = model.decoder.read(given[None, :-1][:, at : at + CHUNK], state)
     state = state.select(torch.zeros(texts, dtype=torch.long, device=model.device))
     step = model.decoder.for_steps().step
     stream = sample_stream(step, state, given[-1:].expand(texts), options, banned=MARKERS)

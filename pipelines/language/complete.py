@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modules.errors import check_at_least
+from modules.errors import InputError, check_at_least
 from modules.language.completion import Boundary, Completions
 from modules.language.completion import complete as most_probable
 from modules.language.continuation import MARKERS, Prompt, primed_decoder, read_prompt
@@ -21,7 +22,7 @@ from modules.language.surprise import SurpriseReader, opening
 from modules.text_codec import TextCodec
 from modules.word_tokens import JOIN
 from pipelines.language.coloured_text import printable
-from pipelines.language.loaded_model import load_model
+from pipelines.language.loaded_model import given_prompt, load_model
 
 SHOWN = 40  # characters of the prompt before each completion
 
@@ -29,6 +30,7 @@ SHOWN = 40  # characters of the prompt before each completion
 def complete(
     ckpt_path: Path,
     prompt: str = "",
+    prompt_file: Path | None = None,
     n: int = 10,
     until: Literal["word", "line"] = "word",
     beam_size: int = 200,
@@ -45,6 +47,7 @@ def complete(
     Args:
         ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
         prompt: text to go on with, as at the beginning of a line.
+        prompt_file: UTF-8 file with the prompt, less the line break at its end.
         n: how many continuations.
         until: what a continuation ends with: word or line.
         beam_size: beginnings that the search follows at a time; more find what a narrow search misses.
@@ -53,26 +56,30 @@ def complete(
         json: print one JSON object in place of the table.
     """
     check_at_least(1, n=n, beam_size=beam_size, max_length=max_length)
+    prompt, name = given_prompt(prompt, prompt_file)
     model = load_model(ckpt_path, device)
-    start = read_prompt(model.codec, prompt)
+    start = read_prompt(model.codec, prompt, name)
     reader = SurpriseReader(model.decoder, opening(model.codec))
     reader.read(start.tokens)
+    ends = boundary(model.codec, until)
+    search = partial(most_probable, model.decoder.step, reader.following.unsqueeze(0), reader.state, ends)
     with Console(stderr=True).status("searching"):
-        found = most_probable(
-            model.decoder.step,
-            reader.following.unsqueeze(0),
-            reader.state,
-            boundary(model.codec, until),
-            n=n,
-            beam_size=beam_size,
-            max_length=max_length,
-        )
-    rows = _distinct(model.codec, start, found)
+        wanted = n
+        while True:
+            found = search(n=wanted, beam_size=beam_size, max_length=max_length)
+            rows = _distinct(model.codec, start, found)
+            if len(rows) >= n or len(found.best) < wanted:
+                break
+            wanted *= 2  # some read the same, as bytes that are no text do
+    if not rows:
+        raise InputError(f"{ckpt_path}: gives no continuation a probability; its training may have diverged")
+    rows = rows[:n]
+    is_exact = found.is_exact or found.missed <= rows[-1]["log_prob"]
     if json:
-        result = {"prompt": prompt, "until": until, "completions": rows, "exact": found.is_exact}
+        result = {"prompt": prompt, "until": until, "completions": rows, "exact": is_exact}
         print(jsonlib.dumps(result))
     else:
-        Console().print(_table(prompt, until, rows, found))
+        Console().print(_table(prompt, until, rows, n, -math.inf if is_exact else found.missed))
 
 
 def boundary(codec: TextCodec, until: Literal["word", "line"]) -> Boundary:
@@ -115,22 +122,29 @@ def _distinct(codec: TextCodec, prompt: Prompt, found: Completions) -> list[dict
     ]
 
 
-def _table(prompt: str, until: str, rows: list[dict[str, Any]], found: Completions) -> Table:
+def _table(prompt: str, until: str, rows: list[dict[str, Any]], n: int, missed: float) -> Table:
+    """Returns the table; `missed` is the log-probability that others can have, if not -inf."""
     together = sum(row["probability"] for row in rows)
     legend = f"together {together:.1%} of all {until}s that could follow; "
-    if found.is_exact:
+    if missed == -math.inf:
         legend += "no other is more probable"
     else:
-        legend += f"the beam was full: others can have up to {math.exp(found.missed):.2%} (--beam_size)"
+        legend += f"the beam was full: others can have up to {math.exp(missed):.2%} (--beam_size)"
+    if len(rows) < n:
+        legend += f"; the search found {len(rows)} of {n} (--beam_size, --max_length)"
     table = Table(title=f"Most probable, to the end of the {until}", caption=legend)
     table.add_column("", justify="right")
     table.add_column("continuation", overflow="fold", min_width=40)
     table.add_column("probability", justify="right")
-    before = prompt[-SHOWN:].replace("\n", "↵")
+    before = _one_line(prompt[-SHOWN:])
     for rank, row in enumerate(rows, start=1):
         # as Text: neither is markup
         shown = Text(("…" if len(prompt) > SHOWN else "") + before, style="dim")
-        shown.append(printable(row["text"]).replace("␣", " ") or "↵", style="bold not dim")
+        shown.append(_one_line(row["text"]) or "↵", style="bold not dim")
         shown.append("" if row["finished"] else " …", style="dim")
         table.add_row(str(rank), shown, f"{row['probability']:.2%}")
     return table
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("␣", " ")

@@ -17,6 +17,7 @@ from modules.decoding import DecodingOptions
 from modules.errors import check_ranges
 from modules.language.continuation import continuations, read_prompt
 from modules.language.language_model import LanguageModel, SplitSize
+from modules.text_codec import normalised
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 from pipelines.language.report import write_report
@@ -43,6 +44,7 @@ class SamplingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.prompt = normalised(self.prompt)
         check_ranges(self, "sampling", positive=("temperature",), not_negative=("length", "seed"))
 
 
@@ -85,7 +87,7 @@ class Samples(Callback):
         options, was_training = self.options, model.training
         model.eval()
         decoding = DecodingOptions("sample", temperature=options.temperature, seed=options.seed)
-        prompt = read_prompt(model.codec, options.prompt, "sampling.prompt")
+        prompt = read_prompt(model.codec, options.prompt, "sampling.prompt", told=False)  # once is enough
         text = "".join(piece for (piece,) in continuations(model, prompt, decoding, options.length, 1))
         model.train(was_training)
         print(f"----- iteration {iteration:,}\n{options.prompt}{text}\n-----", flush=True)

@@ -64,6 +64,13 @@ def read_baselines(folder: Path) -> dict[str, float]:
     return {str(name): float(value) for name, value in baselines.items() if isinstance(value, int | float)}
 
 
+def read_held_out(folder: Path) -> dict[str, float]:
+    """Bits per character on the run's held-out text: of its model and of the models that only count."""
+    scores = read_metrics(folder).get("scores")
+    own = scores.get("bits_per_char") if isinstance(scores, dict) else None
+    return ({"this model": float(own)} if isinstance(own, int | float) else {}) | read_baselines(folder)
+
+
 def _samples(path: Path) -> list[Sample]:
     """The samples by their steps, of each the last that was written: a resumed run repeats some."""
     rows = {}

@@ -11,12 +11,13 @@ from typing import Literal
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
 from modules.language.continuation import continuations, read_prompt
-from pipelines.language.loaded_model import load_model
+from pipelines.language.loaded_model import given_prompt, load_model
 
 
 def sample(
     ckpt_path: Path,
     prompt: str = "",
+    prompt_file: Path | None = None,
     length: int = 500,
     temperature: float = 1.0,
     top_p: float = 1.0,
@@ -30,6 +31,7 @@ def sample(
     Args:
         ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
         prompt: text to go on with, as at the beginning of a line.
+        prompt_file: UTF-8 file with the prompt, less the line break at its end.
         length: characters, words or bytes to write, whatever the model's units are.
         temperature: logits are divided by it; below 1 sharpens, above 1 flattens, 0 takes the most probable.
         top_p: draw only from the most probable units that together hold this probability.
@@ -45,8 +47,9 @@ def sample(
         options = DecodingOptions(method, temperature=temperature or 1.0, top_p=top_p, top_k=top_k, seed=seed)
     except InputError as error:  # its options stand alone here
         raise InputError(str(error).removeprefix("decoding.")) from None
+    prompt, name = given_prompt(prompt, prompt_file)
     model = load_model(ckpt_path, device)
-    texts = continuations(model, read_prompt(model.codec, prompt), options, length, samples)
+    texts = continuations(model, read_prompt(model.codec, prompt, name), options, length, samples)
     try:
         _write_texts(texts, prompt, samples)
     except BrokenPipeError:  # the reader has seen enough

@@ -24,7 +24,7 @@ from modules.text_codec import Level
 from pipelines.arguments import run_folder_of
 from pipelines.language.coloured_text import MOST_BITS, coloured, surprise_pieces
 from pipelines.language.loaded_model import load_model
-from pipelines.language.runs import read_baselines
+from pipelines.language.runs import read_held_out
 from pipelines.output_files import check_output
 from pipelines.reports.page import write_page
 
@@ -80,8 +80,8 @@ def score(
             nothing = "no character in it is known to the model" if reader.score.units else "is empty"
             raise InputError(f"{file}: {nothing}; there is nothing to score")
     level, run = model.codec.level, run_folder_of(ckpt_path)
-    baselines = {"uniform": reader.score.uniform_bits_per_char(model.decoder.output.possible)}
-    baselines |= read_baselines(run) if run is not None else {}
+    uniform = reader.score.uniform_bits_per_char(model.decoder.output.possible)
+    held_out = read_held_out(run) if run is not None else {}
     if html is not None:
         write_page(
             html,
@@ -90,15 +90,16 @@ def score(
             level=level,
             score=reader.score,
             unknown=count_of_unknown(level, reader.score) if reader.score.unknown else "",
-            baselines=baselines,
+            uniform=uniform,
+            held_out=told_held_out(held_out),
             text=coloured(surprise_pieces(shown)),
             shown=len(shown),
             most_bits=MOST_BITS,
         )
     if json:
-        print(jsonlib.dumps(score_as_dict(file, level, reader.score, baselines)))
+        print(jsonlib.dumps(score_as_dict(file, level, reader.score, uniform, held_out)))
     else:
-        Console().print(score_table(file, level, reader.score, baselines))
+        Console().print(score_table(file, level, reader.score, uniform, held_out))
 
 
 def _read(reader: TextReader, file: Path, encoding: str | None) -> Iterator[list[Unit]]:
@@ -132,8 +133,13 @@ def _parts(text: str, level: Level) -> Iterator[str]:
         start = end
 
 
-def score_as_dict(file: Path, level: str, score: TextScore, baselines: dict[str, float]) -> dict[str, Any]:
-    """Returns what `--json` prints: log_prob in nats, perplexity of a unit, baselines in bits a character."""
+def score_as_dict(
+    file: Path, level: str, score: TextScore, uniform: float, held_out: dict[str, float]
+) -> dict[str, Any]:
+    """Returns what `--json` prints: log_prob in nats, perplexity of a unit, bits of a character.
+
+    Baselines are of this file; `held_out` is of another text, that which the run did not train on.
+    """
     return {
         "file": str(file),
         "level": level,
@@ -145,28 +151,33 @@ def score_as_dict(file: Path, level: str, score: TextScore, baselines: dict[str,
         "unknown_units": score.unknown,
         "scored_units": score.scored_units,
         "scored_characters": score.scored_characters,
-        "baselines": baselines,
+        "baselines": {"uniform": uniform},
+        "held_out": held_out,
     }
 
 
-def score_table(file: Path, level: str, score: TextScore, baselines: dict[str, float]) -> Table:
+def score_table(
+    file: Path, level: str, score: TextScore, uniform: float, held_out: dict[str, float]
+) -> Table:
     """Returns the table of the command."""
     # as Text: a file's name is no markup
     title = Text(f"{file.name}: {score.characters:,} characters")
-    legend = [count_of_unknown(level, score)] if score.unknown else []
-    if len(baselines) > 1:
-        legend.append("* counted in the training text, of the run's own held-out text")
-    table = Table(title=title, caption="; ".join(legend) or None, min_width=56)
+    legend = [count_of_unknown(level, score) if score.unknown else "", told_held_out(held_out)]
+    table = Table(title=title, caption=Text("\n".join(filter(None, legend))), min_width=56)
     table.add_column("")
     table.add_column("this model", justify="right", style="bold")
-    for name in baselines:
-        table.add_column(name if name == "uniform" else f"{name}*", justify="right")
-    values = [f"{value:.3f}" for value in baselines.values()]
-    table.add_row("bits per character", f"{score.bits_per_char:.3f}", *values)
+    table.add_column("uniform", justify="right")
+    table.add_row("bits per character", f"{score.bits_per_char:.3f}", f"{uniform:.3f}")
     table.add_row(f"perplexity per {level}", f"{score.perplexity:,.2f}")
     table.add_row("log-probability (nats)", f"{score.log_prob:,.1f}")
     table.add_row(f"{level}s", f"{score.units:,}")
     return table
+
+
+def told_held_out(held_out: dict[str, float]) -> str:
+    """Returns one line on the text that the run held out, which is another one than the file."""
+    figures = ", ".join(f"{name} {bits:.3f}" for name, bits in held_out.items())
+    return f"bits per character of another text, the run's own held-out one: {figures}" if figures else ""
 
 
 def count_of_unknown(level: str, score: TextScore) -> str:

@@ -90,6 +90,29 @@ def test_two_completions_that_read_the_same_are_one():
     assert row["text"] == "\ufffd" and row["probability"] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("n", [1, 10, 40])
+@pytest.mark.parametrize("until", ["word", "line"])
+def test_as_many_are_listed_as_were_asked_for_though_many_bytes_read_the_same(n, until, tmp_path, capsys):
+    path = save(tiny_model(level="byte"), tmp_path / "model.ckpt")
+    options = ("--prompt", "de", "--until", until, "--n", str(n), "--max_length", "6", "--json")
+    rows = json.loads(run("complete", path, capsys, *options))["completions"]
+    assert len(rows) == n == len({(row["text"], row["finished"]) for row in rows})
+
+
+def test_a_search_that_finds_fewer_says_so(checkpoint, capsys):
+    printed = run("complete", checkpoint, capsys, "--n", "90", "--max_length", "1")
+    assert "search found 31 of 90" in " ".join(printed.split())
+
+
+def test_a_prompt_from_a_file_is_the_prompt_without_its_last_line_break(checkpoint, tmp_path, capsys):
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(b"\xef\xbb\xbfdef f(x):\r\n    r\r\n")
+    given = run("complete", checkpoint, capsys, "--prompt_file", str(file), "--json")
+    assert json.loads(given)["prompt"] == "def f(x):\n    r"
+    assert given == run("complete", checkpoint, capsys, "--prompt", "def f(x):\r\n    r", "--json")
+    assert "f(x):↵    r" in run("complete", checkpoint, capsys, "--prompt_file", str(file))
+
+
 def test_the_table_shows_prompt_and_probabilities_as_text(checkpoint, capsys):
     printed = run("complete", checkpoint, capsys, "--prompt", "def f(x) <b>", "--n", "3")
     assert printed.count("def f(x) <b>") == 3 and printed.count("%") == 4 and "together" in printed
@@ -108,6 +131,7 @@ def test_the_mark_of_unknown_units_is_never_proposed(level, tmp_path, capsys):
         (["--n", "0"], "n is 0"),
         (["--beam_size", "0"], "beam_size is 0"),
         (["--until", "wort"], "'word'"),
+        (["--prompt_file", "absent.txt"], "absent.txt: no such file"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(checkpoint, capsys, arguments, cause):

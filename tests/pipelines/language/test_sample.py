@@ -11,8 +11,9 @@ from modules.decoding import DecodingOptions
 from modules.language import continuation as text_continuation
 from modules.language.continuation import continuations, read_prompt
 from modules.language.surprise import SurpriseReader, opening
+from modules.vocabulary import Vocabulary
 from pipelines.text import main
-from tests.pipelines.language.tiny_language_models import TEXT, never_known, tiny_model
+from tests.pipelines.language.tiny_language_models import TEXT, never_known, save, tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -119,6 +120,38 @@ def test_a_blank_after_the_last_word_of_a_prompt_is_not_doubled():
     assert read_prompt(model.codec, "the\n").blank_held is False
 
 
+@pytest.mark.parametrize("level", ["character", "word", "byte"])
+@pytest.mark.parametrize("written", ["def f(x):\n    ", "def f(x):\r\n    \r\n", "\ufeffdef f(x):\r    \r"])
+def test_a_prompt_from_a_file_is_read_as_training_texts_are(level, written, tmp_path, capsys):
+    path, file = save(tiny_model(level=level), tmp_path / "model.ckpt"), tmp_path / "prompt.txt"
+    file.write_bytes(written.encode())
+    plain = run("sample", path, capsys, "--prompt", "def f(x):\n    ", "--length", "20")
+    assert plain.startswith("def f(x):\n    ")
+    assert run("sample", path, capsys, "--prompt_file", str(file), "--length", "20") == plain
+
+
+def test_a_prompt_longer_than_one_pass_is_read_to_its_end(tmp_path, capsys):
+    path, file = save(tiny_model(), tmp_path / "model.ckpt"), tmp_path / "prompt.txt"
+    model, text = tiny_model(), TEXT * 20
+    file.write_text(text + "\n", encoding="utf-8")
+    reader = SurpriseReader(model.decoder, opening(model.codec))
+    reader.read(model.codec.encode(text))
+    best = model.codec.decode([4 + int(reader.following[4:].argmax())])
+    options = ("--prompt_file", str(file), "--length", "1", "--temperature", "0")
+    assert run("sample", path, capsys, *options) == f"{text}{best}\n"
+
+
+def test_a_word_that_the_model_does_not_know_is_read_as_such_after_one_line(tmp_path, capsys):
+    path = save(tiny_model(level="word"), tmp_path / "model.ckpt")
+    options = ["--prompt", "The zebra sat, zebra", "--length", "5"]
+    assert main(["sample", "--ckpt_path", str(path), *options]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("The zebra sat, zebra")
+    assert err == "note: --prompt: 1 word that the model does not know, read as <unk>: 'zebra'\n"
+    prompt = read_prompt(tiny_model(level="word").codec, "The zebra", told=False)
+    assert prompt.tokens[-1] == Vocabulary.UNK and capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("level", ["character", "word"])
 def test_the_mark_of_unknown_units_is_never_written(level, tmp_path, capsys):
     text = run("sample", never_known(level, tmp_path), capsys, "--length", "80")
@@ -134,6 +167,10 @@ def test_the_mark_of_unknown_units_is_never_written(level, tmp_path, capsys):
         (["--top_k=-1"], "top_k is -1"),
         (["--length=-1"], "length is -1"),
         (["--samples", "0"], "samples is 0"),
+        (["--prompt", "e\u0301"], "'\u0301'; all are known when they are composed (Unicode's NFC)"),
+        (["--prompt_file", "absent.txt"], "absent.txt: no such file"),
+        (["--prompt_file", "/"], "/: is a folder"),
+        (["--prompt_file", "x.txt", "--prompt", "a"], "are both given"),
         (["--promt", "x"], "nearest is 'prompt'"),
     ],
 )

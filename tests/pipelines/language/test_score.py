@@ -120,23 +120,23 @@ def test_a_long_text_is_shown_in_part(file, tmp_path, capsys, checkpoint, monkey
     assert TEXT in "".join(page.texts) and TEXT * 2 not in "".join(page.texts)
 
 
-def test_the_table_shows_the_baselines_of_the_run(file, tmp_path, capsys):
+def test_figures_of_the_runs_own_text_stand_apart_from_those_of_the_file(file, tmp_path, capsys):
     run = tmp_path / "run"
     path = save(tiny_model(), run / "checkpoints" / "best.ckpt")
     (run / "config.yaml").write_text("name: x")
-    (run / "metrics.json").write_text(json.dumps({"baselines": {"unigram": 4.321, "5-gram": 2.5}}))
+    metrics = {"scores": {"bits_per_char": 2.125}, "baselines": {"unigram": 4.321, "5-gram": 2.5}}
+    (run / "metrics.json").write_text(json.dumps(metrics))
     assert main(["score", "--ckpt_path", str(path), "--file", str(file)]) == 0
     printed = capsys.readouterr().out
-    for text in (
-        "bits per character",
-        "perplexity per character",
-        "4.321",
-        "2.500",
-        "5-gram*",
-        "held-out text",
-    ):
-        assert text in printed
-    assert score(path, file, capsys)["baselines"]["5-gram"] == 2.5
+    table, legend = printed.split("└")
+    assert all(text in table for text in ("bits per character", "perplexity per character", "uniform"))
+    assert not any(text in table for text in ("4.321", "2.500", "gram", "2.125"))
+    told = " ".join(legend.split())
+    assert "another text, the run's own held-out one: this model 2.125, unigram 4.321, 5-gram 2.500" in told
+    result = score(path, file, capsys, "--html", str(tmp_path / "page.html"))
+    assert list(result["baselines"]) == ["uniform"]
+    assert result["held_out"] == {"this model": 2.125, "unigram": 4.321, "5-gram": 2.5}
+    assert "held-out one: this model 2.125, unigram" in Page(tmp_path / "page.html").text
 
 
 def test_other_encodings(tmp_path, checkpoint, capsys):
