@@ -24,7 +24,7 @@ CLIPPED: Any = "-"
 UNCLIPPED: Any = (0, (4, 2))
 INK = "#222222"
 SMALLEST = 1e-30  # what is drawn of a gradient; below it there is nothing to see but how fast it left
-_STYLE: Any = {
+STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
@@ -47,7 +47,7 @@ _STYLE: Any = {
 
 def gradient_figure(runs: Sequence[RecallRun], settings: RecallSettings) -> bytes:
     """Returns the PNG: |dJ/dh_j| over distance above, recall and the gradients of the training below."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 8.4), layout="constrained")
         (before, after), (recall, norms) = figure.subplots(2, 2)
         after.sharey(before)

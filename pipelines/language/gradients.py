@@ -12,11 +12,13 @@ learn a dependency that it meets from afar alone.
     gradients.png     |dJ/dh_j| over distance, recall accuracy over distance, gradient norms of the training
     gradients.csv     the same by network, clipping, seed and distance
     gradients.json    settings and what is known of every training
+    cliff.png         the loss surface of one unit, and gradient descent on it without clipping and with it
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,7 @@ from modules.errors import InputError
 from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
 from pipelines.devices import chosen_device
+from pipelines.language.cliff_figure import cliff_figure
 from pipelines.language.gradient_figure import gradient_figure
 from pipelines.language.gradient_runs import (
     HighwayCell,
@@ -50,7 +53,7 @@ from pipelines.language.gradient_runs import (
 DISTANCES = (10, 25, 50, 100, 150, 200)
 MEASURED, TESTED = 64, 256  # sentences behind each gradient and each accuracy
 HELD_OUT = 10**6  # added to a seed for sentences that no training has seen
-FILES = ("gradients.png", "gradients.csv", "gradients.json")
+FILES = ("gradients.png", "gradients.csv", "gradients.json", "cliff.png")
 
 
 class Job(NamedTuple):
@@ -79,7 +82,8 @@ def gradients(
     """Draw how far gradients reach in vanilla RNN, LSTM, GRU and a highway stack, with and without clipping.
 
     Each network learns to repeat the first word of a sentence at its end, at distances drawn log-uniformly
-    from the smallest to the largest. Writes gradients.png, .csv and .json, and prints the table.
+    from the smallest to the largest. Writes gradients.png, .csv and .json, and prints the table. Also writes
+    cliff.png: the loss surface of a network of one unit, and descent on it without and with clipping.
 
     Args:
         output: new or empty folder; by default the next runs/text/gradients/version_N.
@@ -116,7 +120,8 @@ def gradients(
     runs = train_all(settings, chosen)
     picture = gradient_figure(runs, settings)
     texts = as_csv(runs), as_json(runs, settings, time.monotonic() - started)
-    for name, data in zip(FILES, (picture, *(text.encode() for text in texts)), strict=True):
+    pictures_and_texts = (picture, *(text.encode() for text in texts), cliff_figure())
+    for name, data in zip(FILES, pictures_and_texts, strict=True):
         try:
             write_whole(folder / name, data)
         except OSError as error:
@@ -139,7 +144,8 @@ def train_all(settings: RecallSettings, device: torch.device) -> list[RecallRun]
     models = [build(job, settings).to(device) for job in jobs]  # one after the other: they share torch's seed
     stopped = Event()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("training steps", total=len(jobs) * settings.steps)
 
         def counted(batches: Iterator[RecallBatch]) -> Iterator[RecallBatch]:
@@ -156,7 +162,13 @@ def train_all(settings: RecallSettings, device: torch.device) -> list[RecallRun]
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             try:
-                return list(pool.map(train, jobs, models))
+                runs: list[RecallRun] = []
+                for run in pool.map(train, jobs, models):
+                    runs.append(run)
+                    if bar.disable:  # a log file has no bar
+                        told = f"training {len(runs)} of {len(jobs)}: {run.network}"
+                        print(told, file=sys.stderr, flush=True)
+                return runs
             except BaseException:  # Control-C too: nobody waits for trainings whose result is not used
                 stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -13,8 +13,10 @@ from PIL import Image
 from rich.console import Console
 
 from modules.language.last_word import TrainingRecord
+from modules.language.scalar_rnn import scalar_loss
 from pipelines.arguments import Parser
 from pipelines.front_door import run
+from pipelines.language.cliff_figure import COLOURS, LINES, surface
 from pipelines.language.gradient_figure import caption, gradient_figure, largest_norms
 from pipelines.language.gradient_runs import (
     RecallRun,
@@ -25,7 +27,7 @@ from pipelines.language.gradient_runs import (
     reach,
     typical,
 )
-from pipelines.language.gradients import DISTANCES, gradients, train_all
+from pipelines.language.gradients import DISTANCES, FILES, gradients, train_all
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,10 +85,11 @@ def runs():
 
 
 def test_a_tiny_setting_writes_every_file_and_nothing_else(tiny):
-    assert {path.name for path in tiny.iterdir()} == {"gradients.png", "gradients.csv", "gradients.json"}
-    with Image.open(tiny / "gradients.png") as picture:
-        assert picture.format == "PNG" and min(picture.size) > 1000
-        assert len(picture.convert("RGB").resize((200, 200)).getcolors(40_000)) > 100
+    assert {path.name for path in tiny.iterdir()} == set(FILES)
+    for name in ("gradients.png", "cliff.png"):
+        with Image.open(tiny / name) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 700
+            assert len(picture.convert("RGB").resize((200, 200)).getcolors(40_000)) > 100
 
 
 def test_the_csv_has_a_line_a_training_and_distance(tiny):
@@ -130,9 +133,35 @@ def test_the_tables_and_paths_are_printed_on_stdout(printed_and_folder):
         assert word in printed
     assert "…" not in printed
     assert all(line.endswith("│") for line in printed.splitlines() if line.startswith("│"))
-    assert printed.splitlines()[-3:] == [
-        f"runs/text/gradients/version_1/gradients.{ending}" for ending in ("png", "csv", "json")
-    ]
+    assert printed.splitlines()[-4:] == [f"runs/text/gradients/version_1/{name}" for name in FILES]
+    assert FILES == ("gradients.png", "gradients.csv", "gradients.json", "cliff.png")
+
+
+def test_every_training_is_a_line_where_there_is_no_terminal(capsys):
+    train_all(settings_of(steps=1), torch.device("cpu"))
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 10
+    assert err.startswith("training 1 of 10: vanilla RNN\n") and err.endswith("10 of 10: exploding RNN\n")
+
+
+def test_both_paths_of_the_cliff_are_drawn_in_their_colours(tiny):
+    with Image.open(tiny / "cliff.png") as picture:
+        left, right = (
+            {colour for _, colour in picture.convert("RGB").crop(half).getcolors(10**6)}
+            for half in (
+                (0, 0, picture.width // 2, picture.height),
+                (picture.width // 2, 0, picture.width, picture.height),
+            )
+        )
+    orange, blue = (tuple(bytes.fromhex(colour.removeprefix("#"))) for colour in COLOURS)
+    assert orange in left - right and blue in right - left
+
+
+def test_the_drawn_surface_is_the_loss_with_its_edge_between_two_lines():
+    w, b, loss = (torch.from_numpy(values) for values in surface())
+    assert loss.equal(scalar_loss(w, b)) and (b.diff(dim=1) >= 0).all()
+    steps = loss.diff(dim=1).abs()[w[:, 0] > 5]
+    assert (steps.argmax(dim=1) == LINES - 1).all() and steps.max(dim=1).values.min() > 0.3
 
 
 def test_clipping_is_all_that_differs_between_the_two_trainings(runs):
