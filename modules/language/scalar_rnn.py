@@ -3,8 +3,7 @@
     x_t = w sigmoid(x_{t-1}) + b;   J = (sigmoid(x_T) - target)^2
 
 (Pascanu et al. 2013, figure 6; redrawn as figure 10.17 in Goodfellow et al. 2016.) For `w` above 4 the unit
-remembers one of two values. A small change of `w` or `b` decides which of the two it falls into, and fifty
-steps make a step of the loss of it.
+remembers one of two values. A small change of `w` or `b` decides which, and fifty steps make a cliff of that.
 """
 
 from __future__ import annotations
