@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from modules.cells import ACTIVATIONS, CELLS, ActivationName, CellName, RecurrentCell, State
 from modules.elman_recurrence import ElmanRecurrence
-from modules.errors import InputError
+from modules.errors import InputError, check_choice
 
 ConnectionName = Literal["plain", "residual", "dense", "highway"]
 
@@ -95,13 +95,9 @@ class RecurrentStack(nn.Module):
         activation: ActivationName = "tanh",
     ) -> None:
         super().__init__()
-        for option, value, choices in (
-            ("cell", cell, tuple(CELLS)),
-            ("connection", connection, get_args(ConnectionName)),
-            ("activation", activation, tuple(ACTIVATIONS)),
-        ):
-            if value not in choices:
-                raise InputError(f"{option} is {value!r}; it has to be one of {', '.join(choices)}")
+        check_choice(tuple(CELLS), cell=cell)
+        check_choice(get_args(ConnectionName), connection=connection)
+        check_choice(tuple(ACTIVATIONS), activation=activation)
         if layers < 1:
             raise InputError(f"a stack needs at least one layer, not {layers}")
         if input_size < 1 or hidden_size < 1:

@@ -39,7 +39,8 @@ class LanguageDecoderOptions:
         recurrent_dropout: Probability of dropping a hidden unit on its way to the next time step.
         connection: plain, residual, dense or highway, from layer to layer.
         layer_norm: Normalise what goes into the gates.
-        activation: tanh, relu or identity, of the candidate in gated cells.
+        activation: tanh, relu or identity, of the candidate in gated cells; relu needs layer_norm, or it
+            diverges.
         tied: Score units by their own vectors; embedding_size has to be the width of the output.
         window: How many units the fixed_window kind sees.
         unknown: Give the mark of unknown units a probability; without it only units of the training text

@@ -210,7 +210,7 @@ def test_dropout_keeps_the_expected_value(run):
         ({"hidden_size": 0}, "4 and 0; they have to be above 0"),
         ({"dropout": 1.5}, "dropout is 1.5; it is a probability"),
         ({"recurrent_dropout": -0.1}, "recurrent_dropout is -0.1; it is a probability"),
-        ({"cell": "lst"}, "cell is 'lst'; it has to be one of rnn, jordan, lstm, gru, gru_reset_before"),
+        ({"cell": "lst"}, "cell is 'lst'; the nearest is 'lstm' of rnn, jordan, lstm, gru, gru_reset_before"),
         ({"connection": "skip"}, "one of plain, residual, dense, highway"),
         ({"activation": "gelu"}, "one of tanh, relu, identity"),
     ],
