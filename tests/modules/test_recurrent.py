@@ -211,8 +211,8 @@ def test_dropout_keeps_the_expected_value(run):
         ({"dropout": 1.5}, "dropout is 1.5; it is a probability"),
         ({"recurrent_dropout": -0.1}, "recurrent_dropout is -0.1; it is a probability"),
         ({"cell": "lst"}, "cell is 'lst'; the nearest is 'lstm' of rnn, jordan, lstm, gru, gru_reset_before"),
-        ({"connection": "skip"}, "one of plain, residual, dense, highway"),
-        ({"activation": "gelu"}, "one of tanh, relu, identity"),
+        ({"connection": "skip"}, "the nearest is .* of plain, residual, dense, highway"),
+        ({"activation": "gelu"}, "the nearest is .* of tanh, relu, identity"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(options, said):
