@@ -1,8 +1,50 @@
-"""The progress bar of long work: how many of what, how fast, how long still."""
+"""How far long work has come: a bar on a terminal, a line now and then where there is none."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from operator import length_hint
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
+
+SPEAKS_EVERY = 30.0  # seconds, where there is no terminal
+Item = TypeVar("Item")
+
+
+class Bar(Progress):
+    """A bar on stderr, so that stdout keeps to results; a log file has a line every 30 s in its place.
+
+    Args:
+        columns: What it shows; by default description, bar, percentage and time.
+        visible: Whether anything is shown.
+        stays: Whether it stays on the terminal at its end.
+    """
+
+    def __init__(self, *columns: str | ProgressColumn, visible: bool = True, stays: bool = False) -> None:
+        console = Console(stderr=True)
+        self.speaks, self.spoken = visible and not console.is_terminal, time.monotonic()
+        shown = visible and console.is_terminal
+        super().__init__(*columns, console=console, transient=not stays, disable=not shown)
+
+    def advance(self, *args: Any, **kwargs: Any) -> None:
+        super().advance(*args, **kwargs)
+        self._speak()
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        super().update(*args, **kwargs)
+        self._speak()
+
+    def _speak(self) -> None:
+        if not self.speaks or time.monotonic() - self.spoken < SPEAKS_EVERY:
+            return
+        self.spoken = time.monotonic()
+        for task in self.tasks:
+            if not task.finished:
+                place = f"{task.completed:,.0f}" if not task.total else f"{task.percentage:.0f} %"
+                print(f"{task.description} {place}", file=sys.stderr, flush=True)
 
 
 class Speed(ProgressColumn):
@@ -16,12 +58,30 @@ class Speed(ProgressColumn):
         return Text(f"{task.finished_speed or task.speed or 0:.0f} {self.unit}/s")
 
 
-def counting_bar(unit: str, visible: bool = True) -> Progress:
-    """Returns a bar on stderr, so that stdout keeps to results.
+def counting_bar(unit: str, visible: bool = True) -> Bar:
+    """Returns a bar that counts.
 
     Args:
         unit: What it counts, such as frames.
         visible: Whether it is shown.
     """
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Speed(unit), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not visible)
+    return Bar(*columns, visible=visible, stays=True)
+
+
+def tracked(
+    items: Iterable[Item], description: str, total: int | None = None, visible: bool = True
+) -> Iterator[Item]:
+    """Yields the items, under a bar.
+
+    Args:
+        items: What takes long.
+        description: What is done.
+        total: How many there are, where they cannot say.
+        visible: Whether the bar is shown.
+    """
+    with Bar(visible=visible) as bar:
+        task = bar.add_task(description, total=total or length_hint(items) or None)
+        for item in items:
+            yield item
+            bar.advance(task)

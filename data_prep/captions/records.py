@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich import box
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
 from data_prep.captions.files import caption_text, image_name, resolve_images
 from data_prep.input_files import SPLITS, read_jsonl, split_name
+from data_prep.progress import tracked
 from data_prep.whole_files import write_whole
 from modules.caption_tokens import tokenize
 from modules.errors import InputError
@@ -127,7 +127,7 @@ def describe(table: CaptionTable) -> Table:
     for split in SPLITS:
         captions = [caption for record in table.split(split) for caption in record.captions]
         # the bar is for the half million captions of COCO; Flickr8k's take two seconds
-        words = track(captions, f"words of {split}", transient=True, disable=len(captions) < 20_000)
+        words = tracked(captions, f"words of {split}", visible=len(captions) >= 20_000)
         tokens[split] = [tokenize(caption) for caption in words]
     train = [Vocabulary.build(tokens["train"], min_count=count) for count in (1, 5)]
 

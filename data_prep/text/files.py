@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from data_prep.progress import Bar
 from modules.errors import InputError
 
 _CHUNK = 1 << 20  # bytes read at a time
@@ -264,6 +264,6 @@ def bytes_bar(description: str, total: int) -> Progress:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True), disable=total < 1_000_000, transient=True)
+    bar = Bar(*columns, visible=total >= 1_000_000)
     bar.add_task(description, total=total)
     return bar

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from data_prep.progress import Bar
 from data_prep.text.files import find_text, read_pieces
 from modules.errors import InputError
 from modules.language.surprise import TextReader, TextScore, Unit
@@ -108,9 +108,7 @@ def _read(reader: TextReader, file: Path, encoding: str | None) -> Iterator[list
         raise InputError(f"{file}: is a folder; name a text file")
     try:
         size = find_text(file, encoding=encoding).size
-        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        with Bar() as bar:
             task = bar.add_task("scoring", total=size)
             for piece in read_pieces(file, encoding):
                 for part in _parts(piece, reader.codec.level):

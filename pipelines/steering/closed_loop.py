@@ -10,18 +10,17 @@ goes there, with the lag of a real one. The speed is what a human-like driver pl
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from data_prep.driving.road.camera import Camera
 from data_prep.driving.road.scene import START_M, Road
 from data_prep.driving.road.vehicle import RATE_HZ, Car
 from data_prep.driving.road.view import RoadView, car_pose
+from data_prep.progress import tracked
 from modules.errors import InputError
 
 INTERVENTION_M = 1.0
@@ -124,7 +123,7 @@ def drive_closed_loop(
         progress: whether to show a bar.
     """
 
-    def drive(group: Sequence[Road], steps: Sequence[int]) -> ClosedLoopResult:
+    def drive(group: Sequence[Road], steps: Iterable[int]) -> ClosedLoopResult:
         views = [RoadView(road, camera) for road in group]
 
         def steer(cars: list[Car]) -> tuple[np.ndarray, np.ndarray]:
@@ -137,11 +136,9 @@ def drive_closed_loop(
         return _run(steer, group, steps, reset, latency_frames, keep_frames)
 
     steps = range(round(seconds * RATE_HZ))
-    console = Console(stderr=True)
-    bar = {"console": console, "disable": not progress, "transient": True}
     if batched:
-        return drive(roads, track(steps, "driving", **bar))  # type: ignore[arg-type]
-    return _side_by_side([drive([road], steps) for road in track(roads, "driving", **bar)])  # type: ignore[arg-type]
+        return drive(roads, tracked(steps, "driving", visible=progress))
+    return _side_by_side([drive([road], steps) for road in tracked(roads, "driving", visible=progress)])
 
 
 def drive_by_state(
@@ -165,7 +162,7 @@ def drive_by_state(
 def _run(
     steer: Callable[[list[Car]], tuple[np.ndarray, np.ndarray | None]],
     roads: Sequence[Road],
-    steps: Sequence[int],
+    steps: Iterable[int],
     reset: Reset | None,
     latency_frames: int,
     keep_frames: bool,

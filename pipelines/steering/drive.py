@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import yaml
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from data_prep.driving.road import dataset as road
@@ -20,6 +19,7 @@ from data_prep.driving.road.driver import Driver
 from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import LONGEST_S, Road
 from data_prep.driving.road.vehicle import RATE_HZ, Car
+from data_prep.progress import tracked
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
@@ -80,8 +80,7 @@ def drive(
     if video is not None:
         pictures = _pictures(driven, drawn, shown, frames)
         total = len(shown) * len(driven.offset_m)
-        bar = {"total": total, "console": Console(stderr=True), "transient": True}
-        write_video(track(pictures, "writing the video", **bar), video)  # type: ignore[arg-type]
+        write_video(tracked(pictures, "writing the video", total), video)
     if json:
         told = {"checkpoint": str(ckpt_path), "seed": seed, "seconds": seconds}
         told |= {"latency_frames": latency_frames, "road_seeds": [r.seed for r in drawn]}

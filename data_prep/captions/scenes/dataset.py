@@ -21,13 +21,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.progress import track
 
 from data_prep.captions.records import CaptionTable, read_table
 from data_prep.captions.scenes.drawing import contact_sheet, draw_picture
 from data_prep.captions.scenes.language import write_captions
 from data_prep.captions.scenes.layout import Scene, draw_scene, unseen
 from data_prep.drawn_sets import DrawnSet, write_whole_sheet
+from data_prep.progress import tracked
 from modules.errors import InputError
 from modules.images import read_image
 
@@ -95,7 +95,7 @@ def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
 
     with ThreadPoolExecutor(workers) as pool:
         drawn = pool.map(draw, range(images))
-        for _ in track(drawn, "drawing scenes", total=images, transient=True, disable=images < 500):
+        for _ in tracked(drawn, "drawing scenes", images, visible=images >= 500):
             pass
     with (folder / TABLE).open("w", encoding="utf-8", newline="\n") as table:
         for number, (split, scene, captions) in enumerate(rows):

@@ -20,14 +20,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from data_prep.drawn_sets import DrawnSet, write_whole_sheet
 from data_prep.driving.road.drives import FRAMES, draw_drive
 from data_prep.driving.road.scene import LONGEST_S, ROADS_PER_SEED, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ
 from data_prep.driving.table import TABLE, DriveTable, join_tables, read_drive_csv, write_drive_csv
+from data_prep.progress import tracked
 from modules.errors import InputError
 from modules.images import read_image
 
@@ -101,15 +100,13 @@ def _make(folder: Path, settings: dict[str, Any], workers: int) -> None:
         (folder, name, seed, seconds, number * (seconds + _PAUSE_S))
         for number, (name, seed) in enumerate(names_and_seeds(drives, settings["seed"]))
     ]
-    bar = {"description": "drawing drives", "total": drives, "transient": True}
-    console = Console(stderr=True)
     if workers == 1:
-        tables = list(track(map(draw_drive, jobs), console=console, **bar))
+        tables = list(tracked(map(draw_drive, jobs), "drawing drives", drives))
     else:
         # spawned, not forked: the caller may have threads
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, drives), mp_context=context) as pool:
-            tables = list(track(pool.map(draw_drive, jobs), console=console, **bar))
+            tables = list(tracked(pool.map(draw_drive, jobs), "drawing drives", drives))
     write_drive_csv(join_tables(tables), folder / TABLE)
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from data_prep.driving.road.camera import Camera
 from data_prep.driving.road.driver import Drive, drive
@@ -14,6 +12,7 @@ from data_prep.driving.road.scene import START_M, Road, draw_road, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ
 from data_prep.driving.road.view import RoadView, logged_pose
 from data_prep.driving.table import DriveTable
+from data_prep.progress import tracked
 
 FRAMES = "frames"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
@@ -31,13 +30,7 @@ def draw_roads(
         seed: of the whole set, from 0 to 999.
         progress: whether to show a bar.
     """
-    numbers = track(
-        range(count),
-        "drawing roads",
-        console=Console(stderr=True),
-        transient=True,
-        disable=not progress,
-    )
+    numbers = tracked(range(count), "drawing roads", visible=progress)
     return [draw_road(road_seed(split, number, seed), seconds) for number in numbers]
 
 
