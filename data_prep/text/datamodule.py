@@ -130,7 +130,10 @@ class TextDataModule(pl.LightningDataModule):
         known = len(text.codec.vocabulary) - len(Vocabulary.MARKERS)
         sizes = ", ".join(f"{name} {text.splits[name].characters:,}" for name in SPLITS)
         source = self.file or "Python standard library"
-        return f"{source}: {known:,} different {text.codec.level}s; characters: {sizes} ({text.how_split})"
+        line = f"{source}: {known:,} different {text.codec.level}s; characters: {sizes} ({text.how_split})"
+        shares = {name: text.splits[name].unknown / max(1, text.splits[name].units) for name in SPLITS}
+        unknown = ", ".join(f"{name} {share:.2%}" for name, share in shares.items() if share)
+        return line + (f"; unknown {text.codec.level}s: {unknown}" if unknown else "")
 
     @property
     def codec(self) -> TextCodec:

@@ -305,17 +305,14 @@ class _EpochLines(pl.Callback):
             self._say(f"{self.epoch}  {(batch_idx + 1) / trainer.num_training_batches:.0%}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._end_bar()
+        self.bar.stop()
+        self.bar.remove_task(self.task)
         self._say(self.epoch)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._end_bar()
-
-    def _end_bar(self) -> None:
         self.bar.stop()
-        self.bar.remove_task(self.task)
 
     def _say(self, place: str) -> None:
         bits = float(torch.stack(self.losses).mean()) / math.log(2)

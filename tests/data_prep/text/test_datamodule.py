@@ -48,6 +48,16 @@ def test_unknown_words_are_paid_for(file):
     assert data.unknown_bits("val") > 0 and data.baselines()["unigram"] > whole
 
 
+def test_the_share_of_units_that_a_model_does_not_know_is_told(file, tmp_path, capsys):
+    known = TextDataModule(file).read().codec
+    assert "unknown" not in capsys.readouterr().out
+    other = tmp_path / "other.txt"
+    other.write_text("é é é\n" * 300)
+    TextDataModule(other).read(known)
+    told = capsys.readouterr().out
+    assert "; unknown characters: train 50.00%, val 50.00%, test 50.00%\n" in told
+
+
 def test_baselines_of_a_long_text_count_its_end(file, monkeypatch):
     monkeypatch.setattr("data_prep.text.datamodule.BASELINE_TOKENS", 2000)
     data = TextDataModule(file)

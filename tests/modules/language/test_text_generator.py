@@ -139,6 +139,15 @@ def test_a_long_epoch_speaks_where_there_is_no_bar(file, capsys, monkeypatch):
     assert "" not in lines and err == ""
 
 
+def test_what_stops_a_training_before_its_first_step_is_what_is_raised(monkeypatch):
+    def broken(*_):
+        raise OSError("no more memory")
+
+    monkeypatch.setattr(LanguageModel, "configure_optimizers", broken)
+    with pytest.raises(OSError, match="no more memory"):
+        TextGenerator(**SMALL).train_from_text(RHYME * 10, epochs=1)
+
+
 def test_words_are_written_with_their_blanks(tmp_path):
     generator = TextGenerator("word", **SMALL)
     generator.train_from_text(RHYME * 60, epochs=4)
