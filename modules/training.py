@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.checkpoints import read_checkpoint
@@ -67,12 +68,12 @@ def parameter_groups(
     return groups
 
 
-def learning_rate_factor(options: ScheduleOptions, steps: int) -> Callable[[int], float]:
+def learning_rate_factor(options: ScheduleOptions, steps: int | float) -> Callable[[int], float]:
     """Returns what the learning rate is multiplied by at each step.
 
     Args:
         options: Warm-up and shape.
-        steps: At which the cosine ends.
+        steps: At which the cosine ends; where it is infinite, the learning rate stays.
     """
 
     def factor(step: int) -> float:
@@ -84,15 +85,24 @@ def learning_rate_factor(options: ScheduleOptions, steps: int) -> Callable[[int]
     return factor
 
 
-def clip_gradients(optimizer: torch.optim.Optimizer, limit: float, algorithm: str | None) -> None:
-    """Clips gradients in place: by their common norm (Pascanu et al. 2013, algorithm 1), or each by value."""
+def clip_gradients(
+    optimizer: torch.optim.Optimizer, limit: float | None, algorithm: str | None
+) -> Float[Tensor, ""]:
+    """Returns the norm of all gradients, and clips them in place where there is a limit.
+
+    Args:
+        optimizer: Of the parameters.
+        limit: None or 0 leaves the gradients as they are.
+        algorithm: value clips each by itself, else by their common norm (Pascanu et al. 2013, algorithm 1).
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if algorithm == "value":
+    by_value = algorithm == "value"
+    norm = nn.utils.clip_grad_norm_(parameters, limit if limit and not by_value else math.inf)
+    if limit and by_value:
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.clamp_(-limit, limit)
-    else:
-        nn.utils.clip_grad_norm_(parameters, limit)
+    return norm
 
 
 @contextmanager
@@ -120,6 +130,9 @@ class TrainedModule(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters({name: asdict(group) for name, group in options.items()})
         self.training_options = options["training"]
+        self.divergence: str | None = None  # what happened in the step at which training diverged
+        self.step_loss: Tensor | None = None
+        self.gradient_norm = math.nan  # before clipping, of the last step
 
     # ---- what a task says
 
@@ -192,15 +205,18 @@ class TrainedModule(pl.LightningModule):
         # fused: one pass over the weights where the plain form makes a dozen
         return torch.optim.AdamW(groups, fused=not scaled)
 
-    def learning_rate_factor(self, steps: int) -> Callable[[int], float]:
+    def learning_rate_factor(self, steps: int | float) -> Callable[[int], float]:
         """Returns what every learning rate is multiplied by at each of a fit's steps."""
         return learning_rate_factor(self.training_options, steps)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.build_optimizer()
-        factor = self.learning_rate_factor(int(self.trainer.estimated_stepping_batches))
+        factor = self.learning_rate_factor(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        self.step_loss = loss.detach()
 
     def configure_gradient_clipping(
         self,
@@ -208,12 +224,27 @@ class TrainedModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips by norm or by value."""
-        if self.trainer.precision == "16-mixed":  # gradients are scaled: Lightning knows by how much
+        """Clips by norm or by value; ends a training that diverges, with the weights of the step before."""
+        if self.trainer.precision == "16-mixed":
+            # gradients are scaled, and a step of infinite ones is skipped: Lightning knows by how much
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_val:
+            norm = self.reduce_sum(self.step_loss) if self.step_loss is not None else torch.zeros(())
+        else:
             # Lightning refuses to clip for a fused optimiser, although nothing is scaled in this precision
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            norm = clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if math.isfinite(norm):
+            self.gradient_norm = float(norm)
+            return
+        optimizer.zero_grad(set_to_none=True)  # without gradients the step that follows changes nothing
+        rate = optimizer.param_groups[0]["lr"]
+        loss = math.nan if self.step_loss is None else float(self.step_loss)
+        self.divergence = (
+            f"training diverged at step {self.global_step + 1:,}: loss {loss:.4g}, gradient norm "
+            f"{float(norm):.4g} ({self.gradient_norm:.4g} in the step before), learning rate {rate:.3g}; "
+            "choose a lower --model.training.learning_rate, more --model.training.warmup_steps, or clip "
+            "gradients with --trainer.gradient_clip_val 1"
+        )
+        self.trainer.should_stop = True
 
     # ---- evaluation
 

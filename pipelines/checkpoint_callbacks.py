@@ -1,17 +1,56 @@
-"""When a fit keeps the checkpoint from which a killed run goes on."""
+"""Which checkpoints a fit keeps: that of the best score, and the one from which a stopped run goes on."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 
-class LastCheckpoint(ModelCheckpoint):
-    """Keeps last.ckpt, from which a killed run goes on: after every epoch, or every so often within one.
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the checkpoint of the best score.
 
-    ModelCheckpoint's own `save_last` is written only together with a new best checkpoint.
+    What is no number is no score. A resumed run knows the best score from the file that holds its weights,
+    wherever the run folder lies by now.
+    """
+
+    @property
+    def state_key(self) -> str:
+        # as in checkpoints from before this class
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def check_monitor_top_k(self, trainer: Any, current: torch.Tensor | None = None) -> bool:
+        is_number = current is not None and bool(torch.isfinite(current))
+        return is_number and super().check_monitor_top_k(trainer, current)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        assert self.dirpath is not None
+        folder = Path(self.dirpath)
+
+        def here(path: str) -> str:
+            return str(folder / Path(path).name)
+
+        best = folder / Path(state_dict["best_model_path"]).name
+        if not best.is_file():
+            return  # a run in a new folder has no best score yet
+        if self.save_top_k == 1:
+            # last.ckpt may be older than the best one
+            stored = torch.load(best, map_location="cpu", weights_only=True)
+            state_dict = stored.get("callbacks", {}).get(self.state_key, state_dict)
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(path) if (path := state_dict[name]) else "" for name in names}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": scores})
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps last.ckpt, from which a stopped run goes on: after every epoch, or every so often within one.
+
+    A run that ends amid an epoch keeps one too. ModelCheckpoint's own `save_last` is written only together
+    with a new best checkpoint.
     """
 
     def __init__(self, interval: timedelta | None = None) -> None:
@@ -22,13 +61,42 @@ class LastCheckpoint(ModelCheckpoint):
             train_time_interval=interval,
             save_on_train_epoch_end=interval is None,
         )
+        self.every_epoch = interval is None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Has nothing to remember: there is one file, wherever the run folder lies by now."""
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # between a step and the validation after it a resumed run would skip that validation
-        loop = trainer.fit_loop
-        across_epochs = trainer.check_val_every_n_epoch is None
-        done = loop.total_batch_idx + 1 if across_epochs else batch_idx + 1
-        if not loop.epoch_loop.batch_progress.is_last_batch and done % trainer.val_check_batch:
+        if _is_last_of_epoch(trainer) or _validates_by_schedule(trainer):
+            return
+        if self.every_epoch and trainer.should_stop:
+            self._save_now(trainer)
+        else:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        ends_amid_epoch = trainer.should_stop and not _is_last_of_epoch(trainer)
+        if self.every_epoch and ends_amid_epoch and _validates_by_schedule(trainer):
+            self._save_now(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if _is_last_of_epoch(trainer):  # or an epoch that was left early would count as done
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def _save_now(self, trainer: Any) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def _is_last_of_epoch(trainer: Any) -> bool:
+    return bool(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+
+def _validates_by_schedule(trainer: Any) -> bool:
+    loop, every = trainer.fit_loop, trainer.val_check_batch
+    across_epochs = trainer.check_val_every_n_epoch is None
+    done = (loop.total_batch_idx if across_epochs else loop.epoch_loop.batch_idx) + 1
+    return every is not None and done % every == 0

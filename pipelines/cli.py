@@ -5,30 +5,30 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.callbacks import Callback, EarlyStopping, Timer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
-from modules.precision import fast_dtype
 from modules.training import TrainedModule
 from pipelines.arguments import Parser, run_folder_of
-from pipelines.checkpoint_callbacks import LastCheckpoint
-from pipelines.devices import TRAINER_HELP, take_device
+from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint
+from pipelines.devices import TRAINER_HELP, fast_precision, take_device
+from pipelines.endings import Ending, end_of
 from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
 from pipelines.progress_lines import EpochLines, ProgressBar
+from pipelines.run_folders import SaveConfig, given_back_without_checkpoint, reserve_run_folder
 from pipelines.unread_options import settle_unread
 
 
@@ -63,20 +63,6 @@ CHECKPOINT_HELP = {
 
 class FitParser(Parser, LightningArgumentParser):
     """One that knows Lightning's classes."""
-
-
-class SaveConfig(SaveConfigCallback):
-    """Writes config.yaml of a run, in fit only."""
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
-
-
-def fast_precision(accelerator: str) -> str:
-    """Returns bf16-mixed where the device that Lightning would choose is fast in it, else 32-true."""
-    chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
-    return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"
 
 
 class RunCLI(LightningCLI):
@@ -121,22 +107,24 @@ class RunCLI(LightningCLI):
     def __init__(self, argv: Sequence[str]) -> None:
         self.started = time.monotonic()
         self.run_folder: Path | None = None
+        self.ending = Ending()
         silence_libraries()  # once more: Lightning chooses its own level when it is imported
         keep_freed_memory()
-        super().__init__(
-            self.model_class,
-            self.datamodule_class,
-            args=list(argv),
-            parser_class=FitParser,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={
-                "use_distributed_sampler": False,
-                "num_sanity_val_steps": 0,
-                "accelerator": "auto",
-            },
-            seed_everything_default=0,
-        )
+        with ExitStack() as self.reserved:
+            super().__init__(
+                self.model_class,
+                self.datamodule_class,
+                args=list(argv),
+                parser_class=FitParser,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={
+                    "use_distributed_sampler": False,
+                    "num_sanity_val_steps": 0,
+                    "accelerator": "auto",
+                },
+                seed_everything_default=0,
+            )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -153,7 +141,7 @@ class RunCLI(LightningCLI):
             "--save_minutes", type=float, default=10.0, help="Longest time between two last.ckpt."
         )
         parser.add_argument("--device", type=str | None, default=None, help=TRAINER_HELP)
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
             {
@@ -161,6 +149,7 @@ class RunCLI(LightningCLI):
                 "checkpoint.monitor": self.monitor,
                 "checkpoint.mode": self.mode,
                 "checkpoint.auto_insert_metric_name": False,
+                "early_stopping.check_finite": False,
                 "early_stopping.monitor": self.monitor,
                 "early_stopping.mode": self.mode,
                 "early_stopping.patience": 5,
@@ -207,6 +196,10 @@ class RunCLI(LightningCLI):
         clip = config.trainer.gradient_clip_val
         if clip is not None and clip < 0:
             raise InputError(f"trainer.gradient_clip_val is {clip:g}; it has to be 0 (no clipping) or more")
+        needed = {"fit": ("train", "trained"), "validate": ("val", "scored"), "test": ("test", "scored")}
+        split, done = needed[str(self.subcommand)]
+        if config.trainer[f"limit_{split}_batches"] == 0:
+            raise InputError(f"trainer.limit_{split}_batches is 0; nothing would be {done}")
         if self.subcommand != "fit":
             config.trainer.logger = False
             return
@@ -223,6 +216,10 @@ class RunCLI(LightningCLI):
                 raise InputError(
                     f"{option} is {config[option]!r}; the nearest is {near!r} of {', '.join(self.monitors)}"
                 )
+        # after each validation, for one that ends a fit is not at the end of an epoch
+        config.checkpoint.save_on_train_epoch_end = config.early_stopping.check_on_train_epoch_end = False
+        if config.checkpoint.save_top_k == 1:
+            config.checkpoint.enable_version_counter = False
         self.run_folder = self._choose_run_folder(config)
         os.environ["SEQSIGHT_RUN"] = str(self.run_folder)  # for the other processes of this machine
 
@@ -234,13 +231,10 @@ class RunCLI(LightningCLI):
             if folder:
                 return folder
         parent = Path(config.runs) / self.task / config.name
-        existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise InputError(f"{existing}: no folder that runs can be written to; choose another --runs")
-        taken = [
-            int(p.name.split("_")[1]) for p in parent.glob("version_*") if p.name.split("_")[1].isdigit()
-        ]
-        return parent / f"version_{max(taken, default=-1) + 1}"
+        existed = next(folder for folder in (parent, *parent.parents) if folder.exists())
+        folder = reserve_run_folder(parent)
+        self.reserved.enter_context(given_back_without_checkpoint(folder, existed))
+        return folder
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         trainer = dict(self.config_init[self.subcommand].trainer)
@@ -248,6 +242,7 @@ class RunCLI(LightningCLI):
         if self.subcommand == "fit":
             minutes = self.config_init[self.subcommand].save_minutes
             callbacks += [
+                self.ending,
                 EpochLines(self.shown),
                 *self.fit_callbacks(),
                 LastCheckpoint(),
@@ -260,7 +255,11 @@ class RunCLI(LightningCLI):
                 str(self.run_folder.parent), name="", version=self.run_folder.name, default_hp_metric=False
             )
         with blaming("trainer"):
-            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+            built = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        # the time is looked at before what ends a fit, and what goes into last.ckpt before that is written
+        order = lambda callback: (isinstance(callback, LastCheckpoint), not isinstance(callback, Timer))  # noqa: E731
+        built.callbacks.sort(key=order)  # type: ignore[attr-defined]  # Lightning sets it, unannounced
+        return built
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
@@ -290,15 +289,40 @@ class RunCLI(LightningCLI):
             kwargs |= {"ckpt_path": None, "verbose": False}
         return kwargs
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except MisconfigurationException as error:  # what only the data shows to be wrong
+            raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning makes one of the other
+                raise KeyboardInterrupt from None
+            raise
+
     def after_fit(self) -> None:
-        monitored = [c for c in self.trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
-        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
-        if not best or self.run_folder is None:  # a fast_dev_run keeps nothing
+        trainer: Any = self.trainer
+        ending = self.ending
+        if trainer.fast_dev_run:
+            print("fast_dev_run: training and validation work; nothing is tested and nothing is kept")
             return
-        seconds = {"fit": time.monotonic() - self.started}
-        self.load_model(best)
-        self.trainer.test(self.model, self.datamodule, verbose=False)
-        self._conclude(Path(best), self.run_folder, seconds)
+        if ending.reason is None and trainer.is_global_zero:
+            print(f"nothing was left to train: {end_of(trainer) or 'there are no batches'}")
+        monitored = [c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
+        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
+        assert self.run_folder is not None
+        last = self.run_folder / "checkpoints" / "last.ckpt"
+        if not best and last.is_file() and not ending.diverged:
+            print("no validation came to a number, so the last weights are scored")
+            best = str(last)
+        if best and trainer.limit_test_batches:
+            seconds = {"fit": time.monotonic() - self.started}
+            self.load_model(best)
+            trainer.test(self.model, self.datamodule, verbose=False)
+            self._conclude(Path(best), self.run_folder, seconds)
+        elif best:
+            print(f"nothing is tested: trainer.limit_test_batches is 0\ncheckpoint   {best}")
+        if ending.diverged:
+            raise InputError(f"{ending.reason}; {best or last} has the weights from before")
 
     def after_validate(self) -> None:
         checkpoint = Path(self.config[self.subcommand].ckpt_path)

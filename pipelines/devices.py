@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from modules.errors import InputError
+from modules.precision import fast_dtype
 from pipelines.arguments import given_values
 
 TRAINER_HELP = "auto, cpu, cuda, cuda:N or mps. It stands for --trainer.accelerator and --trainer.devices."
@@ -53,3 +54,9 @@ def take_device(config: Any, argv: Sequence[str]) -> None:
             if given != str(value) and (given, kind) not in (("gpu", "cuda"), ("gpu", "mps")):
                 raise InputError(f"--device {name} and --trainer.{option} {given} differ; leave one out")
         config.trainer[option] = value
+
+
+def fast_precision(accelerator: str) -> str:
+    """Returns bf16-mixed where the device that Lightning would choose is fast in it, else 32-true."""
+    chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
+    return "bf16-mixed" if fast_dtype(chosen or torch.device("cpu")) == torch.bfloat16 else "32-true"

@@ -195,10 +195,15 @@ class Captioner(TrainedModule):
             (self.encoder.finetuned_parameters(), options.encoder_learning_rate),
         ]
 
-    def learning_rate_factor(self, steps: int) -> Callable[[int], float]:
+    def learning_rate_factor(self, steps: int | float) -> Callable[[int], float]:
         """Returns what every learning rate is multiplied by, self-critical epochs included."""
         if self.training_options.reinforce_epochs:
             assert self.trainer.max_epochs is not None
+            if self.trainer.max_epochs < 0:
+                raise InputError(
+                    "model.training.reinforce_epochs are the last of a fit, which has no last one with "
+                    "--trainer.max_epochs -1; say how many epochs there are"
+                )
             steps = int(steps * self.reinforces_from // self.trainer.max_epochs)
         return reinforced_rate_factor(self.training_options, steps)
 

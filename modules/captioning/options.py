@@ -52,7 +52,7 @@ class CaptioningTrainingOptions(ScheduleOptions):
             )
 
 
-def reinforced_rate_factor(options: CaptioningTrainingOptions, steps: int) -> Callable[[int], float]:
+def reinforced_rate_factor(options: CaptioningTrainingOptions, steps: int | float) -> Callable[[int], float]:
     """Returns what the learning rate is multiplied by at each step.
 
     Args:

@@ -1,104 +1,12 @@
 """fit, validate and test as every task has them, on a task of the least there can be."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from modules.errors import InputError
-from modules.training import ScheduleOptions, TrainedModule, seeded
-from pipelines.cli import RunCLI, fast_precision
-from pipelines.findings import Findings
-
-
-@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
-@pytest.mark.parametrize(("kind", "precision"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
-def test_a_fit_is_as_precise_as_a_frozen_encoder(accelerator, kind, precision, monkeypatch):
-    asked = []
-    monkeypatch.setattr("pipelines.cli.fast_dtype", lambda device: asked.append(device.type) or kind)
-    assert fast_precision(accelerator) == precision
-    assert accelerator == "auto" or asked == ["cpu"]
-
-
-@dataclass
-class LineOptions:
-    """Of a line.
-
-    Args:
-        scale: Of its start.
-    """
-
-    scale: float = 1.0
-
-
-class Line(TrainedModule):
-    """y = w x."""
-
-    task = "line"
-
-    def __init__(self, line: LineOptions = LineOptions(), training: ScheduleOptions = ScheduleOptions(0.1)):  # noqa: B008
-        super().__init__(line=line, training=training)
-        with seeded(training.seed):
-            self.w = torch.nn.Parameter(line.scale * torch.randn(1))
-        self.slope: float | None = None
-
-    def use_data(self, data: Any) -> None:
-        self.slope = data.slope
-
-    def restore(self, checkpoint: dict[str, Any]) -> None:
-        self.slope = checkpoint["slope"]
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["slope"] = self.slope
-
-    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
-        noise = torch.rand(1)  # as dropout would draw it
-        return ((self.w + 0.01 * noise - self.slope) * batch).square().mean()
-
-    def conclude_evaluation(self, stage: str) -> None:
-        self.log(f"{stage}/error", (self.w - self.slope).abs().squeeze())
-
-
-class LineData(pl.LightningDataModule):
-    """Points.
-
-    Args:
-        slope: Of the line.
-    """
-
-    def __init__(self, slope: float = 2.0) -> None:
-        super().__init__()
-        self.slope, self.test_split = slope, "test"
-
-    def read(self) -> None:
-        if self.slope < 0:
-            raise InputError("data.slope is negative")
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(torch.linspace(0, 1, 40), batch_size=4)
-
-    val_dataloader = test_dataloader = train_dataloader
-
-
-class LineCLI(RunCLI):
-    """The least that a task has to say."""
-
-    task, monitor, monitors, shown = "line", "val/error", ("val/error",), ("val/error",)
-    first = ("data.slope",)
-    model_class, datamodule_class = Line, LineData
-
-    def find(self, split: str, folder: Path) -> Findings:
-        error = float((self.model.w.detach() - self.model.slope).abs())
-        return Findings("a line", {"scores": {"error": error}}, [], {}, ["steep"])
-
-
-QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+from tests.pipelines.toy_task import QUIET, Line, LineCLI
 
 
 def test_a_task_costs_a_model_a_reader_and_what_it_finds(tmp_path, capsys):

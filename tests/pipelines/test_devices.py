@@ -1,11 +1,12 @@
 """The short form of the trainer's options."""
 
 import pytest
+import torch
 from jsonargparse import Namespace
 
 from modules.errors import InputError
 from pipelines import devices
-from pipelines.devices import take_device
+from pipelines.devices import fast_precision, take_device
 
 
 @pytest.fixture
@@ -55,3 +56,12 @@ def test_what_agrees_with_it_may_stand_beside_it(config, device, given):
     config.device = device
     take_device(config, ["fit", given])
     assert config.trainer.accelerator == device.partition(":")[0]
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
+@pytest.mark.parametrize(("kind", "precision"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
+def test_a_fit_is_as_precise_as_a_frozen_encoder(accelerator, kind, precision, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pipelines.devices.fast_dtype", lambda device: asked.append(device.type) or kind)
+    assert fast_precision(accelerator) == precision
+    assert accelerator == "auto" or asked == ["cpu"]

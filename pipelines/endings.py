@@ -1,0 +1,127 @@
+"""How a fit ends, whatever ends it: the newest weights are validated, and it says what ended it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.loops.loop import _Loop
+
+POLITE = b"\nstopping after this step: validation, test and report follow; Ctrl-C again stops at once\n"
+
+
+class Ending(Callback):
+    """Ends a fit so that its last weights are validated and kept, and prints what ended it.
+
+    The first Ctrl-C asks for the end, the second one stops at once.
+
+    Attributes:
+        reason: What ended training; None before that, and where there was nothing left to train.
+        diverged: Whether it was that gradients were no longer finite.
+        asked: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.diverged = self.asked = False
+        self._handler: Any = None  # of Ctrl-C, before training
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        # max_time is the time of this call, not of all together
+        checkpoint["callbacks"].pop("Timer", None)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        self.reason = None
+        if _no_longer_better(trainer):  # a resumed run would train on until the next validation
+            trainer.should_stop = True
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        _begin_next_epoch(trainer.fit_loop)
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        os.write(2, POLITE)  # print is not made to be interrupted by itself
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # with several processes Ctrl-C reaches each at another moment
+        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+            self.asked = trainer.should_stop = True
+        if trainer.should_stop or _limit_reached(trainer):
+            self.reason = self._why(trainer, pl_module)
+            # Lightning validates where training is asked to stop, but for epochs that it would not validate
+            trainer.should_stop = True
+            if trainer.check_val_every_n_epoch is not None:
+                trainer.check_val_every_n_epoch = 1
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self._restore()
+        self.reason = self.reason or self._why(trainer, pl_module)
+        if trainer.is_global_zero and not self.diverged:
+            print(f"training ended after {trainer.global_step:,} steps: {self.reason}", flush=True)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+    def _why(self, trainer: Any, model: Any) -> str:
+        if model.divergence is not None:
+            self.diverged = True
+            return str(model.divergence)
+        if self.asked:
+            return "Ctrl-C"
+        return end_of(trainer) or "a callback asked for it"
+
+
+def _begin_next_epoch(loop: Any) -> None:
+    """Lets a run that is resumed after an epoch begin the next one, also where max_steps is set."""
+    progress = loop.epoch_progress.current
+    if progress.processed and progress.ready == progress.started == progress.processed:
+        progress.completed = progress.processed
+        loop.reset_restart_stage()
+        _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]  # its own setter would set it again
+
+
+def end_of(trainer: Any) -> str | None:
+    """Returns which limit, or which lack of progress, ends training; None where nothing does."""
+    return _time_is_over(trainer) or _no_longer_better(trainer) or _limit_reached(trainer)
+
+
+def _limit_reached(trainer: Any) -> str | None:
+    if trainer.fast_dev_run:
+        return "--trainer.fast_dev_run" if trainer.global_step >= trainer.max_steps else None
+    if 0 <= trainer.max_steps <= trainer.global_step:
+        return f"--trainer.max_steps {trainer.max_steps}"
+    epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
+    # after its last batch an epoch is not yet among those processed
+    done = epochs.processed + (batches.is_last_batch and epochs.ready > epochs.processed)
+    return f"--trainer.max_epochs {trainer.max_epochs}" if 0 <= trainer.max_epochs <= done else None
+
+
+def _time_is_over(trainer: Any) -> str | None:
+    left = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
+    return "--trainer.max_time" if any(seconds is not None and seconds <= 0 for seconds in left) else None
+
+
+def _no_longer_better(trainer: Any) -> str | None:
+    for stopping in trainer.early_stopping_callbacks:
+        if stopping.wait_count >= stopping.patience:
+            return (
+                f"{stopping.monitor} is no better than {float(stopping.best_score):.3f} since "
+                f"{stopping.wait_count} validations (--early_stopping.patience)"
+            )
+        if stopping.stopping_reason_message:
+            return str(stopping.stopping_reason_message).removesuffix(" Signaling Trainer to stop.")
+    return None

@@ -1,0 +1,46 @@
+"""The best checkpoint stays the best one, and last.ckpt is where training stood."""
+
+import pytest
+import torch
+
+from tests.pipelines.toy_task import QUIET, Line, LineCLI
+
+CONSTANT = ["--model.training.schedule", "constant"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_resumed_run_remembers_its_best_score(tmp_path, monkeypatch, moved):
+    monkeypatch.chdir(tmp_path)
+    LineCLI(["fit", *QUIET, "--runs", "runs", "--trainer.max_epochs", "2"])
+    if moved:
+        (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    checkpoints = tmp_path / ("elsewhere" if moved else "runs") / "line" / "run" / "version_0" / "checkpoints"
+    best = (checkpoints / "best.ckpt").read_bytes()
+    resume = ["fit", *QUIET, "--ckpt_path", str(checkpoints / "last.ckpt"), "--trainer.max_epochs"]
+    LineCLI([*resume, "3", "--data.slope", "50"])  # another line: what is learnt now is worse
+    assert (checkpoints / "best.ckpt").read_bytes() == best
+    LineCLI([*resume, "4"])
+    assert (checkpoints / "best.ckpt").read_bytes() != best
+    assert {path.name for path in checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+@pytest.mark.parametrize("steps", [7, 8, 10, 14], ids=["amid", "validated", "epoch", "second"])
+def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path, steps):
+    often = ["--trainer.val_check_interval", "4", "--early_stopping.patience", "99"]
+    fit = ["fit", *QUIET, *CONSTANT, *often, "--trainer.max_epochs", "-1"]
+    LineCLI([*fit, "--runs", str(tmp_path / "a"), "--trainer.max_steps", "25"])
+    LineCLI([*fit, "--runs", str(tmp_path / "b"), "--trainer.max_steps", str(steps)])
+    folders = [tmp_path / name / "line" / "run" / "version_0" / "checkpoints" for name in "ab"]
+    stopped = torch.load(folders[1] / "last.ckpt", weights_only=True)
+    assert stopped["global_step"] == steps
+    resume = ["--trainer.max_steps", "25", "--ckpt_path", str(folders[1] / "last.ckpt")]
+    LineCLI([*fit, *resume])
+    went, resumed = (Line.load(folder / "last.ckpt") for folder in folders)
+    assert torch.equal(went.w, resumed.w)
+    ended = [torch.load(folder / "last.ckpt", weights_only=True) for folder in folders]
+    assert ended[0]["global_step"] == ended[1]["global_step"] == 25
+    stoppings = [
+        next(state for key, state in checkpoint["callbacks"].items() if key.startswith("EarlyStopping"))
+        for checkpoint in ended
+    ]
+    assert stoppings[0] == stoppings[1]

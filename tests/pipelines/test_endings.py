@@ -1,0 +1,146 @@
+"""Whatever ends a fit: the last weights are validated, the best are tested, and the reason is said."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from modules.errors import InputError
+from tests.pipelines.toy_task import QUIET, Line, LineCLI
+
+
+def fitted(tmp_path, *options):
+    LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_epochs", "30", *options])
+    return tmp_path / "line" / "run" / "version_0"
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "reason"),
+    [
+        (["--trainer.max_steps", "3"], 3, "--trainer.max_steps 3"),
+        (["--trainer.max_steps", "14"], 14, "--trainer.max_steps 14"),
+        (
+            ["--trainer.max_epochs", "1", "--trainer.check_val_every_n_epoch", "2"],
+            10,
+            "--trainer.max_epochs 1",
+        ),
+        (["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "0.3"], 3, "--trainer.max_epochs 1"),
+        (["--trainer.max_epochs", "1", "--trainer.overfit_batches", "2"], 2, "--trainer.max_epochs 1"),
+        (
+            ["--trainer.max_epochs", "-1", "--trainer.max_time", '{"microseconds": 1}'],
+            1,
+            "--trainer.max_time",
+        ),
+        (
+            ["--early_stopping.patience", "1", "--early_stopping.min_delta", "9"],
+            20,
+            "--early_stopping.patience",
+        ),
+        (["--early_stopping.stopping_threshold", "9"], 10, "Stopping threshold reached"),
+    ],
+)
+def test_the_last_weights_are_validated_and_the_best_are_tested(tmp_path, capsys, options, steps, reason):
+    run = fitted(tmp_path, *options)
+    out = capsys.readouterr().out
+    assert f"training ended after {steps} steps: " in out and reason in out
+    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == steps
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == steps
+    assert json.loads((run / "metrics.json").read_text())["scores"]["error"] > 0
+
+
+class Interrupted(Callback):
+    """Presses Ctrl-C so many times."""
+
+    def __init__(self, times: int = 1) -> None:
+        self.times = times
+
+    def on_train_batch_start(self, *_: object) -> None:
+        for _ in range(self.times):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_politely(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Interrupted()])
+    before = signal.getsignal(signal.SIGINT)
+    run = fitted(tmp_path)
+    said = capfd.readouterr()
+    assert "training ended after 1 steps: Ctrl-C" in said.out and "Ctrl-C again stops at once" in said.err
+    assert (run / "metrics.json").is_file() and (run / "checkpoints" / "best.ckpt").is_file()
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Interrupted(2)])
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path)
+    assert not list(tmp_path.glob("**/metrics.json"))
+    assert signal.getsignal(signal.SIGINT) in (before, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, before)
+
+
+class Explodes(Callback):
+    """Lets the loss be infinite from a step on."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step == 14:
+            batch.fill_(float("inf"))
+
+
+def test_divergence_is_named_and_the_last_good_weights_are_kept(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Explodes()])
+    with pytest.raises(InputError) as refusal:
+        fitted(tmp_path)
+    message = str(refusal.value)
+    assert "diverged at step 15: loss inf" in message and "learning rate 0.01" in message
+    assert (
+        "gradient norm" in message and "--trainer.gradient_clip_val 1" in message and "best.ckpt" in message
+    )
+    run = tmp_path / "line" / "run" / "version_0"
+    for name in ("best", "last"):
+        assert Line.load(run / "checkpoints" / f"{name}.ckpt").w.isfinite()
+    assert json.loads((run / "metrics.json").read_text())["scores"]
+
+
+def test_a_fit_of_one_batch_keeps_nothing_and_says_so(tmp_path, capsys):
+    LineCLI(["fit", *QUIET, "--runs", str(tmp_path / "runs"), "--trainer.fast_dev_run", "true"])
+    assert "nothing is kept" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (["--trainer.max_epochs", "1"], "nothing was left to train: --trainer.max_epochs 1"),
+        (
+            ["--early_stopping.patience", "1", "--early_stopping.min_delta", "9"],
+            "nothing was left to train: val/error is no better than",
+        ),
+        (
+            ["--trainer.max_epochs", "-1", "--trainer.max_time", '{"microseconds": 1}'],
+            "training ended after 2 steps: --trainer.max_time",
+        ),
+    ],
+)
+def test_a_resumed_fit_trains_on_or_says_why_not(tmp_path, capsys, first, reason):
+    run = fitted(tmp_path, *first)
+    capsys.readouterr()
+    epochs = ["--trainer.max_epochs", "30"]
+    LineCLI(["fit", *QUIET, *epochs, *first, "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+    assert reason in capsys.readouterr().out
+
+
+def test_without_a_number_from_validation_the_last_weights_are_tested(tmp_path, capsys):
+    run = fitted(tmp_path, "--trainer.max_epochs", "1", "--trainer.limit_val_batches", "0")
+    assert "the last weights are scored" in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["checkpoint"].endswith("last.ckpt")
+
+
+def test_without_test_batches_nothing_is_tested(tmp_path, capsys):
+    run = fitted(tmp_path, "--trainer.max_epochs", "1", "--trainer.limit_test_batches", "0")
+    assert "nothing is tested" in capsys.readouterr().out and not (run / "metrics.json").exists()
+    best = str(run / "checkpoints" / "best.ckpt")
+    with pytest.raises(InputError, match=r"trainer.limit_test_batches is 0; nothing would be scored"):
+        LineCLI(["test", *QUIET, "--ckpt_path", best, "--trainer.limit_test_batches", "0"])
