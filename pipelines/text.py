@@ -6,6 +6,7 @@
     python pipelines/text.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/text.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
     python pipelines/text.py sample --ckpt_path CKPT --prompt "..." --length 500 --temperature 0.8 --seed 1
+    python pipelines/text.py sample --ckpt_path CKPT --prompt_file FILE         a prompt of several lines
     python pipelines/text.py complete --ckpt_path CKPT --prompt "what is the " --n 10
     python pipelines/text.py score --ckpt_path CKPT --file FILE [--per_token CSV] [--html PAGE] [--json]
     python pipelines/text.py gradients                         |dJ/dh| over the distance, and a recall task

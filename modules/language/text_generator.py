@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import time
 import warnings
 from collections import Counter
@@ -173,7 +174,7 @@ class TextGenerator:
             )
         which = first_five(map(repr, unknown))
         are = f"{self.level}s are unknown to the model, which reads them as <unk>"
-        print(f"note: {number:,} of {units:,} {are}: {which}", flush=True)
+        _show(f"note: {number:,} of {units:,} {are}: {which}")
 
     @property
     def is_trained(self) -> bool:
@@ -226,7 +227,7 @@ class TextGenerator:
     def generate(self, n: int = 1, prompt: str = "", length: int = 500, **options: Any) -> None:
         """Prints n texts; takes the arguments of `texts`."""
         for text in self.texts(n, prompt, length, **options):
-            print(text, end="\n\n" if n > 1 else "\n")
+            _show(text, end="\n\n" if n > 1 else "\n")
 
     # ---- keeping
 
@@ -264,6 +265,12 @@ class TextGenerator:
         generator.model = LanguageModel.load(path)
         generator.level = generator.model.codec.level
         return generator
+
+
+def _show(text: str, end: str = "\n") -> None:
+    """Prints a text, with ? for what the encoding of the output lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end=end, flush=True)
 
 
 def _batches(tokens: Tensor) -> list[TextBatch]:

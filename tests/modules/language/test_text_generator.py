@@ -1,6 +1,7 @@
 """The four lines of Python: train, generate, keep, and what is refused."""
 
 import inspect
+import io
 import os
 import signal
 import subprocess
@@ -37,6 +38,14 @@ def test_what_was_learnt_is_written(trained, capsys):
     assert written.startswith("Peter Piper picked a peck of pickled peppers.\nPeter Piper")
     trained.generate(n=2, length=10)
     assert len(capsys.readouterr().out.rstrip("\n")) >= 20
+
+
+def test_output_that_lacks_a_character_ends_nothing(trained, monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(TextGenerator, "texts", lambda *_, **__: ["snow ☃"])
+    trained.generate()
+    assert stdout.buffer.getvalue() == b"snow ?\n"
 
 
 def test_training_prints_its_progress(file, capsys):
