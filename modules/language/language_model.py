@@ -192,6 +192,13 @@ class LanguageModel(TrainedModule):
             fused=self.device.type == "cpu",  # there is no such kernel for other devices
         )
 
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """Clips by norm or by value; names what a diverging ReLU needs."""
+        super().configure_gradient_clipping(*args, **kwargs)
+        options = self.decoder_options
+        if self.divergence and options.activation == "relu" and not options.layer_norm:
+            self.divergence += "; relu needs --model.decoder.layer_norm true"
+
     # ---- evaluation
 
     def evaluate(self, batch: TextBatch, batch_idx: int) -> None:

@@ -124,7 +124,7 @@ class TextGenerator:
             name: What a complaint calls it.
 
         Raises:
-            InputError: The text is too short, no text, or most of it is unknown to the model.
+            InputError: The text is too short, no text, mostly unknown to the model, or training diverged.
         """
         check_at_least(1, epochs=epochs)
         text = normalised(text)
@@ -153,6 +153,7 @@ class TextGenerator:
                 enable_progress_bar=False,
                 callbacks=[_EpochLines(self.level)],
             )
+            self.model.divergence = None
             self.model.train()  # Lightning leaves it in the mode that writing needs
             listens = signal.getsignal(signal.SIGINT)
             try:
@@ -163,6 +164,9 @@ class TextGenerator:
                 raise KeyboardInterrupt from None
             finally:
                 self.model.eval()
+        if self.model.divergence is not None:
+            what, rate = self.model.divergence.partition(";")[0], self.model.training_options.learning_rate
+            raise InputError(f"{name}: {what}; choose a lower learning_rate than {rate:g}")
 
     def _tell_unknown(self, unknown: Counter[str], units: int, name: str) -> None:
         """Says which units of a text the model reads as unknown ones; refuses a text of which most are."""

@@ -139,6 +139,16 @@ def test_both_optimisers_step(optimizer):
     assert moved == [parameter.requires_grad for parameter in made.parameters()]
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_relu_that_diverges_is_told_what_it_needs(activation):
+    made = model(activation=activation)
+    torch.nn.init.constant_(made.decoder.output.weight, torch.nan)
+    parts = batches(made, "the cat sat on the mat. " * 2, 2, 8)
+    trainer(max_steps=2).fit(made, DataLoader(parts, batch_size=None))
+    assert made.divergence is not None
+    assert ("relu needs --model.decoder.layer_norm true" in made.divergence) == (activation == "relu")
+
+
 def test_dropout_follows_the_step_number_alone():
     weights = []
     for drawn_before in (0, 5):

@@ -148,6 +148,15 @@ def test_a_long_epoch_speaks_where_there_is_no_bar(file, capsys, monkeypatch):
     assert "" not in lines and err == ""
 
 
+def test_a_training_that_diverges_says_so_and_keeps_finite_weights():
+    generator = TextGenerator(**SMALL | {"learning_rate": 1e38})
+    with pytest.raises(
+        InputError, match=r"the text: training diverged at step .*lower learning_rate than 1e\+38"
+    ):
+        generator.train_from_text(RHYME * 10, epochs=3)
+    assert not generator.model.training and len(generator.texts(length=5)[0]) == 5
+
+
 def test_what_stops_a_training_before_its_first_step_is_what_is_raised(monkeypatch):
     def broken(*_):
         raise OSError("no more memory")
