@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -100,3 +100,10 @@ def _validates_by_schedule(trainer: Any) -> bool:
     across_epochs = trainer.check_val_every_n_epoch is None
     done = (loop.total_batch_idx if across_epochs else loop.epoch_loop.batch_idx) + 1
     return every is not None and done % every == 0
+
+
+def sort_callbacks(trainer: Any) -> None:
+    """Looks at the time before what ends a fit, and writes last.ckpt after all that goes into it."""
+    trainer.callbacks.sort(
+        key=lambda callback: (isinstance(callback, LastCheckpoint), not isinstance(callback, Timer))
+    )

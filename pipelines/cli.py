@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
-from pytorch_lightning.callbacks import Callback, EarlyStopping, Timer
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.training import TrainedModule
 from pipelines.arguments import Parser, run_folder_of
-from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint
+from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.devices import TRAINER_HELP, fast_precision, take_device
-from pipelines.endings import Ending, end_of
+from pipelines.endings import Ending, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
 from pipelines.progress_lines import EpochLines, ProgressBar
-from pipelines.run_folders import SaveConfig, given_back_without_checkpoint, reserve_run_folder
+from pipelines.run_folders import given_back_without_checkpoint, reserve_run_folder
 from pipelines.unread_options import settle_unread
 
 
@@ -91,6 +92,10 @@ class RunCLI(LightningCLI):
     def adjust_model(self) -> None:
         """Tells a model that was built or loaded what only options and data say."""
 
+    def stored_options(self, checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Returns the options of the model that a checkpoint is of."""
+        return dict(checkpoint["hyper_parameters"])
+
     def compare(self, split: str, checkpoint: Path) -> None:
         """Evaluates, in all processes, what the model will be set beside."""
 
@@ -116,8 +121,7 @@ class RunCLI(LightningCLI):
                 self.datamodule_class,
                 args=list(argv),
                 parser_class=FitParser,
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=None,
                 trainer_defaults={
                     "use_distributed_sampler": False,
                     "num_sanity_val_steps": 0,
@@ -181,8 +185,7 @@ class RunCLI(LightningCLI):
             return
         if path in ("best", "last", "hpc", "registry"):
             raise InputError(f"--ckpt_path {path}: name the file, such as RUN/checkpoints/{path}.ckpt")
-        stored = read_checkpoint(path, self.task)["hyper_parameters"]
-        for group, options in stored.items():
+        for group, options in self.stored_options(read_checkpoint(path, self.task)).items():
             given = config.model[group]
             for name, value in options.items():
                 if given.get(name) != value:
@@ -256,9 +259,7 @@ class RunCLI(LightningCLI):
             )
         with blaming("trainer"):
             built = super().instantiate_trainer(callbacks=callbacks, **kwargs)
-        # the time is looked at before what ends a fit, and what goes into last.ckpt before that is written
-        order = lambda callback: (isinstance(callback, LastCheckpoint), not isinstance(callback, Timer))  # noqa: E731
-        built.callbacks.sort(key=order)  # type: ignore[attr-defined]  # Lightning sets it, unannounced
+        sort_callbacks(built)
         return built
 
     def instantiate_classes(self) -> None:
@@ -290,14 +291,13 @@ class RunCLI(LightningCLI):
         return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:
-        try:
+        trainer: Any = self.trainer
+        if subcommand == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:
+            assert self.run_folder is not None
+            options = self._parser("fit").dump(self.config["fit"], skip_none=False)
+            write_whole(self.run_folder / "config.yaml", options.encode())
+        with plain_ending():
             super()._run_subcommand(subcommand)
-        except MisconfigurationException as error:  # what only the data shows to be wrong
-            raise InputError(f"trainer: {' '.join(str(error).split())}") from error
-        except SystemExit as ended:
-            if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning makes one of the other
-                raise KeyboardInterrupt from None
-            raise
 
     def after_fit(self) -> None:
         trainer: Any = self.trainer

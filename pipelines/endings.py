@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loops.loop import _Loop
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from modules.errors import InputError
 
 POLITE = b"\nstopping after this step: validation, test and report follow; Ctrl-C again stops at once\n"
 
@@ -125,3 +130,16 @@ def _no_longer_better(trainer: Any) -> str | None:
         if stopping.stopping_reason_message:
             return str(stopping.stopping_reason_message).removesuffix(" Signaling Trainer to stop.")
     return None
+
+
+@contextmanager
+def plain_ending() -> Iterator[None]:
+    """Turns what only the data show to be wrong into an InputError, and keeps Ctrl-C what it is."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,17 @@ def write_metrics(
     """Returns the path of metrics.json, which holds what was found out and how long it took."""
     rounded = {name: round(value, 1) for name, value in seconds.items()}
     metrics = {"split": split, "checkpoint": str(checkpoint), **found.metrics, "seconds": rounded}
-    text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(_without_nan(metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return write_whole(folder / "metrics.json", text.encode())
+
+
+def _without_nan(value: Any) -> Any:
+    """Returns null for what is no number: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_findings(split: str, checkpoint: Path, found: Findings, seconds: float) -> None:

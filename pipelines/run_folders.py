@@ -8,9 +8,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from pytorch_lightning.cli import SaveConfigCallback
 
 from modules.errors import InputError
 
@@ -51,11 +48,3 @@ def given_back_without_checkpoint(folder: Path, existed: Path) -> Iterator[None]
                 if parent == existed or any(parent.iterdir()):
                     break
                 parent.rmdir()
-
-
-class SaveConfig(SaveConfigCallback):
-    """Writes config.yaml of a run, in fit only."""
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)

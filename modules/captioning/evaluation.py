@@ -23,8 +23,8 @@ class Evaluation:
 
     @property
     def mean_loss(self) -> float:
-        """Plain cross entropy a word, in nats."""
-        return self.loss / max(1, self.words)
+        """Plain cross entropy a word, in nats; NaN of no words."""
+        return self.loss / self.words if self.words else math.nan
 
     @property
     def perplexity(self) -> float:

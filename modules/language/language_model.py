@@ -214,7 +214,7 @@ class LanguageModel(TrainedModule):
         sums = torch.tensor([self.nats, self.units], device=self.device)
         self.nats, self.units = (float(value) for value in self.reduce_sum(sums))
         self.evaluated = None
-        loss = self.nats / max(1.0, self.units)
+        loss = self.nats / self.units if self.units else math.nan  # nothing was scored: no number
         # a part of a split is scored as if the rest were like it
         size = self.sizes.get(stage) or SplitSize(int(self.units), int(self.units))
         scores = {

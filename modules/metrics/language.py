@@ -17,24 +17,24 @@ _ALL_CHARACTERS = 0x110000 - 0x800
 
 
 def perplexity(nats: float, units: int) -> float:
-    """Returns exp of the mean -log p of a unit: how many equally likely ones it would be.
+    """Returns exp of the mean -log p of a unit: how many equally likely ones it would be; NaN of none.
 
     Args:
         nats: Sum of -log p, natural logarithm.
         units: Number of predicted units.
     """
-    return math.exp(min(nats / max(1, units), 50.0))
+    return math.exp(min(nats / units, 50.0)) if units else math.nan
 
 
 def bits_per_character(nats: float, characters: int, unknown_bits: float = 0.0) -> float:
-    """Returns the bits that a text costs, divided by its characters.
+    """Returns the bits that a text costs, divided by its characters; NaN where it has none.
 
     Args:
         nats: Sum of -log p over the text's units, natural logarithm.
         characters: Number of the text's characters, whatever the units are.
         unknown_bits: What spelling its unknown units costs beside their `<unk>`: `Spelling.bits`.
     """
-    return (nats / math.log(2) + unknown_bits) / max(1, characters)
+    return (nats / math.log(2) + unknown_bits) / characters if characters else math.nan
 
 
 class Spelling:

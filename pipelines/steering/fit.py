@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.cli import LightningArgumentParser
 from rich.table import Table
 
 from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.road.drives import draw_roads
+from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import baselines, score_steering
@@ -18,12 +21,20 @@ from modules.metrics.steering_alarms import steering_alarms
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
 from pipelines.cli import RunCLI
+from pipelines.endings import Ending
 from pipelines.findings import Findings
 from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
 from pipelines.steering.drive import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
 from pipelines.steering.predicted_drives import number_stretches, write_predictions
 from pipelines.steering.report import write_report
-from pipelines.steering.single_frames import CONTROL, control_of, control_said, learn_single_frames
+from pipelines.steering.single_frames import (
+    CONTROL,
+    FIRST_STAGE_OF,
+    FirstStage,
+    control_of,
+    control_said,
+    learn_single_frames,
+)
 
 
 class SteerCLI(RunCLI):
@@ -39,6 +50,7 @@ class SteerCLI(RunCLI):
     datamodule: SteerDataModule
     control: DrivesPredicted | None
     single_frame: Path  # checkpoint of that control
+    first_stage: str | None  # checkpoint of a first stage that goes on
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
@@ -49,11 +61,25 @@ class SteerCLI(RunCLI):
             help="Most epochs of a like model of single frames after the fit, where no first stage is one.",
         )
 
+    def stored_options(self, checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Returns the options of the whole model, whose first stage the checkpoint may be of."""
+        return dict(checkpoint.get(FIRST_STAGE_OF) or super().stored_options(checkpoint))
+
     def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        path = config.ckpt_path
+        if self.subcommand == "fit" and path and Path(path).name == f"{CONTROL}.ckpt":
+            raise InputError(
+                f"{path}: is the model of single frames beside a run's own; go on from "
+                f"{Path(path).with_name('last.ckpt')}"
+            )
         super().before_instantiate_classes()
-        epochs = self.config[self.subcommand].single_frame_epochs
+        epochs = config.single_frame_epochs
         if epochs < 0:
             raise InputError(f"single_frame_epochs is {epochs}; it has to be 0 or more")
+        self.first_stage = None
+        if self.subcommand == "fit" and path and FIRST_STAGE_OF in read_checkpoint(path, self.task):
+            self.first_stage, config.ckpt_path = path, None
 
     def before_fit(self) -> None:
         """Trains the encoder on single frames where the model has that as its first stage (Chauffeur)."""
@@ -66,19 +92,32 @@ class SteerCLI(RunCLI):
             flush=True,
         )
         assert self.run_folder is not None
+        begun = time.monotonic()
         single, folder = self.model.single_frame_model(), self.run_folder / "checkpoints"
-        self.model.adopt(learn_single_frames(single, self.datamodule, config, epochs, folder))
+        kept = [FirstStage(self.model), *FirstStage.last_checkpoints(folder, config.save_minutes)]
+        learnt = learn_single_frames(
+            single, self.datamodule, config, epochs, folder, self.ending, kept, self.first_stage
+        )
+        if self.ending.diverged:
+            reason = str(self.ending.reason).replace("training.learning", "training.pretrain_learning")
+            raise InputError(f"first stage: {reason}")
+        self.model.adopt(learnt)
+        trainer: Any = self.trainer
+        for timer in trainer.callbacks:
+            if isinstance(timer, Timer):
+                timer.load_state_dict({"time_elapsed": {"train": time.monotonic() - begun}})
 
     def compare(self, split: str, checkpoint: Path) -> None:
         """Lets the control of single frames steer, which a fit of one stage has to train first."""
         config = self.config_init[self.subcommand]
         epochs, folder = config.single_frame_epochs, checkpoint.parent
-        if self.subcommand == "fit" and epochs and not self.model.training_options.pretrain_epochs:
+        has_first_stage = self.model.training_options.pretrain_epochs
+        if self.subcommand == "fit" and epochs and not has_first_stage and not self.ending.asked:
             print(
                 f"control: a like model learns to steer from single frames, at most {epochs} epochs",
                 flush=True,
             )
-            learn_single_frames(control_of(self.model), self.datamodule, config, epochs, folder)
+            learn_single_frames(control_of(self.model), self.datamodule, config, epochs, folder, Ending())
         self.single_frame = folder / f"{CONTROL}.ckpt"
         self.control = control_said(self.single_frame, self.datamodule, split, config)
 

@@ -161,3 +161,7 @@ def test_a_smaller_vocabulary_is_no_way_to_a_better_figure():
         bare = bits_per_character(total, len(held_out))
         assert (unknown_bits == 0) is (size is None) and bare <= figures[size]
     assert figures[None] < figures[100] < figures[6]
+
+
+def test_what_is_scored_over_nothing_is_no_number():
+    assert math.isnan(perplexity(0.0, 0)) and math.isnan(bits_per_character(0.0, 0))

@@ -156,6 +156,33 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     assert driven["controls"]["single_frame"] != driven["controls"]["always_straight"]
 
 
+def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, monkeypatch, capsys):
+    begin = Steerer.on_train_batch_start
+
+    def killed(model: Steerer, batch, batch_idx):
+        if model.global_step == 4:
+            raise RuntimeError("killed")
+        begin(model, batch, batch_idx)
+
+    options = [*SMALL, "--data.root", str(drives), "--runs", str(tmp_path), "--save_minutes", "1e-9"]
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+        patched.setattr(Steerer, "on_train_batch_start", killed)
+        main(["fit", *options])
+    checkpoints = tmp_path / "steer" / "road" / "version_0" / "checkpoints"
+    assert {path.name for path in checkpoints.iterdir()} == {"last.ckpt"}
+    assert main(["fit", *options, "--ckpt_path", str(checkpoints / "last.ckpt")]) == 0
+    assert not (tmp_path / "steer" / "road" / "version_1").exists()
+    through, resumed = (Steerer.load(folder / "last.ckpt") for folder in (run / "checkpoints", checkpoints))
+    for name, weight in through.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+    capsys.readouterr()
+    control = str(run / "checkpoints" / "single_frame.ckpt")
+    assert main(["fit", *options, "--ckpt_path", control]) == 2
+    error = capsys.readouterr().err
+    assert "model of single frames" in error and "last.ckpt" in error and error.count("\n") == 1
+
+
 def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_path, monkeypatch, capsys):
     encoded, encode = [], SteeringStream.encode
 
