@@ -67,6 +67,7 @@ def silence_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run goes on in its own folder
         ".*recommended to use `self.log.*sync_dist=True.*",  # every process has computed the same value
         ".*Trying to infer the `batch_size`.*",
+        ".*requested to overfit but enabled .* dataloader shuffling.*",
     ):
         warnings.filterwarnings("ignore", message)
 
