@@ -5,6 +5,7 @@ It imports no PyTorch, so that a command which needs none answers at once.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from data_prep.terminal import print_what_can_be_shown
 from modules.errors import InputError
 from pipelines.arguments import Parser
 
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 Command = Callable[[Sequence[str]], int | None]  # an exit status, where it is not 0
 
 
@@ -89,6 +91,12 @@ def run(main: Callable[[], int | None]) -> int:
         # under several processes one of them speaks
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        # what is foreseen is said where it happens; a disk that fills in the middle can happen anywhere
+        if error.errno not in DISK_REFUSES:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -7,8 +7,10 @@ import glob
 import hashlib
 import io
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,13 +34,14 @@ from modules.images import UnreadableImage, read_image
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.devices import TRAINER_HELP
-from pipelines.output_files import check_output
+from pipelines.output_files import LONGEST_NAME, check_output, written_by_one
 
 FormatName = Literal["jsonl", "csv", "coco"]
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
+ATTENTION_SUFFIX = ".attention.jpg"
 # the options that --help begins with
 FIRST = (
     *("images", "ckpt_path", "output", "format", "attention", "overwrite", "mirrored"),
@@ -106,18 +109,31 @@ class RowWriter(Callback):
         total: Files of all processes.
         options: The command's.
         model: Knows grid and preprocessing of the attention.
+        states: Of every file what tells that it has changed since.
     """
 
-    def __init__(self, part: Path, total: int, options: PredictionOptions, model: Captioner) -> None:
+    def __init__(
+        self,
+        part: Path,
+        total: int,
+        options: PredictionOptions,
+        model: Captioner,
+        states: Mapping[str, list[int]],
+    ) -> None:
         self.part, self.total, self.options, self.model = part, total, options, model
+        self.states = states
         self.file: TextIO | None = None
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open(
-            "a", encoding="utf-8", errors=ESCAPED
-        )
-        if self.file.tell():
-            self.file.write("\n")  # a kill may have cut the last line short
+        try:
+            self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open(
+                "a", encoding="utf-8", errors=ESCAPED
+            )
+            if self.file.tell():
+                self.file.write("\n")  # a kill may have cut the last line short
+                self.file.flush()
+        except OSError as error:
+            raise cannot_go_on(self.part, error) from error
         self.bar = counting_bar("images", trainer.is_global_zero)
         # the other processes are as fast as this one
         self.task = self.bar.add_task("captioning", total=self.total)
@@ -138,27 +154,49 @@ class RowWriter(Callback):
         for name, caption in zip(batch.names, captions, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
             if self.options.attention is not None and caption.alpha is not None:
-                image = encoder_view(read_image(self.options.images / name, 640), self.model.resize)
-                alpha, grid = caption.alpha.numpy(), self.model.encoder.grid
-                path = self.options.attention / f"{name}.jpg"
-                write_attention(path, image, caption.words, alpha, grid, caption.text)
-        self.file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        self.file.flush()
+                reason = self._draw(name, caption, attention_path(self.options.attention, name))
+                rows[-1] |= {"error": reason} if reason else {}
+        states = (self.states[row["image"]] for row in rows)
+        try:
+            self.file.writelines(
+                json.dumps(row | {"file": state}, ensure_ascii=False) + "\n"
+                for row, state in zip(rows, states, strict=True)
+            )
+            self.file.flush()
+        except OSError as error:
+            raise cannot_go_on(self.part, error) from error
         left = self.total - self.bar.tasks[self.task].completed
         self.bar.advance(self.task, min(left, len(rows) * trainer.world_size))
 
+    def _draw(self, name: str, caption: Caption, path: Path) -> str | None:
+        """Returns why the attention's picture could not be written: one picture does not end the others."""
+        assert caption.alpha is not None
+        try:
+            image = encoder_view(read_image(self.options.images / name, 640), self.model.resize)
+            write_attention(
+                path, image, caption.words, caption.alpha.numpy(), self.model.encoder.grid, caption.text
+            )
+        except UnreadableImage as error:  # it was there when it was captioned
+            return f"attention: {error.reason}"
+        except OSError as error:
+            return f"attention: cannot be written ({error.strerror})"
+        return None
+
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._close()
+        assert self.file is not None
+        self.bar.stop()
+        try:
+            self.file.close()
+        except OSError as error:
+            raise cannot_go_on(self.part, error) from error
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
         if self.file is not None:
             self.bar.stop()
-            self.file.close()
+            with suppress(OSError):  # what could not be written is the exception already
+                self.file.close()
 
 
 def trainer_arguments(parser: LightningArgumentParser) -> None:
@@ -180,12 +218,12 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     """Captions all files of a folder into one file, in the order of their names.
 
     Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
-    killed goes on where it stopped if checkpoint, decoding and folder are the same.
+    killed goes on where it stopped if checkpoint, decoding and folder are the same. What could not be read,
+    and a file that has changed since, is captioned anew.
     """
-    format = options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
-    check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
+    check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored
@@ -195,9 +233,15 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
             options.attention.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
+    # one of several processes holds the output for all
+    with written_by_one(options.output, "output") if trainer.is_global_zero else nullcontext():
+        _caption(names, options, model, trainer)
 
+
+def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner, trainer: pl.Trainer) -> None:
     part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
-    done = {row["image"] for row in _rows(part)}
+    states = {name: _state(options.images / name) for name in names}
+    done = _finished(part, states)
     left = [name for name in names if name not in done]
     if trainer.is_global_zero and done:
         print(f"going on after {len(done):,} of {len(names):,} files")
@@ -211,7 +255,7 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     sampler = ShareSampler(len(left), batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
     workers = decoding_workers() if options.num_workers is None else options.num_workers
     loader = BatchLoader(FolderImages(options.images, left, transform), sampler, workers=workers)
-    writer = RowWriter(part, len(left), options, model)
+    writer = RowWriter(part, len(left), options, model, states)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     begun = time.monotonic()
     if left:  # a run may have been killed after its last caption
@@ -220,15 +264,49 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     if not trainer.is_global_zero:
         return
     written = {row["image"]: row for row in _rows(part)}
-    rows = [written[name] for name in names]
-    write_rows(options.output, rows, format)
+    rows = [{key: value for key, value in written[name].items() if key != "file"} for name in names]
+    write_rows(options.output, rows, _format(options))
     for file in _parts(part):
         file.unlink()
-    failed = sum("error" in row for row in rows)
-    print(f"{len(rows) - failed:,} captions, {failed:,} unreadable files, {time.monotonic() - begun:.0f} s")
+    captioned = sum("caption" in row for row in rows)
+    undrawn = sum("caption" in row and "error" in row for row in rows)
+    seconds = time.monotonic() - begun
+    print(f"{captioned:,} captions, {len(rows) - captioned:,} unreadable files, {seconds:.0f} s")
     print(f"captions in {options.output}")
     if options.attention is not None:
-        print(f"attention in {options.attention}")
+        missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
+        print(f"attention in {options.attention}{missing}")
+
+
+def attention_path(folder: Path, name: str) -> Path:
+    """Returns where an image's attention is drawn: NAME.attention.jpg, a name that is too long shortened.
+
+    Args:
+        folder: Of all of them.
+        name: The image's path in the folder of images.
+    """
+    path = folder / f"{name}{ATTENTION_SUFFIX}"
+    # with the dots and the process number of the file that is written first
+    room = LONGEST_NAME - len(ATTENTION_SUFFIX) - 12
+    encoded = os.fsencode(path.name.removesuffix(ATTENTION_SUFFIX))
+    if len(encoded) <= room:
+        return path
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    # a letter that the cut halves is dropped
+    kept = encoded[: room - len(digest) - 1].decode(errors="ignore")
+    return path.with_name(f"{kept}-{digest}{ATTENTION_SUFFIX}")
+
+
+def cannot_go_on(part: Path, error: OSError) -> InputError:
+    """Returns what ends a run that cannot write its rows."""
+    return InputError(
+        f"{part.parent}: captions cannot be written ({error.strerror}); what is there is kept: make room or "
+        "choose another --output, and give the command again to go on"
+    )
+
+
+def _format(options: PredictionOptions) -> str:
+    return options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
 
 
 def _names(options: PredictionOptions) -> list[str]:
@@ -241,14 +319,35 @@ def _names(options: PredictionOptions) -> list[str]:
     names = []
     for path in list_files(options.images):
         folder = resolve(path.parent)
-        written = folder == own.parent and (path.name == own.name or path.name.startswith(f"{own.name}.part"))
-        if pictures is not None and images in pictures.parents:
+        written = folder == own.parent and (
+            path.name == own.name or path.name.startswith(f"{own.name}.part-")
+        )
+        if pictures is not None and images in pictures.parents and path.name.endswith(ATTENTION_SUFFIX):
             written = written or folder.is_relative_to(pictures)
         if not written:
             names.append(path.relative_to(options.images).as_posix())
     if not names:
         raise InputError(f"{options.images}: no files but those that this command wrote")
     return names
+
+
+def _state(path: Path) -> list[int]:
+    """Returns size and time of change (ns): a row is of this very file."""
+    try:
+        status = path.stat()
+    except OSError:  # it went while the folder was listed: reading it says so
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _finished(part: Path, states: Mapping[str, list[int]]) -> set[str]:
+    """Returns the files that need not be read again: captioned without an error, and unchanged since."""
+    last = {row["image"]: row for row in _rows(part)}
+    return {
+        name
+        for name, row in last.items()
+        if "error" not in row and name in states and row.get("file") == states[name]
+    }
 
 
 def _identity(options: PredictionOptions, precision: str) -> str:
@@ -275,9 +374,11 @@ def _rows(part: Path) -> list[dict[str, Any]]:
     for file in _parts(part):
         for line in file.read_bytes().split(b"\n"):
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(row, dict) and isinstance(row.get("image"), str):
+                rows.append(row)
     return rows
 
 

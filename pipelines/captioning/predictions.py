@@ -54,7 +54,8 @@ def read_predictions(path: Path) -> Predictions:
             repeated[image] = where
         lines.setdefault(image, where)
         error = row.get("error")
-        if isinstance(error, str) and error.strip():
+        # a row may have both: a caption, and a picture of its attention that could not be written
+        if isinstance(error, str) and error.strip() and not row.get("caption"):
             predictions.failed.append(image)
         else:
             predictions.captions[image] = _caption(row, where)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from modules.images import read_image
 from modules.vocabulary import Vocabulary
 from pipelines.caption import main
 from pipelines.captioning import predict as predicting
+from pipelines.captioning.predictions import read_predictions
+from pipelines.output_files import written_by_one
 
 GOOD = {
     "COCO_val2014_000000000042.jpg",
@@ -110,6 +113,11 @@ def rows_of(path):
     return [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else text
 
 
+def state_of(path):
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
 def by_name(rows):
     return {row["image"]: row for row in rows}
 
@@ -167,7 +175,7 @@ def test_attention_gives_a_readable_picture_per_caption(predict, tmp_path):
     rows = predict(tmp_path / "out.jsonl", "--attention", str(tmp_path / "attention"))
     folder = tmp_path / "attention"
     pictures = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert pictures == {f"{name}.jpg" for name in GOOD}
+    assert pictures == {f"{name}.attention.jpg" for name in GOOD}
     assert all(min(read_image(folder / name).shape[:2]) > 50 for name in pictures)
     # and changes no caption
     assert rows == predict(tmp_path / "plain.jsonl")
@@ -251,7 +259,7 @@ def test_its_own_files_among_the_images_are_not_captioned(predict, tmp_path):
 def killed(predict, tmp_path, monkeypatch):
     """Returns a function that predicts into tmp_path/out.jsonl and dies after two batches of three."""
 
-    def run(*arguments):
+    def run(*arguments, **named):
         write = predicting.RowWriter.on_predict_batch_end
 
         def dying(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
@@ -261,7 +269,7 @@ def killed(predict, tmp_path, monkeypatch):
 
         with monkeypatch.context() as patch, pytest.raises(MemoryError):
             patch.setattr(predicting.RowWriter, "on_predict_batch_end", dying)
-            predict(tmp_path / "out.jsonl", "--batch_size", "3", *arguments)
+            predict(tmp_path / "out.jsonl", "--batch_size", "3", *arguments, **named)
         assert not (tmp_path / "out.jsonl").exists()
         (part,) = tmp_path.glob("out.jsonl.part-*")
         return part
@@ -271,21 +279,23 @@ def killed(predict, tmp_path, monkeypatch):
 
 def test_a_killed_run_goes_on_where_it_stopped(predict, killed, tmp_path, capsys):
     part = killed()
-    assert len(part.read_text().split()) > 0
+    assert part.read_text().count('"image"') == 6  # two of them errors, which are tried again
     with part.open("ab") as file:  # the kill cut a line within a letter
         file.write('{"image": "grey.png", "caption": "é'.encode()[:-1])
     capsys.readouterr()
     rows = predict(tmp_path / "out.jsonl")
-    assert f"going on after 6 of {len(GOOD | BAD)} files" in capsys.readouterr().out
+    assert f"going on after 4 of {len(GOOD | BAD)} files" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
     (tmp_path / "whole").mkdir()
     assert rows == predict(tmp_path / "whole" / "out.jsonl")
 
 
-def test_a_run_killed_before_its_last_step_only_writes_the_output(predict, killed, tmp_path):
+def test_a_run_killed_before_its_last_step_only_writes_the_output(predict, killed, gallery, tmp_path):
     whole = predict(tmp_path / "whole.jsonl")
     part = killed()
-    part.write_text("".join(json.dumps(row) + "\n" for row in whole))
+    part.write_text(
+        "".join(json.dumps(row | {"file": state_of(gallery / row["image"])}) + "\n" for row in whole)
+    )
     assert predict(tmp_path / "out.jsonl") == whole
     assert {path.name for path in tmp_path.iterdir()} == {"out.jsonl", "whole.jsonl"}
 
@@ -298,6 +308,80 @@ def test_rows_of_other_settings_are_not_taken_over(predict, killed, tmp_path):
     assert "of the killed run" not in {row.get("caption") for row in other}
     same = predict(tmp_path / "out.jsonl", "--overwrite", "--decoding.beam_size", "2")
     assert by_name(same)[first["image"]]["caption"] == "of the killed run"
+
+
+def test_what_was_mended_or_replaced_since_the_kill_is_captioned_anew(predict, killed, gallery, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(gallery, images)
+    part = killed(images=images)
+    rows = {row["image"]: row for row in map(json.loads, filter(None, part.read_text().splitlines()))}
+    captioned = [name for name, row in rows.items() if "caption" in row]
+    assert "cut.jpg" in rows and "error" in rows["cut.jpg"] and captioned
+    picture(20).save(images / "cut.jpg")
+    picture(21).save(images / captioned[0])
+    found = by_name(predict(tmp_path / "out.jsonl", images=images))
+    whole = by_name(predict(tmp_path / "whole.jsonl", images=images))
+    assert found == whole and found["cut.jpg"]["caption"]
+    assert found[captioned[0]]["score"] != rows[captioned[0]]["score"]
+
+
+def test_two_commands_do_not_write_one_output(checkpoint, gallery, tmp_path, capsys):
+    output = tmp_path / "out.jsonl"
+    given = ["predict", "--images", str(gallery), "--ckpt_path", str(checkpoint), "--output", str(output)]
+    with written_by_one(output, "output"):
+        assert main(given) == 2
+    said = capsys.readouterr().err
+    assert f"process {os.getpid()}" in said and "--output" in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photograph_is_never_replaced_by_captions(checkpoint, tmp_path, capsys):
+    picture(1).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    given = ["predict", "--images", str(tmp_path), "--ckpt_path", str(checkpoint), "--overwrite"]
+    assert main([*given, "--output", str(tmp_path / "a.png")]) == 2
+    assert "is a picture" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_a_long_name_and_a_folder_in_the_way_cost_one_picture_at_most(predict, tmp_path, capsys):
+    images, attention = tmp_path / "images", tmp_path / "attention"
+    images.mkdir()
+    long = "犬" * 80 + ".png"
+    for number, name in enumerate([long, "犬" * 79 + "猫.png", "b.png"]):
+        picture(number).save(images / name)
+    (attention / "b.png.attention.jpg").mkdir(parents=True)
+    rows = by_name(predict(tmp_path / "out.jsonl", "--attention", str(attention), images=images))
+    assert all(row["caption"] for row in rows.values())
+    assert "error" not in rows[long] and "attention: cannot be written" in rows["b.png"]["error"]
+    assert "1 pictures could not be written" in capsys.readouterr().out
+    assert len([path for path in attention.iterdir() if path.is_file()]) == 2
+    assert len(read_predictions(tmp_path / "out.jsonl").captions) == 3  # score takes them all
+
+
+def test_photographs_beside_the_attention_are_captioned(predict, tmp_path):
+    (tmp_path / "sub").mkdir()
+    picture(1).save(tmp_path / "a.png")
+    picture(2).save(tmp_path / "sub" / "b.png")
+    options = ["--attention", str(tmp_path / "sub"), "--overwrite"]
+    for _ in range(2):
+        rows = predict(tmp_path / "out.jsonl", *options, images=tmp_path)
+        assert [row["image"] for row in rows] == ["a.png", "sub/b.png"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("output", ["full", "/proc/out.jsonl", "n" * 250 + ".jsonl"])
+def test_an_output_that_cannot_be_written_is_one_line(
+    checkpoint, gallery, tmp_path, output, monkeypatch, capsys
+):
+    if output == "full":
+        monkeypatch.setattr(predicting, "_identity", lambda options, precision: "0")
+        monkeypatch.setattr(predicting, "_parts", lambda part: [])  # the device gives zeros without end
+        (tmp_path / "full.part-0-0").symlink_to("/dev/full")
+    given = ["predict", "--images", str(gallery), "--ckpt_path", str(checkpoint)]
+    assert main([*given, "--output", str(tmp_path / output)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot be written" in said and ("No space left" in said or "--output" in said)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is Unicode")
@@ -318,7 +402,7 @@ def test_a_file_name_that_is_no_text_is_captioned_too(predict, tmp_path, suffix)
         assert json.loads(content)[0]["image_id"] == name
     else:
         assert "\\udcff.png" in content
-    assert (tmp_path / "attention" / f"{name}.jpg").is_file()
+    assert (tmp_path / "attention" / f"{name}.attention.jpg").is_file()
 
 
 def test_caption_images_says_what_predict_says(checkpoint, predict, gallery, tmp_path):
