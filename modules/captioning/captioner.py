@@ -24,7 +24,7 @@ from modules.captioning.batch import CaptionBatch, ImageBatch
 from modules.captioning.evaluation import Evaluation
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.preprocessing import EvalTransform
-from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions, decode
@@ -78,7 +78,7 @@ class Captioner(TrainedModule):
         self.decoder: CaptionDecoder | None = None
         self.vocabulary: Vocabulary | None = None
         self.decoding = DecodingOptions()
-        self.reward: CiderReward | None = None  # of captions of training images
+        self.reward: CaptionReward | None = None  # of captions of training images
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
 
@@ -132,11 +132,13 @@ class Captioner(TrainedModule):
             return inputs.float()
         return torch.stack([self.annotate(inputs), self.annotate(inputs.flip(-1))], dim=1)
 
-    def losses(self, batch: CaptionBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def losses(
+        self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words."""
         assert self.decoder is not None
         given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
-        logits, alpha = self.decoder(self.annotate(batch.inputs), given, batch.image_index)
+        logits, alpha = self.decoder(annotations, given, batch.image_index)
         smoothing, weights = self.training_options.label_smoothing, batch.weights
         is_plain = not smoothing and weights is None
         plain = cross_entropy_sum(logits if is_plain else logits.detach(), targets)
@@ -147,7 +149,7 @@ class Captioner(TrainedModule):
     def on_train_start(self) -> None:
         if self.training_options.reinforce_epochs:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, unannounced
-            self.reward = CiderReward(data.training_sentences())
+            self.reward = CaptionReward(data.training_sentences(), self.training_options.reinforce_bleu4)
 
     @property
     def reinforces_from(self) -> int | float:
@@ -158,7 +160,11 @@ class Captioner(TrainedModule):
     def training_step(self, batch: CaptionBatch, batch_idx: int) -> Tensor:
         if self.current_epoch >= self.reinforces_from:
             return self._reinforce(batch)
-        smoothed, plain, attention, words = self.losses(batch)
+        return self._force(batch, self.annotate(batch.inputs))
+
+    def _force(self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"]) -> Tensor:
+        """Returns the loss of teacher forcing."""
+        smoothed, plain, attention, words = self.losses(batch, annotations)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
         # the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))
@@ -167,6 +173,7 @@ class Captioner(TrainedModule):
         return loss * self.world_size / total_words
 
     def _reinforce(self, batch: CaptionBatch) -> Tensor:
+        """Returns the loss of self-critical training, mixed with that of teacher forcing where it weighs."""
         assert self.decoder is not None and self.reward is not None
         annotations = self.annotate(batch.inputs)
         samples = self.training_options.reinforce_samples
@@ -184,7 +191,9 @@ class Captioner(TrainedModule):
             torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])
         )
         self.log("train/reward", total_reward / captions_scored, prog_bar=True, batch_size=len(names))
-        return loss * self.world_size / total_words
+        reinforced = loss * self.world_size / total_words
+        weight = self.training_options.reinforce_cross_entropy
+        return reinforced + weight * self._force(batch, annotations) if weight else reinforced
 
     def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         """Returns the decoder, and the fine-tuned blocks of the encoder, with their learning rates."""
@@ -275,7 +284,7 @@ class Captioner(TrainedModule):
         comparing = self.trainer.state.fn == "fit"
         options = replace(self.decoding, method="greedy") if comparing else self.decoding
         views = self.views(batch.inputs)
-        _, loss, _, words = self.losses(batch._replace(inputs=views[:, 0] if self.mirrored else views))
+        _, loss, _, words = self.losses(batch, views[:, 0] if self.mirrored else views)
         self.evaluation.loss += loss.item()
         self.evaluation.words += int(words)
         captions = self.caption(views, batch.names, options, keep_alpha=not comparing)

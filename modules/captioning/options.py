@@ -23,6 +23,9 @@ class CaptioningTrainingOptions(ScheduleOptions):
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.
+        reinforce_cross_entropy: Weight of the ordinary loss in these epochs. Without a word of people's captions
+            the language decays: rewards rise for captions that stop in "with a".
+        reinforce_bleu4: Weight of sentence BLEU-4 (0..1) beside CIDEr-D (0..10) in the reward.
     """
 
     learning_rate: float = 4e-4
@@ -34,6 +37,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
     reinforce_epochs: int = 0
     reinforce_learning_rate: float = 5e-5
     reinforce_samples: int = 5
+    reinforce_cross_entropy: float = 0.0
+    reinforce_bleu4: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,7 +46,7 @@ class CaptioningTrainingOptions(ScheduleOptions):
             self,
             "model.training",
             positive=("reinforce_learning_rate",),
-            not_negative=("encoder_learning_rate", "doubly_stochastic", "reinforce_epochs"),
+            not_negative=("encoder_learning_rate", "doubly_stochastic", "reinforce_epochs", "reinforce_cross_entropy", "reinforce_bleu4"),
             below_one=("label_smoothing",),
         )
         if not 0 <= self.consensus <= 1:

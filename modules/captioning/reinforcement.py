@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,29 +17,40 @@ from torch.nn import functional as F
 
 from modules.decoders.captions import CaptionDecoder
 from modules.decoding import DecodingOptions, decode
-from modules.metrics.bleu import count_ngrams
+from modules.metrics.bleu import BleuReferences, bleu, count_ngrams
 from modules.metrics.cider import CiderD
 from modules.vocabulary import Vocabulary
 
 
-class CiderReward:
-    """CIDEr-D of captions of training images, with document frequencies of the training captions.
+class CaptionReward:
+    """CIDEr-D of captions of training images, and BLEU-4 where it has a weight.
 
-    The end mark counts as a word: without it the best captions would stop in "with a".
+    Document frequencies are those of the training captions. The end mark counts as a word: without it the
+    best captions would stop in "with a".
 
     Args:
         references: Of each image the token ids of its captions, end marks included.
+        bleu4: Weight of the caption's own BLEU-4.
     """
 
-    def __init__(self, references: Mapping[str, Sequence[Sequence[int]]]) -> None:
+    def __init__(self, references: Mapping[str, Sequence[Sequence[int]]], bleu4: float = 0.0) -> None:
         self.number = {image: number for number, image in enumerate(references)}
-        self.cider = CiderD(
-            [[count_ngrams(list(map(str, ids))) for ids in captions] for captions in references.values()]
-        )
+        counts = [[count_ngrams(list(map(str, ids))) for ids in captions] for captions in references.values()]
+        self.cider = CiderD(counts)
+        self.weight = bleu4
+        self.of_bleu = [
+            BleuReferences(image, [len(ids) for ids in captions])
+            for image, captions in zip(counts if bleu4 else [], references.values(), strict=False)
+        ]
 
     def __call__(self, image: str, ids: Sequence[int]) -> float:
-        """Returns the reward of one caption, 0..10."""
-        return self.cider.score(self.number[image], count_ngrams(list(map(str, ids))))
+        """Returns the reward of one caption, 0 to 10 plus the weight of BLEU-4."""
+        number, counts = self.number[image], count_ngrams(list(map(str, ids)))
+        reward = self.cider.score(number, counts)
+        if self.weight:
+            statistics = np.array(self.of_bleu[number].statistics(counts, len(ids)))
+            reward += self.weight * float(bleu(statistics)[3])
+        return reward
 
 
 def leave_one_out(rewards: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:

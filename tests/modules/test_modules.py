@@ -46,7 +46,7 @@ def save_captioner() -> None:
     optimizer = torch.optim.Adam(model.decoder.parameters(), lr=1e-2)
     for _ in range(100):
         optimizer.zero_grad()
-        model.losses(batch)[0].backward()
+        model.losses(batch, batch.inputs)[0].backward()
         optimizer.step()
     save(model, "captioner.ckpt")
 

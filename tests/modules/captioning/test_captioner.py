@@ -45,7 +45,7 @@ def batch(images: int = 3) -> CaptionBatch:
 
 def test_every_trained_parameter_gets_a_gradient_and_no_frozen_one():
     model = captioner(finetune_from=-1).train()
-    smoothed, _, attention, words = model.losses(batch())
+    smoothed, _, attention, words = model.losses(batch(), model.annotate(batch().inputs))
     ((smoothed + attention) / words).backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
@@ -65,7 +65,7 @@ def test_gradients_are_clipped(algorithm, limit):
     model = captioner().train()
     model._trainer = SimpleNamespace(precision="32-true")
     model._fabric = None
-    smoothed, *_ = model.losses(batch())
+    smoothed, *_ = model.losses(batch(), model.annotate(batch().inputs))
     (100 * smoothed).backward()
     parameters = list(model.decoder.parameters())
     before = torch.cat([p.grad.flatten() for p in parameters])

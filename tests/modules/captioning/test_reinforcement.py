@@ -4,7 +4,7 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from modules.captioning.reinforcement import CiderReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.vocabulary import Vocabulary
 
@@ -25,7 +25,7 @@ def decoder_of(vocabulary: int = 14):
 
 
 def test_the_reward_is_cider_d_with_the_end_mark_counted():
-    reward = CiderReward(REFERENCES)
+    reward = CaptionReward(REFERENCES)
     hypotheses = {"a": [4, 5, 6, EOS], "b": [9, 11], "c": [4, 12, 13, EOS]}
     scorer = CiderScorer(n=4, sigma=6.0)
     for image, references in REFERENCES.items():
@@ -71,7 +71,7 @@ def test_the_gradient_follows_the_advantage():
 
 
 def test_the_reward_rises():
-    decoder, reward = decoder_of(), CiderReward(REFERENCES)
+    decoder, reward = decoder_of(), CaptionReward(REFERENCES)
     annotations = torch.eye(6)[:3].unsqueeze(1).expand(3, 5, 6)
     optimizer = torch.optim.Adam(decoder.parameters(), 0.01)
     names = [name for name in REFERENCES for _ in range(8)]
@@ -85,3 +85,10 @@ def test_the_reward_rises():
         optimizer.step()
         means.append(float(rewards.mean()))
     assert sum(means[-20:]) > 3 * sum(means[:20])
+
+
+def test_bleu_4_joins_the_reward_with_its_weight():
+    plain, mixed = CaptionReward(REFERENCES), CaptionReward(REFERENCES, bleu4=2.0)
+    perfect = [4, 5, 7, 8, EOS]  # one of the references: its BLEU-4 is 1
+    assert mixed("a", perfect) == pytest.approx(plain("a", perfect) + 2.0, abs=1e-6)
+    assert mixed("a", [4, 12, EOS]) == pytest.approx(plain("a", [4, 12, EOS]), abs=1e-3)
