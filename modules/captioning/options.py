@@ -46,7 +46,13 @@ class CaptioningTrainingOptions(ScheduleOptions):
             self,
             "model.training",
             positive=("reinforce_learning_rate",),
-            not_negative=("encoder_learning_rate", "doubly_stochastic", "reinforce_epochs", "reinforce_cross_entropy", "reinforce_bleu4"),
+            not_negative=(
+                "encoder_learning_rate",
+                "doubly_stochastic",
+                "reinforce_epochs",
+                "reinforce_cross_entropy",
+                "reinforce_bleu4",
+            ),
             below_one=("label_smoothing",),
         )
         if not 0 <= self.consensus <= 1:

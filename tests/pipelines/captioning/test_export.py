@@ -176,13 +176,18 @@ def test_measured_difference_sees_other_weights(exported, checkpoint):
 @pytest.mark.parametrize(
     ("options", "init"),
     [
-        (DecoderOptions(kind="show_and_tell", cell="gru", layers=2), ["hidden_1", "hidden_2"]),
-        (
+        pytest.param(
+            DecoderOptions(kind="show_and_tell", cell="gru", layers=2),
+            ["hidden_1", "hidden_2"],
+            id="show_and_tell gru",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             DecoderOptions(cell="rnn", attention="multiplicative", gate=False, context_size=6),
             ["context", "projected", "hidden_1"],
+            id="mapped annotations, multiplicative",
         ),
     ],
-    ids=["show_and_tell gru", "mapped annotations, multiplicative"],
 )
 def test_every_kind_of_decoder_is_exported(options, init, tmp_path, monkeypatch):
     options.embedding_size = options.hidden_size = options.attention_size = 8

@@ -115,7 +115,7 @@ def test_validate_takes_decoding_options(finished_run):
     "minutes",
     [
         pytest.param("10", id="after an epoch", marks=pytest.mark.slow),
-        pytest.param("0.001", id="within an epoch"),
+        pytest.param("0.001", id="within an epoch", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_path, minutes):
@@ -261,7 +261,7 @@ def test_a_damaged_image_is_left_out_of_fine_tuning(captioned_folder, tmp_path, 
     assert f"train: 1 unreadable image(s) left out, the first {path}" in said
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru"])
+@pytest.mark.parametrize("cell", ["rnn", pytest.param("gru", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["show_and_tell", "show_attend_tell"])
 def test_every_decoder_fits_and_reports(fit, tmp_path, cell, kind):
     options = ["--model.decoder.kind", kind, "--model.decoder.cell", cell, "--model.decoder.layers", "2"]
