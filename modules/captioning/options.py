@@ -23,8 +23,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.
-        reinforce_cross_entropy: Weight of the ordinary loss in these epochs. Without a word of people's captions
-            the language decays: rewards rise for captions that stop in "with a".
+        reinforce_cross_entropy: Weight of the ordinary loss in these epochs. Without a word of people's
+            captions the language decays: rewards rise for captions that stop in "with a".
         reinforce_bleu4: Weight of sentence BLEU-4 (0..1) beside CIDEr-D (0..10) in the reward.
     """
 
