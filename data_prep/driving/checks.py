@@ -10,7 +10,8 @@ import os
 
 import numpy as np
 
-from data_prep.driving.cutting import LONGEST_STEP, breaks, frame_period, repeated_rows
+from data_prep.driving.clocks import frame_period
+from data_prep.driving.cutting import LONGEST_STEP, breaks, repeated_rows
 from data_prep.driving.table import DriveTable, split_reference
 
 # fewer frames say nothing of the unit of their angles

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_prep.driving.clocks import frame_period
 from data_prep.driving.table import DriveTable, rows_by_key
 from modules.errors import InputError
 
 # a longer step of time than this many frame periods is a break; a step of three is none, however rounded
 LONGEST_STEP = 3.001
-
-
-def frame_period(time_s: np.ndarray) -> float:
-    """Returns the usual time between two frames, the median of the steps forward; NaN where there is none."""
-    steps = np.diff(time_s)
-    forward = steps[steps > 0]
-    return float(np.median(forward)) if len(forward) else float("nan")
 
 
 def repeated_rows(table: DriveTable) -> np.ndarray:

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from data_prep.driving.cutting import LONGEST_STEP, frame_period
+from data_prep.driving.clocks import frame_period
+from data_prep.driving.cutting import LONGEST_STEP
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError, check_ranges
 

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_prep.driving.checks import absent_files, problems
-from data_prep.driving.cutting import cut_drives, frame_period
+from data_prep.driving.clocks import frame_period
+from data_prep.driving.cutting import cut_drives
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 

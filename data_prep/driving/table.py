@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.driving.label_files import LabelFile, read_labels
+from data_prep.driving.camera_names import cameras_of
+from data_prep.driving.clocks import in_seconds
+from data_prep.driving.label_files import LabelFile, local_files, read_labels
 from data_prep.whole_files import write_whole
 from modules.errors import InputError
 
@@ -175,7 +177,7 @@ def frame_name(file: str) -> str:
     reference = split_reference(file)
     if reference is not None:
         return str(reference[2])
-    return PurePosixPath(file).stem
+    return PurePosixPath(file.replace("\\", "/")).stem.strip()
 
 
 def write_drive_csv(table: DriveTable, path: Path) -> None:
@@ -204,30 +206,35 @@ def read_drive_csv(path: Path) -> DriveTable:
 
     InputError with file and line: wrong columns, a cell that is no number, a row without file or time.
     """
-    labels = read_labels(path)
+    labels = read_labels(path, drop_cut_end=True)
     column = {name: labels.find(name) for name in COLUMNS}
     for name in ("file", "time_s", "angle_rad"):
         labels.need(name, name)
-    files = labels.texts("file")
-    empty = [row for row, name in enumerate(files) if not name]
+    named = labels.texts("file")
+    empty = [row for row, name in enumerate(named) if not name]
     if empty:
         raise InputError(f"{labels.where(empty[0])}: the frame has no file")
+    files = local_files(path.parent, named)
     known = [name for name in ("torque", "speed_mps") if column[name] is not None]
     optional: dict[str, Any] = {name: labels.numbers(name) for name in known}
     for name, default in (("camera", "center"), ("drive", "drive")):
         if column[name] is not None:
             optional[name] = np.array([text or default for text in labels.texts(name)], str)
+    if column["camera"] is None and (told := cameras_of(files)):
+        optional["camera"] = told[0]
     frame = None
     if column["frame"] is not None:
         frame = [t or frame_name(f) for t, f in zip(labels.texts("frame"), files, strict=True)]
+    times, notes = in_seconds(_known_times(labels), labels.where(0))
     return DriveTable.build(
         path.parent,
         frame=frame,
         file=files,
-        time_s=_known_times(labels),
+        time_s=times,
         angle_rad=labels.numbers("angle_rad"),
         source=path,
         line=labels.lines,
+        notes=[*labels.notes, *notes],
         **optional,
     )
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.label_files import LabelFile, number, read_labels
+from data_prep.driving.clocks import are_times, in_seconds
+from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import frame_name, recording_name
 from modules.errors import InputError, first_five
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")
 _ANGLE_COLUMNS = ("steering_angle", "steering_angle_rad", "angle_rad", "angle", "steering")
 _FILE = re.compile(r".+\.(jpe?g|png|bmp|gif|webp)", re.IGNORECASE)
-# 1e15 ns are twelve days after 1970: no recording is from then
-_NANOSECONDS = re.compile(r"\d{16,19}")
+_WHOLE = re.compile(r"[0-9]{1,18}|[1-8][0-9]{18}")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 
 
@@ -42,6 +42,7 @@ class FrameAngles:
         recordings: Drive of each frame, before it was cut; None where the file names no drives.
         time_s: Times (N,); None where neither a column nor the names tell them.
         is_public: The challenge's flag (N,); None where the file has none.
+        notes: What was assumed of the file, a line each.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class FrameAngles:
     recordings: list[str] | None = None
     time_s: np.ndarray | None = None
     is_public: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def where(self, row: int) -> str:
         """Returns "file:line" of a row."""
@@ -102,13 +104,13 @@ def read_true_angles(path: Path) -> FrameAngles:
             f"{table.where(empty[0])}: frame {names[empty[0]]} has no {angle}; "
             f"{count_of(len(empty), len(angles))} have none: {first_five(names[i] for i in empty)}"
         )
-    time_s = None
+    time_s, notes = None, list[str]()
     if "time_s" in table.header:
-        time_s = _known(table, "time_s", names)
-    elif all(_NANOSECONDS.fullmatch(name) for name in names):
-        time_s = np.array([int(name) for name in names]) / 1e9
+        time_s, notes = in_seconds(_known(table, "time_s", names), table.where(0))
+    elif all(_WHOLE.fullmatch(name) for name in names) and are_times(np.array(names, np.float64)):
+        time_s, notes = in_seconds(np.array(names, np.float64), table.where(0), "nanoseconds")
     public = _flags(table, names) if "public" in table.header else None
-    return FrameAngles(path, table.lines, names, angles, _recordings(table), time_s, public)
+    return FrameAngles(path, table.lines, names, angles, _recordings(table), time_s, public, tuple(notes))
 
 
 def frame_names(table: LabelFile, column: str) -> list[str]:
@@ -122,11 +124,11 @@ def frame_names(table: LabelFile, column: str) -> list[str]:
 
 
 def _angles(table: LabelFile, frame: str, angle: str) -> np.ndarray:
-    frames, cells = table.texts(frame), table.texts(angle)
-    values = np.empty(len(cells))
-    for row, cell in enumerate(cells):
+    frames = table.texts(frame)
+    values = np.empty(len(table))
+    for row in range(len(table)):
         try:
-            values[row] = number(cell, angle, table.path, table.lines[row])
+            values[row] = table.number(row, angle)
         except InputError as error:
             raise InputError(f"{error} (frame {frames[row]})") from None
     return values
@@ -164,6 +166,7 @@ def _one_camera(table: LabelFile, cameras: Sequence[str]) -> LabelFile:
         [table.rows[row] for row in rows],
         [table.lines[row] for row in rows],
         table.header_line,
+        table.delimiter,
     )
 
 

@@ -61,7 +61,7 @@ def match_angles(
         subset: File of the frames to score; by default all that have a label.
         rate_hz: Frames a second where the frames' names and the labels' columns tell no times.
     """
-    notes = []
+    notes = list(labels.notes)
     by_drive = labels.recordings is not None and predictions.recordings is not None
     by_drive = by_drive and len(set(labels.frames)) < len(labels.frames)
     true, said = _unique(labels, by_drive), _unique(predictions, by_drive)

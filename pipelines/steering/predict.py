@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.cutting import frame_period
+from data_prep.driving.clocks import frame_period
 from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import DriveTable

@@ -3,7 +3,8 @@
     DIR/CH2_final_evaluation.csv    frame_id,steering_angle[,public]; any csv with these columns will do
     DIR/center/<frame_id>.jpg       or .png; or in DIR itself, DIR/images
 
-A frame_id is the frame's time in nanoseconds; smaller numbers count frames, of which 20 a second are assumed.
+A frame_id is the frame's time in nanoseconds, or in another unit that its steps tell; small numbers count
+frames, of which 20 a second are assumed.
 Angles are radians of the steering wheel, left positive. Images that are absent cut the drive.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.driving.clocks import are_times, in_seconds
 from data_prep.driving.label_files import image_folder, nanoseconds, read_labels
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
@@ -18,13 +20,6 @@ from modules.errors import InputError
 LABELS = "CH2_final_evaluation.csv"
 FRAMES_PER_SECOND = 20.0
 _SUFFIXES = (".jpg", ".png", ".jpeg")
-# 1e15 ns are twelve days after 1970: no recording is from then
-_FIRST_TIME_NS = 1e15
-
-
-def is_time_ns(frame_id: int) -> bool:
-    """Returns whether a frame_id is a time in nanoseconds since 1970, and not the number of a frame."""
-    return frame_id >= _FIRST_TIME_NS
 
 
 def recognises(root: Path) -> bool:
@@ -60,19 +55,19 @@ def read(root: Path) -> DriveTable:
     if len(sources) > 1 and not named:
         raise InputError(f"{sources[0]}: {sources[1].name} holds labels too; name the file instead of {root}")
     path = (named or sources)[0]
-    labels = read_labels(path)
+    labels = read_labels(path, drop_cut_end=True)
     stamps = nanoseconds(labels, "frame_id")
     names = labels.texts("frame_id")
     folder, suffix = image_folder(path.parent, ("center", "", "images"), names, _SUFFIXES)
     notes = []
-    if not is_time_ns(int(stamps.min())):
+    if not are_times(stamps):
         times = stamps / FRAMES_PER_SECOND
         notes.append(
             f"{labels.where(int(stamps.argmin()))}: frame_id is no time in nanoseconds; taken as the number "
             f"of a frame, {FRAMES_PER_SECOND:.0f} a second"
         )
     else:
-        times = stamps / 1e9
+        times, notes = in_seconds(stamps, labels.where(int(stamps.argmin())), "nanoseconds")
     order = np.argsort(stamps, kind="stable")
     late = np.flatnonzero(np.diff(stamps) < 0) + 1
     if len(late):
@@ -86,6 +81,6 @@ def read(root: Path) -> DriveTable:
         drive=path.absolute().parent.name,
         source=path,
         line=labels.lines,
-        notes=notes,
+        notes=[*labels.notes, *notes],
     )
     return table.select(order)

@@ -2,11 +2,13 @@
 
     DIR/center/*.jpg        or in DIR itself, or DIR/images: whichever holds most images
     DIR/*.mp4               or one video by name; each is a drive
+    DIR/left/*.jpg          or left_1.jpg beside center_1.jpg: cameras, told apart by these words
 
 Any other recording that `read_drives` knows is read as such, without a look at its angles. The names of the
 images tell their order and their times:
 
-    1479425441182877835     all digits, at least 1e15: nanoseconds, as in Udacity's challenge
+    1479425441182877835     all digits, at least 1e11: nanoseconds, or whatever their steps tell
+    2020_05_09_22_16_40_313 date and time, as in the simulator's
     1479425441.182878       seconds
     frame_00012, 12_cam     one number that counts, the rest the same: the usual step from one number to the
                             next is one frame, of which `rate_hz` a second are assumed
@@ -28,9 +30,10 @@ from typing import NoReturn
 import numpy as np
 
 from data_prep.driving import read_drives, recognise
+from data_prep.driving.camera_names import cameras_of
 from data_prep.driving.checks import absent_files, frame_problems
+from data_prep.driving.clocks import are_times, in_seconds, time_in_name
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.formats.challenge import is_time_ns
 from data_prep.driving.formats.video import SUFFIXES as VIDEO_SUFFIXES
 from data_prep.driving.formats.video import frame_times
 from data_prep.driving.table import DriveTable, join_tables
@@ -38,6 +41,7 @@ from modules.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 _FOLDERS = ("center", "", "images")
+_SIDES = ("left", "right")
 _SECONDS = re.compile(r"\d{9,10}\.\d+")
 
 
@@ -58,7 +62,9 @@ def frames_of(path: Path, camera: str = "center", rate_hz: float = 20.0) -> tupl
     if len(cameras) > 1:
         if camera not in cameras:
             raise InputError(f"--camera {camera}: {path} has none called so; it has {', '.join(cameras)}")
+        others = ", ".join(f"{name}" for name in cameras if name != camera)
         table = table.select(table.camera == camera)
+        table.notes += (f"{path}: camera {camera} is taken; there is {others}, too (--camera)",)
     absent = absent_files(table)
     if absent.all():
         first = table.root / table.file[0]
@@ -81,10 +87,14 @@ def read_frames(path: Path, rate_hz: float) -> DriveTable:
     # in these two a table of labels may lack frames that are there
     if format not in (None, "challenge", "video"):
         return read_drives(path, format)
-    found = {folder: _files(path / folder, IMAGE_SUFFIXES) for folder in _FOLDERS}
-    folder = max(found, key=lambda name: len(found[name]))
+    found = {folder: _files(path / folder, IMAGE_SUFFIXES) for folder in (*_FOLDERS, *_SIDES)}
+    folder = max(_FOLDERS, key=lambda name: len(found[name]))
+    beside = [name for name in _SIDES if found[name]]
+    if beside and (found["center"] or not found[folder]):
+        folders = [name for name in ("center", *beside) if found[name]]
+        return join_tables([_read_images(path, name, found[name], rate_hz, name) for name in folders])
     if found[folder]:
-        return _read_images(path, folder, found[folder], rate_hz)
+        return _read_cameras(path, folder, found[folder], rate_hz)
     if videos := _files(path, VIDEO_SUFFIXES):
         return _read_videos(path, [path / name for name in videos])
     below = [entry.name for entry in sorted(path.iterdir()) if _files(entry, IMAGE_SUFFIXES)]
@@ -125,7 +135,22 @@ def _read_videos(root: Path, videos: Sequence[Path]) -> DriveTable:
     return join_tables(tables)
 
 
-def _read_images(root: Path, folder: str, files: list[str], rate_hz: float) -> DriveTable:
+def _read_cameras(root: Path, folder: str, files: list[str], rate_hz: float) -> DriveTable:
+    told = cameras_of(files)
+    if told is None:
+        return _read_images(root, folder, files, rate_hz)
+    parts = [
+        _read_images(
+            root, folder, [f for f, of in zip(files, told[0], strict=True) if of == camera], rate_hz, camera
+        )
+        for camera in dict.fromkeys(told[0])
+    ]
+    return join_tables(parts)
+
+
+def _read_images(
+    root: Path, folder: str, files: list[str], rate_hz: float, camera: str = "center"
+) -> DriveTable:
     names = [os.path.splitext(name)[0] for name in files]  # noqa: PTH122
     for place in range(1, len(files)):  # they are sorted
         if names[place] == names[place - 1]:
@@ -139,6 +164,7 @@ def _read_images(root: Path, folder: str, files: list[str], rate_hz: float) -> D
         file=[f"{lead}{files[place]}" for place in order],
         time_s=times[order],
         angle_rad=np.nan,
+        camera=camera,
         drive=root.absolute().name or "drive",
         source=root / folder if folder else root,
         line=order + 1,
@@ -153,15 +179,21 @@ def image_times(names: Sequence[str], rate_hz: float) -> tuple[np.ndarray, list[
         names: Of the files, without suffix, in any order.
         rate_hz: Frames a second where the names tell no time.
     """
-    for tells_time, seconds in ((_is_nanoseconds, _from_nanoseconds), (_is_seconds, float)):
-        timed = [tells_time(name) for name in names]
-        if sum(timed) <= len(names) / 2:
+    for seconds in (_whole_time, _decimal_time, time_in_name):
+        times = np.array([seconds(name) for name in names])
+        timed = ~np.isnan(times)
+        if timed.sum() <= len(names) / 2:
             continue
-        times = [seconds(name) if known else np.nan for name, known in zip(names, timed, strict=True)]
-        strays = [name for name, known in zip(names, timed, strict=True) if not known]
-        return np.array(times), [
-            f"the name of {name!r} is no time as those of the others are; it was left out" for name in strays
+        notes = [
+            f"the name of {name!r} is no time as those of the others are; it was left out"
+            for name, known in zip(names, timed, strict=True)
+            if not known
         ]
+        if seconds is _whole_time:
+            order = np.flatnonzero(timed)[np.argsort(times[timed], kind="stable")]
+            times[order], said = in_seconds(times[order], names[order[0]], "nanoseconds")
+            notes += said
+        return times, notes
     numbers = _counted(names)
     if numbers is not None:
         steps = np.diff(np.sort(numbers))
@@ -175,16 +207,13 @@ def image_times(names: Sequence[str], rate_hz: float) -> tuple[np.ndarray, list[
     ]
 
 
-def _is_nanoseconds(name: str) -> bool:
-    return name.isascii() and name.isdigit() and len(name) <= 19 and is_time_ns(int(name))
+def _whole_time(name: str) -> float:
+    is_whole = name.isascii() and name.isdigit() and len(name) <= 19
+    return float(name) if is_whole and are_times(np.array([int(name)])) else float("nan")
 
 
-def _from_nanoseconds(name: str) -> float:
-    return int(name) / 1e9
-
-
-def _is_seconds(name: str) -> bool:
-    return bool(_SECONDS.fullmatch(name))
+def _decimal_time(name: str) -> float:
+    return float(name) if _SECONDS.fullmatch(name) else float("nan")
 
 
 def _counted(names: Sequence[str]) -> np.ndarray | None:

@@ -12,14 +12,21 @@ simulator shows no steering wheel. The table has these 25 degrees in radians, le
 camera's rows carry the angle that was driven.
 """
 
-import calendar
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.label_files import LabelFile, image_folder, nested, read_labels, read_text
+from data_prep.driving.clocks import time_in_name
+from data_prep.driving.label_files import (
+    LabelFile,
+    commands,
+    delimiter_of,
+    image_folder,
+    nested,
+    read_labels,
+    read_text,
+)
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -29,7 +36,6 @@ FRAMES_PER_SECOND = 10.0  # about what the simulator records; used where names h
 _MPH = 0.44704  # metres a second
 _CAMERAS = ("center", "left", "right")
 _HEADER = [*_CAMERAS, "steering", "throttle", "brake", "speed"]
-_TIME = re.compile(r"(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{3})\.\w+$")
 
 
 def recognises(root: Path) -> bool:
@@ -48,13 +54,11 @@ def read(root: Path) -> DriveTable:
 def _read_drive(path: Path, root: Path) -> DriveTable:
     labels = _read_log(path)
     steering = labels.numbers(labels.need("steering", "steering", "steering_angle"))
-    beyond = np.abs(steering) > 1
-    if beyond.any():
-        row = int(beyond.argmax())
-        raise InputError(f"{labels.where(row)}: steering is {steering[row]:g}; it has to be from -1 to 1")
+    steering, beyond = commands(steering, "steering", labels.where)
     speed = labels.numbers("speed") * _MPH if labels.find("speed") else np.full(len(labels), np.nan)
     names = [_file_name(cell) for cell in labels.texts(labels.need("center image", "center"))]
-    times, notes = _times(labels, names)
+    times, assumed = _times(labels, names)
+    notes = [*labels.notes, *beyond, *assumed]
     lead = path.parent.relative_to(root).as_posix()
     tables = []
     for camera in _CAMERAS:
@@ -85,15 +89,17 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
 
 def _read_log(path: Path) -> LabelFile:
     """Returns the log by its header, or by the simulator's own where the file has none."""
-    first = read_text(path).lstrip().partition("\n")[0]
-    cells = [cell.strip() for cell in first.split(",")]
+    text = read_text(path)
+    delimiter = delimiter_of(text)
+    cells = [cell.strip(' "') for cell in text.lstrip().partition("\n")[0].split(delimiter)]
     if any(cell.lower() == "center" for cell in cells):
-        return read_labels(path)
+        return read_labels(path, drop_cut_end=True)
     if len(cells) != len(_HEADER):
         raise InputError(
             f"{path}:1: has {len(cells)} cells and no header; the simulator writes {', '.join(_HEADER)}"
+            f"{'; decimal commas need semicolons between the cells' if len(cells) > len(_HEADER) else ''}"
         )
-    return read_labels(path, _HEADER)
+    return read_labels(path, _HEADER, drop_cut_end=True)
 
 
 def _file_name(cell: str) -> str:
@@ -101,12 +107,7 @@ def _file_name(cell: str) -> str:
 
 
 def _times(labels: LabelFile, names: list[str]) -> tuple[np.ndarray, list[str]]:
-    times = np.full(len(names), np.nan)
-    for row, name in enumerate(names):
-        match = _TIME.search(name)
-        if match:
-            *date, milliseconds = (int(part) for part in match.groups())
-            times[row] = calendar.timegm((*date, 0, 0, 0)) + milliseconds / 1000
+    times = np.array([time_in_name(name) for name in names])
     unknown = np.isnan(times)
     if not unknown.any():
         return times, []

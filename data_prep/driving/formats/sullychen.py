@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.driving.camera_names import cameras_of
 from data_prep.driving.label_files import image_folder, number, read_text
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
@@ -64,6 +65,7 @@ def read(root: Path) -> DriveTable:
         file=[folder + name for name in files],
         time_s=time_s,
         angle_rad=0.0 - np.radians(degrees),  # not -0.0, which would look odd
+        camera=told[0] if (told := cameras_of(files)) else "center",
         drive=root.absolute().name,
         source=path,
         line=lines,

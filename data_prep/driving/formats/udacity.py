@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.label_files import nanoseconds, nested, read_labels
+from data_prep.driving.camera_names import cameras_of
+from data_prep.driving.clocks import in_seconds
+from data_prep.driving.label_files import local_files, nanoseconds, nested, read_labels
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -33,24 +35,32 @@ def read(root: Path) -> DriveTable:
 
 
 def _read_drive(path: Path, root: Path) -> DriveTable:
-    labels = read_labels(path)
+    labels = read_labels(path, drop_cut_end=True)
     file, angle = labels.need("image", "filename"), labels.need("angle", "angle")
     stamp = labels.need("time", "timestamp")
-    files = [name.replace("\\", "/") for name in labels.texts(file)]
-    empty = next((row for row, name in enumerate(files) if not name), None)
+    named = labels.texts(file)
+    empty = next((row for row, name in enumerate(named) if not name), None)
     if empty is not None:
         raise InputError(f"{labels.where(empty)}: the row has no filename")
+    files = local_files(path.parent, named)
     below = path.parent.relative_to(root).as_posix()
     camera = labels.find("frame_id")
+    if camera:
+        cameras: list[str] | str = [name.removesuffix("_camera") for name in labels.texts(camera)]
+    else:
+        told = cameras_of(files)
+        cameras = told[0] if told else "center"
+    times, notes = in_seconds(nanoseconds(labels, stamp), labels.where(0), "nanoseconds")
     return DriveTable.build(
         root,
         file=files if below == "." else [f"{below}/{name}" for name in files],
-        time_s=nanoseconds(labels, stamp) / 1e9,
+        time_s=times,
         angle_rad=labels.numbers(angle),
         torque=labels.numbers("torque") if labels.find("torque") else np.nan,
         speed_mps=labels.numbers("speed") if labels.find("speed") else np.nan,
-        camera=[name.removesuffix("_camera") for name in labels.texts(camera)] if camera else "center",
+        camera=cameras,
         drive=path.parent.name or path.parent.absolute().name,
         source=path,
         line=labels.lines,
+        notes=[*labels.notes, *notes],
     )

@@ -4,10 +4,10 @@
     DIR/monday.csv      time_s,angle_rad[,torque,speed_mps]; or frame,angle_rad: its number, from 0
 
 or several such pairs in DIR, each a drive of its own. The time column may be called time_s, time, t, seconds
-or timestamp, and is in seconds from the beginning of the video. The angle column may be called angle_rad,
-angle, steering_angle or steering: radians of the steering wheel, left positive; or angle_deg: the same in
-degrees. A frame gets the nearest label that is not later than it, unless that is older than three steps of
-the table: then its angle is unknown.
+or timestamp, and is in seconds from the beginning of the video, or in another unit that spans the video.
+The angle column may be called angle_rad, angle, steering_angle or steering: radians of the steering wheel,
+left positive; or angle_deg: the same in degrees. A frame gets the nearest label that is not later than it,
+unless that is older than three steps of the table: then its angle is unknown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.driving.cutting import LONGEST_STEP, frame_period
+from data_prep.driving.clocks import frame_period, in_seconds
+from data_prep.driving.cutting import LONGEST_STEP
 from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import counting_bar
@@ -53,7 +54,7 @@ def read(root: Path) -> DriveTable:
 
 
 def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
-    labels = read_labels(path)
+    labels = read_labels(path, drop_cut_end=True)
     degrees = labels.find(*_DEGREES)
     angle = labels.numbers(degrees or labels.need("angle", *_ANGLES, *_DEGREES))
     columns = {"angle_rad": np.radians(angle) if degrees else angle}
@@ -83,7 +84,7 @@ def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
 
 def _label_times(labels: LabelFile, frame_times: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Returns the time of each label from the beginning of the video, and what is to be said of it."""
-    notes: list[str] = []
+    notes = list(labels.notes)
     frame = labels.find("frame")
     if frame is not None and labels.find(*_TIMES) is None:
         numbers = labels.numbers(frame)
@@ -97,18 +98,20 @@ def _label_times(labels: LabelFile, frame_times: np.ndarray) -> tuple[np.ndarray
     times = labels.numbers(labels.need("time", *_TIMES, "frame"))
     if np.isnan(times).any():
         raise InputError(f"{labels.where(int(np.isnan(times).argmax()))}: the label has no time")
+    first = labels.where(int(times.argmin()))
+    times, said = in_seconds(times, first, duration_s=float(frame_times[-1]))
+    notes += said
     back = np.flatnonzero(np.diff(times) < 0)
     if len(back):
         notes.append(f"{labels.where(int(back[0]) + 1)}: time runs backwards; the labels were sorted")
     if times.min() > _LATEST_START_S:
         notes.append(
-            f"{labels.where(int(times.argmin()))}: times begin at {times.min():.0f} s; taken as the time of "
-            "the video's first frame"
+            f"{first}: times begin at {times.min():.0f} s; taken as the time of the video's first frame"
         )
         times = times - times.min()
     if times.min() > frame_times[-1]:
         raise InputError(
-            f"{labels.where(int(times.argmin()))}: the first label is at {times.min():.1f} s, after the end "
+            f"{first}: the first label is at {times.min():.1f} s, after the end "
             f"of the video at {frame_times[-1]:.1f} s"
         )
     return times, notes

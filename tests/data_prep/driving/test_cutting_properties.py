@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.driving.cutting import LONGEST_STEP, cut_drives, frame_period, repeated_rows
+from data_prep.driving.clocks import frame_period
+from data_prep.driving.cutting import LONGEST_STEP, cut_drives, repeated_rows
 from data_prep.driving.splitting import GUARD, SplitOptions, split_frames
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError

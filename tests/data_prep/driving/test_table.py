@@ -8,7 +8,8 @@ import pytest
 
 from data_prep.driving import table as drive_table
 from data_prep.driving.checks import absent_files, problems
-from data_prep.driving.cutting import cut_drives, frame_period
+from data_prep.driving.clocks import frame_period
+from data_prep.driving.cutting import cut_drives
 from data_prep.driving.table import DriveTable, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
 from tests.data_prep.driving.driving_folders import draw, drive, put

@@ -135,6 +135,55 @@ def test_simulator_log_of_another_machine(tmp_path: Path, header: bool) -> None:
     assert table.line[0] == (2 if header else 1)
 
 
+def test_simulator_log_with_semicolons_decimal_commas_and_a_cut_end(tmp_path: Path) -> None:
+    text, names = log(count=9)
+    draw(tmp_path, [f"IMG/{name}" for name in names])
+    put(tmp_path, "driving_log.csv", text)
+    plain = simulator.read(tmp_path)
+    for separator in (";", "\t"):
+        european = text.replace(", ", separator).replace(".", ",").replace(",jpg", ".jpg")
+        put(tmp_path, "driving_log.csv", european[: european.rindex(separator)] + "\0\0")
+        table = simulator.read(tmp_path)
+        kept = plain.select(np.isin(plain.line, np.arange(1, 9)))
+        np.testing.assert_array_equal(table.angle_rad, kept.angle_rad)
+        np.testing.assert_array_equal(table.speed_mps, kept.speed_mps)
+        assert table.notes == (
+            f"{tmp_path / 'driving_log.csv'}:9: the last line is cut off; it was left out",
+        )
+    put(tmp_path, "driving_log.csv", text.replace(".0", ",0"))
+    with pytest.raises(
+        InputError, match=r"csv:1: has 9 cells and no header; .*decimal commas need semicolons"
+    ):
+        simulator.read(tmp_path)
+
+
+def test_rare_steering_beyond_full_lock_is_clipped_or_unknown(tmp_path: Path) -> None:
+    rows = [f"IMG/{n}.jpg,,,{0.01 * (n % 50)},0,0,1" for n in range(100)]
+    rows[3], rows[70] = "IMG/3.jpg,,,-1.00003,0,0,1", "IMG/70.jpg,,,1e308,0,0,1"
+    path = put(tmp_path, "driving_log.csv", "\n".join(rows))
+    table = simulator.read(tmp_path)
+    assert table.angle_rad[3] == pytest.approx(np.radians(25)) and np.isnan(table.angle_rad[70])
+    assert np.isnan(table.angle_rad).sum() == 1
+    assert f"{path}:4: steering is -1.00003; 1 such became full lock" in table.notes
+    assert f"{path}:71: steering is 1e+308; it has to be from -1 to 1; 1 such are unknown" in table.notes[1]
+
+
+@pytest.mark.parametrize("lead", ["", "..\\", "C:\\Users\\some one\\", "/home/other/", "data/"])
+@pytest.mark.parametrize("name", ["drive.csv", "interpolated.csv"])
+def test_paths_of_another_machine_or_system(tmp_path: Path, name: str, lead: str) -> None:
+    slash = "/" if lead.endswith("/") else "\\"
+    draw(tmp_path, [f"{side}/{n}.png" for side in ("center", "left") for n in range(10)])
+    rows = [
+        f"{lead}{s}{slash}{n}.png,{START + 10**8 * n},0.01" for s in ("center", "left") for n in range(10)
+    ]
+    head = {"drive.csv": "file,time_s,angle_rad", "interpolated.csv": "filename,timestamp,angle"}[name]
+    put(tmp_path, name, "\n".join([head, *rows]))
+    table = read_drives(tmp_path)
+    assert table.file.tolist() == [f"{side}/{n}.png" for side in ("center", "left") for n in range(10)]
+    assert table.camera.tolist() == ["center"] * 10 + ["left"] * 10, "no column has them, but the folders do"
+    assert table.frame.tolist() == [str(n) for n in range(10)] * 2
+
+
 def test_simulator_without_side_cameras_or_times(tmp_path: Path) -> None:
     put(tmp_path, "a/driving_log.csv", "IMG/1.jpg,,,-1,0,0,10\nIMG/2.jpg,,,1,0,0,10\n")
     table = simulator.read(tmp_path)
@@ -190,7 +239,7 @@ def test_what_is_recognised_first_and_what_is_not(tmp_path: Path) -> None:
 FAULTS = [
     ("udacity", "interpolated.csv", "", r"csv: holds no rows"),
     ("udacity", "interpolated.csv", "a,b\n1,2\n", r"csv:1: no column for the image \(filename\); .*: a, b"),
-    ("udacity", "interpolated.csv", interpolated(3)[:-4], r"csv:4: \d+ cells under 12"),
+    ("udacity", "interpolated.csv", interpolated(3)[:-4] + "\n", r"csv:4: \d+ cells under 12"),
     ("udacity", "interpolated.csv", interpolated(3).replace("0.375", "x"), r"csv:2: torque is 'x'"),
     (
         "udacity",

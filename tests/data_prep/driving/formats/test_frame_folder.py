@@ -58,8 +58,8 @@ def test_other_names_are_in_natural_order_without_gaps(tmp_path):
         (["1479425441.25", "1479425441.5", "1479425440.875"], [1479425441.25, 1479425441.5, 1479425440.875]),
         (
             ["1479425441182", "1479425441232", "1479425441282"],
-            [0, 0.05, 0.1],
-        ),  # milliseconds: one step a frame
+            [1479425441.182, 1479425441.232, 1479425441.282],
+        ),  # milliseconds
         (["frame"], [0]),
         (["frame7"], [0]),
         (["x²", "x1"], [0.05, 0]),
@@ -108,6 +108,30 @@ def test_a_known_recording_is_read_by_its_reader_one_camera_at_a_time(tmp_path):
     names, drives, notes = frames(tmp_path)
     assert names == ["00000", "00004"] and len(set(drives)) == 2
     assert any("absent" in note for note in notes) and not any("angle" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{side}_2020_05_09_22_59_59_{n:03d}.png",
+        "{side}/{n:03d}.png",
+        "{n:03d}_{side}.png",
+        "images/{side}-{n:03d}.png",
+    ],
+)
+def test_cameras_are_told_apart_by_names(tmp_path, pattern):
+    draw(tmp_path, [pattern.format(side=s, n=50 * n) for s in ("center", "left", "right") for n in range(4)])
+    for camera in ("center", "left"):
+        table, notes = frames_of(tmp_path, camera)
+        assert len(table) == 4 and all(camera in file for file in table.file)
+        assert set(table.camera) == {camera} and len(set(table.drive)) == 1
+        assert sum(f"camera {camera} is taken" in note for note in notes) == 1
+        np.testing.assert_allclose(np.diff(table.time_s), 0.05, atol=1e-6)
+
+
+def test_turns_to_left_and_right_are_no_cameras(tmp_path):
+    draw(tmp_path, [*(f"left_turn_{n}.png" for n in range(4)), *(f"right_turn_{n}.png" for n in range(4, 8))])
+    assert len(frames(tmp_path)[0]) == 8
 
 
 @pytest.mark.parametrize(
