@@ -101,7 +101,7 @@ class Parser(ArgumentParser):
             kind = getattr(action, "_typehint", None)
             if bool in (kind, *get_args(kind)):
                 action.nargs, action.const = "?", True
-            elif kind == list[Path]:
+            elif list[Path] in (kind, *get_args(kind)):
                 action.nargs, action._typehint = "+", Path  # type: ignore[attr-defined]
                 action.metavar = "PATH"
 

@@ -1,5 +1,7 @@
 """Drives: one reader a format, all giving the same frames and angles (`python -m data_prep.driving DIR`)."""
 
+import os
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +21,7 @@ FORMATS = {
     "challenge": ("formats.challenge", "a csv with frame_id and steering_angle"),
     "simulator": ("formats.simulator", "driving_log.csv"),
     "sullychen": ("formats.sullychen", "data.txt"),
-    "donkeycar": ("formats.donkeycar", "manifest.json with catalogs"),
+    "donkeycar": ("formats.donkeycar", "manifest.json with catalogs, or record_*.json"),
     "ros": ("formats.ros_bag", "*.bag, or a folder with metadata.yaml"),
     "comma": ("formats.comma", "camera/*.h5 and log/*.h5"),
     "video": ("formats.video", "a video and a csv of the same name"),
@@ -45,6 +47,41 @@ def read_drives(root: Path | str, format: str = "auto") -> "DriveTable":
         raise InputError(f"{root}: no such file or folder")
     table: DriveTable = _reader(format).read(root)
     return table
+
+
+def read_several(roots: Sequence[Path], format: str = "auto") -> "DriveTable":
+    """Returns the drives of several folders in one table, which is of the folder that they have in common.
+
+    A drive of a folder is called FOLDER/DRIVE where two folders have drives of one name. InputError where a
+    folder is named twice, and whatever `read_drives` finds wrong.
+
+    Args:
+        roots: folders of the data, or files.
+        format: of all of them; auto takes that of each.
+    """
+    # with what they need imported here: most of this package is imported without NumPy
+    import numpy as np
+
+    from data_prep.driving.table import join_tables
+
+    tables = [read_drives(root, format) for root in roots]
+    if len(tables) == 1:
+        return tables[0]
+    places = [table.root.resolve() for table in tables]
+    names = [set(table.recordings().tolist()) for table in tables]
+    shared = any(one & other for place, one in enumerate(names) for other in names[:place])
+    if twice := next(
+        (root for root, place in zip(roots, places, strict=True) if places.count(place) > 1), None
+    ):
+        raise InputError(f"{twice}: the folder is named twice")
+    common = Path(os.path.commonpath(places))
+    for table, place in zip(tables, places, strict=True):
+        lead = place.relative_to(common).as_posix()
+        table.file = np.array([f"{lead}/{name}" for name in table.file.tolist()])
+        if shared:
+            table.drive = np.array([f"{lead}/{name}" for name in table.drive.tolist()])
+        table.root = common
+    return join_tables(tables)
 
 
 def recognise(root: Path) -> str:

@@ -7,8 +7,10 @@ gone. A model trained on them predicts one angle for every frame; here it is sai
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from data_prep.driving.clocks import frame_period
 from data_prep.driving.cutting import LONGEST_STEP, breaks, repeated_rows
@@ -16,6 +18,9 @@ from data_prep.driving.table import DriveTable, split_reference
 
 # fewer frames say nothing of the unit of their angles
 _ENOUGH = 50
+# an angle further from the median of its neighbours was not steered; from -1 to 1 is a keyboard's step
+_LARGEST_LEAP_RAD, _AROUND = 2.5, 2
+_RARE, _NAMED = 0.02, 5
 # no steering wheel turns further to one side than twice round
 _LARGEST_RAD = 4 * np.pi
 # nor do drivers use that much of it most of the time, or turn it that fast all the time
@@ -40,7 +45,9 @@ def problems(table: DriveTable, absent: np.ndarray) -> list[str]:
         table: a table as its reader made it, not yet cut.
         absent: mask of the rows whose image is absent.
     """
-    lines = frame_problems(table, absent) + _label_problems(table)
+    strange, said = outliers(table)
+    lines = frame_problems(table, absent) + said + _label_problems(table)
+    table = replace(table, angle_rad=np.where(strange, np.nan, table.angle_rad))
     names = table.recordings()
     for rows in table.series(recordings=True):
         lines += _unit_problems(table, rows, str(names[rows[0]]))
@@ -94,6 +101,39 @@ def _time_problems(table: DriveTable) -> list[str]:
             f" ({int(back.sum()):,} such rows); the drive is cut"
         )
     return lines
+
+
+def outliers(table: DriveTable) -> tuple[np.ndarray, list[str]]:
+    """Returns a mask of the rows whose angle cannot be right, and a line a drive that names the first ones.
+
+    That is an angle beyond any wheel's, or one far from those before and after it, however long it stays the
+    same. Where there are many, they are none: the whole drive is in another unit.
+    """
+    wrong, lines = np.zeros(len(table), bool), []
+    names = table.recordings()
+    for rows in table.series(recordings=True):
+        rows = rows[~np.isnan(table.angle_rad[rows])]
+        angle = table.angle_rad[rows]
+        if len(rows) < _ENOUGH:
+            continue
+        # an angle that stays as it is counts once, so that a stuck sensor is one outlier
+        begins = np.concatenate([[True], np.diff(angle) != 0])
+        once = angle[begins]
+        around = sliding_window_view(np.pad(once, _AROUND, mode="reflect" if len(once) > _AROUND else "edge"),
+                                     2 * _AROUND + 1)  # fmt: skip
+        far = np.abs(once - np.median(around, axis=1)) > _LARGEST_LEAP_RAD
+        strange = far | (np.abs(once) > _LARGEST_RAD)
+        if not strange.any() or strange.sum() > max(1, _RARE * len(once)):
+            continue
+        found = rows[strange[np.cumsum(begins) - 1]]
+        wrong[found] = True
+        named = ", ".join(f"{table.frame[row]} ({table.angle_rad[row]:.4g} rad)" for row in found[:_NAMED])
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        lines.append(
+            f"{table.where(int(found[0]))}: drive {names[found[0]]}: the angles of frames {named}{more} are "
+            "outliers; they are left out"
+        )
+    return wrong, lines
 
 
 def _unit_problems(table: DriveTable, rows: np.ndarray, drive: str) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data_prep.batching import BatchLoader
 from data_prep.cache import cache_root
-from data_prep.driving import read_drives
+from data_prep.driving import read_several
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, StoredFrames
@@ -75,7 +75,7 @@ class SteerDataModule(pl.LightningDataModule):
     first frame to its last, carrying the state.
 
     Args:
-        root: Folder of the drives; by default drawn roads, which are made where they are missing.
+        root: Folder of the drives, or several; by default drawn roads, which are made where they are missing.
         format: How they are laid out; auto recognises it by its files.
         sequence_length: Frames to predict in a training clip.
         left_context: Frames before them; by default what the model needs.
@@ -96,7 +96,7 @@ class SteerDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        root: Path | None = None,
+        root: list[Path] | Path | None = None,
         format: FormatName = "auto",
         sequence_length: int = 10,
         left_context: int | None = None,
@@ -134,7 +134,9 @@ class SteerDataModule(pl.LightningDataModule):
             raise InputError(
                 f"data.cameras is {cameras}; it has to name one camera or several different ones"
             )
-        self.root, self.format = root, format
+        roots = root if isinstance(root, list) else [root]
+        self.root, self.format = roots[0], format
+        self.others = [path for path in roots[1:] if path is not None]
         self.sequence_length, self.left_context = sequence_length, left_context
         self.stride, self.stateful = stride or sequence_length, stateful
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -142,6 +144,7 @@ class SteerDataModule(pl.LightningDataModule):
         self.augmentation_options, self.balance = augmentation, balance
         self.num_workers, self.cache, self.seed = num_workers, cache, seed
         self.source: DriveTable | None = None
+        self._said: set[str] = set()
         self.data: Prepared | None = None
 
     # ---- what the folder holds
@@ -151,7 +154,8 @@ class SteerDataModule(pl.LightningDataModule):
         if self.source is not None:
             return self.source
         root = self.root if self.root is not None else cache_root() / "road"
-        table = read_drives(root, "road" if self.root is None and self.format == "auto" else self.format)
+        format = "road" if self.root is None and self.format == "auto" else self.format
+        table = read_several([root, *self.others], format)
         known = list(dict.fromkeys(table.camera.tolist()))
         if self.cameras == ["center"] and len(known) == 1:
             self.cameras = known
@@ -172,20 +176,27 @@ class SteerDataModule(pl.LightningDataModule):
         table = self.read()
         frames = FrameCache(table.root, model.preprocessing, self.cache)
         stored, report = frames.fill(table)
-        say(report.summary())
+        if report.decoded or not self._said:
+            self._say_once(report.summary())
         if (stored < 0).all():
             row, reason = report.unreadable[0]
             raise InputError(f"{table.root / table.file[row]}: {reason}; no frame can be read")
         for row, reason in report.unreadable[:_SHOWN]:
             file = table.root / table.file[row]
-            say(f"warning: {table.where(row)}: frame {file}: {reason}; the drive is cut there")
+            self._say_once(f"warning: {table.where(row)}: frame {file}: {reason}; the drive is cut there")
         if len(report.unreadable) > _SHOWN:
-            say(f"warning: {len(report.unreadable) - _SHOWN} more frames cannot be read")
+            self._say_once(f"warning: {len(report.unreadable) - _SHOWN} more frames cannot be read")
         if (stored < 0).any():
             table = cut_drives(table, stored < 0)
             stored, _ = frames.fill(table)
         clip = self.sequence_length + self.context(model)
         return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
+
+    def _say_once(self, line: str) -> None:
+        # data are prepared for the first stage, the fit, and the test at its end
+        if line not in self._said:
+            self._said.add(line)
+            say(line)
 
     def context(self, model: Steerer) -> int:
         """Returns the frames before a training clip: what encoder and, afresh, the decoder's window see."""
@@ -251,7 +262,7 @@ class SteerDataModule(pl.LightningDataModule):
         if stage == "fit":
             self.target_statistics()  # complains of angles that are no labels
             counts = ", ".join(f"{name} {int((self.data.split == name).sum()):,}" for name in SPLITS)
-            say(f"{self.data.table.root}: {len(self.data.table):,} frames: {counts}")
+            self._say_once(f"{self.data.table.root}: {len(self.data.table):,} frames: {counts}")
 
     def _inputs(self, model: Steerer) -> StoredFrames | DriveFeatures:
         # not in setup: Lightning loads the weights of a checkpoint after it
@@ -275,7 +286,9 @@ class SteerDataModule(pl.LightningDataModule):
         if isinstance(inputs, DriveFeatures):
             context -= model.left_context  # features have seen the encoder's context
             if options.changes_pixels:
-                say("note: the encoder is frozen, its features are computed once: frames are not varied")
+                self._say_once(
+                    "note: the encoder is frozen, its features are computed once: frames are not varied"
+                )
         elif options.changes_pixels:
             augmentation = ClipAugmentation(options, model.preprocessing, camera_shape(self.data.table))
         sampler: ClipSampler

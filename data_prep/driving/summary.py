@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.driving.checks import absent_files, problems
+from data_prep.driving.checks import absent_files, outliers, problems
 from data_prep.driving.clocks import frame_period
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.table import DriveTable
@@ -40,9 +42,13 @@ def describe(table: DriveTable) -> Table:
         result.add_row(escape(str(names[rows[0]])), escape(str(table.camera[rows[0]])), *_cells(table, rows))
     if len(series) > _SHOWN:
         result.add_row(f"... {len(series) - _SHOWN} more", "")
-    if len(series) > 1:
+    drives = len(np.unique(names))
+    if drives > 1:
         result.add_section()
-        result.add_row(f"{len(np.unique(names))} drives", "", *_cells(table, np.arange(len(table))))
+        # by camera: at one time they see one scene
+        for camera in dict.fromkeys(table.camera.tolist()):
+            rows = np.flatnonzero(table.camera == camera)
+            result.add_row(f"{drives} drives", escape(str(camera)), *_cells(table, rows))
     return result
 
 
@@ -68,11 +74,13 @@ def _cells(table: DriveTable, rows: np.ndarray) -> list[str]:
 
 
 def prepared(table: DriveTable) -> tuple[DriveTable, list[str]]:
-    """Returns the table cut at gaps and absent images, and what is wrong with the data.
+    """Returns the table cut at gaps and absent images, without outliers, and what is wrong with the data.
 
     Where all images are absent the labels alone are cut, so that they can be looked at.
     """
     if not len(table):
         raise InputError(f"{table.root}: holds no frames")
     absent = absent_files(table)
-    return cut_drives(table, None if absent.all() else absent), problems(table, absent)
+    lines = problems(table, absent)
+    sound = replace(table, angle_rad=np.where(outliers(table)[0], np.nan, table.angle_rad))
+    return cut_drives(sound, None if absent.all() else absent), lines

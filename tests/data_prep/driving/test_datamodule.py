@@ -276,3 +276,28 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path) -> None:
 def test_options_that_cannot_be(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         SteerDataModule(**options)
+
+
+@pytest.mark.parametrize("names", [("monday", "tuesday"), ("monday", "monday")])
+def test_several_folders_are_one_data_set(tmp_path: Path, names: tuple[str, str]) -> None:
+    for place, name in zip(("a", "b/c"), names, strict=True):
+        write_drive_csv(
+            drives(tmp_path / place, [40], drawn=True, drive=name), tmp_path / place / "drive.csv"
+        )
+    data = SteerDataModule([tmp_path / "a", tmp_path / "b/c"], cache=tmp_path / "cache")
+    table = data.read()
+    drive_names = names if len(set(names)) == 2 else ("a/monday", "b/c/monday")
+    assert table.recordings().tolist() == [drive_names[0]] * 40 + [drive_names[1]] * 40
+    assert all((table.root / name).is_file() for name in table.file)
+    with pytest.raises(InputError, match=r"b/c: the folder is named twice"):
+        SteerDataModule([tmp_path / "b/c", tmp_path / "a/../b/c"]).read()
+
+
+def test_warnings_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder(tmp_path, [60])
+    put(tmp_path, "data/images/00020.png", b"no image")
+    data = module(tmp_path)
+    for _ in range(2):
+        attach(data, model())
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(set(said)) and sum("the drive is cut there" in line for line in said) == 1

@@ -10,9 +10,10 @@ from data_prep.driving import table as drive_table
 from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.clocks import frame_period
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.table import DriveTable, read_drive_csv, split_reference, write_drive_csv
+from data_prep.driving.summary import describe, prepared
+from data_prep.driving.table import DriveTable, join_tables, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
-from tests.data_prep.driving.driving_folders import draw, drive, put
+from tests.data_prep.driving.driving_folders import draw, drive, drives, put
 
 
 def said(table: DriveTable) -> str:
@@ -173,3 +174,41 @@ def test_ordinary_driving_is_not_complained_of(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     angles = 0.2 * np.convolve(random.normal(size=79), np.ones(20) / 4, "valid")
     assert said(drive(tmp_path, 60, drawn=True, angle_rad=angles)) == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{30: 90.0}, {30: 1e308}, {7: -5.0}, {0: 20.0}, {299: 20.0}, {**dict.fromkeys(range(40, 160), 7.0)}],
+)
+def test_outliers_are_named_and_left_out_not_taken_for_degrees(
+    tmp_path: Path, wrong: dict[int, float]
+) -> None:
+    random = np.random.default_rng(0)
+    angles = 0.2 * np.convolve(random.normal(size=319), np.ones(20) / 4, "valid")
+    angles[list(wrong)] = list(wrong.values())
+    table, warnings = prepared(drive(tmp_path, 300, drawn=True, angle_rad=angles))
+    assert np.flatnonzero(np.isnan(table.angle_rad)).tolist() == sorted(wrong)
+    assert len(warnings) == 1 and "degrees" not in warnings[0]
+    first = min(wrong)
+    assert (
+        f"row:{first + 1}: drive monday: the angles of frames {first:05d} ({wrong[first]:.4g} rad)"
+        in warnings[0]
+    )
+    assert ("and 115 more are outliers" in warnings[0]) == (len(wrong) > 5)
+
+
+def test_wheels_that_leap_from_side_to_side_have_no_outliers(tmp_path: Path) -> None:
+    keys = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 300, p=[0.05, 0.9, 0.05])
+    assert said(drive(tmp_path, 300, drawn=True, angle_rad=keys)) == ""
+
+
+def test_totals_do_not_add_cameras(tmp_path: Path) -> None:
+    cameras = ("center", "left", "right")
+    parts = [drives(tmp_path, [40, 60], camera=camera) for camera in cameras]
+    for name, frames, seconds in (("a", "40", "2"), ("b", "60", "3")):
+        one = join_tables([part.select(part.drive == name) for part in parts])
+        cells = [list(column.cells) for column in describe(one).columns]
+        assert cells[0] == [name] * 3 and cells[2] == [frames] * 3 and cells[3] == [seconds] * 3
+    cells = [list(column.cells) for column in describe(join_tables(parts)).columns]
+    assert cells[0][-3:] == ["2 drives"] * 3 and cells[1][-3:] == list(cameras)
+    assert cells[2][-3:] == ["100"] * 3 and cells[3][-3:] == ["5"] * 3

@@ -99,3 +99,50 @@ def test_several_tubs_and_all_records_deleted(tmp_path: Path) -> None:
     tub(tmp_path / "monday", [record(n) for n in range(3)], [0, 1, 2])
     with pytest.raises(InputError, match=r"monday/manifest.json: all 3 records are deleted"):
         read_drives(tmp_path)
+
+
+def test_what_a_power_failure_and_a_gamepad_leave_is_read(tmp_path: Path) -> None:
+    many = [record(n, **{"user/angle": 0.01 * n}) for n in range(100)]
+    many[4]["user/angle"], many[60]["user/angle"] = -1.00003, 40.0
+    tub(tmp_path, many, [2], per_catalog=20)
+    catalog = tmp_path / "catalog_4.catalog"
+    catalog.write_bytes(catalog.read_bytes()[:-30] + b"\0\xff\0")
+    (tmp_path / "catalog_1.catalog").unlink()
+    table = read_drives(tmp_path)
+    assert table.frame.tolist() == [str(n) for n in range(99) if not 20 <= n < 40 and n != 2]
+    assert table.angle_rad[3] == 1 and np.flatnonzero(np.isnan(table.angle_rad)).tolist() == [39]
+    said = [note.removeprefix(f"{tmp_path}/") for note in table.notes]
+    assert said == [
+        "catalog_1.catalog: 1 of 5 catalogs are absent; their records are left out",
+        "catalog_4.catalog:20: the last record is cut off; it was left out",
+        "catalog_0.catalog:5: user/angle is -1.00003; 1 such became full lock",
+        "catalog_3.catalog:1: user/angle is 40; it has to be from -1 to 1; 1 such are unknown and left "
+        "out of training",
+    ]
+    for cut in ("", '["cam/image_array"]\n{"pat'):  # the manifest, too
+        put(tmp_path, "manifest.json", cut)
+        assert recognise(tmp_path) == "donkeycar"
+        assert (
+            len(read_drives(tmp_path)) == 79 and "all 4 catalogs beside it" in read_drives(tmp_path).notes[0]
+        )
+    put(tmp_path, "catalog_2.catalog", "{\n{}\n")
+    with pytest.raises(InputError, match=r"catalog_2.catalog:1: is no JSON"):
+        read_drives(tmp_path)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_tub_of_version_1(tmp_path: Path, timed: bool) -> None:
+    for n in (*range(9), 10, 100):
+        values = {"cam/image_array": f"{n}_cam-image_array_.jpg", "user/angle": n / 200, "user/throttle": 0.2}
+        put(tmp_path, f"record_{n}.json", json.dumps(values | ({"milliseconds": 100 * n} if timed else {})))
+    put(tmp_path, "record_9.json", '{"cam/image_ar')
+    put(tmp_path, "meta.json", '{"inputs": ["cam/image_array"]}')
+    draw(tmp_path, [f"{n}_cam-image_array_.jpg" for n in (*range(9), 10, 100)])
+    assert recognise(tmp_path) == "donkeycar"
+    table, warnings = prepared(read_drives(tmp_path))
+    assert table.frame.tolist() == [str(n) for n in (*range(9), 10, 100)]
+    np.testing.assert_allclose(table.time_s[[0, 1, 9, 10]], np.array([0, 1, 10, 100]) / (10 if timed else 20))
+    np.testing.assert_allclose(table.angle_rad, -np.array([*range(9), 10, 100]) / 200)
+    assert [len(rows) for rows in table.series()] == [10, 1]
+    assert warnings[0] == f"{tmp_path / 'record_9.json'}: 1 of 12 records are cut off and left out"
+    assert len(warnings) == (1 if timed else 2)
