@@ -22,13 +22,15 @@ FORMATS = {
     "simulator": ("formats.simulator", "driving_log.csv"),
     "sullychen": ("formats.sullychen", "data.txt"),
     "donkeycar": ("formats.donkeycar", "manifest.json with catalogs, or record_*.json"),
-    "ros": ("formats.ros_bag", "*.bag, or a folder with metadata.yaml"),
+    "ros": ("formats.ros_bag", "*.bag, *.mcap, *.db3, or a folder with metadata.yaml"),
     "comma": ("formats.comma", "camera/*.h5 and log/*.h5"),
     "video": ("formats.video", "a video and a csv of the same name"),
 }
 
 
-def read_drives(root: Path | str, format: str = "auto") -> "DriveTable":
+def read_drives(
+    root: Path | str, format: str = "auto", topic: str | None = None, labelled: bool = True
+) -> "DriveTable":
     """Returns the frames and labels of driving data, as their reader gives them.
 
     InputError for an unknown format, data in no known format, and whatever the reader finds wrong.
@@ -36,6 +38,8 @@ def read_drives(root: Path | str, format: str = "auto") -> "DriveTable":
     Args:
         root: folder of the data, or the file itself.
         format: a name of FORMATS; auto takes the first whose files are there.
+        topic: of the images, in bags.
+        labelled: whether a bag without angles is refused.
     """
     root = Path(root)
     if format == "auto":
@@ -45,11 +49,13 @@ def read_drives(root: Path | str, format: str = "auto") -> "DriveTable":
         raise InputError(f"format {format!r}: did you mean {near!r}? There are auto, {', '.join(FORMATS)}")
     if format != "road" and not root.exists():
         raise InputError(f"{root}: no such file or folder")
-    table: DriveTable = _reader(format).read(root)
+    if topic is not None and format != "ros":
+        raise InputError(f"topic {topic}: {root} is of format {format}; only bags (ros) have topics")
+    table: DriveTable = _reader(format).read(root, *([topic, labelled] if format == "ros" else []))
     return table
 
 
-def read_several(roots: Sequence[Path], format: str = "auto") -> "DriveTable":
+def read_several(roots: Sequence[Path], format: str = "auto", topic: str | None = None) -> "DriveTable":
     """Returns the drives of several folders in one table, which is of the folder that they have in common.
 
     A drive of a folder is called FOLDER/DRIVE where two folders have drives of one name. InputError where a
@@ -58,13 +64,14 @@ def read_several(roots: Sequence[Path], format: str = "auto") -> "DriveTable":
     Args:
         roots: folders of the data, or files.
         format: of all of them; auto takes that of each.
+        topic: of the images, in bags.
     """
     # with what they need imported here: most of this package is imported without NumPy
     import numpy as np
 
     from data_prep.driving.table import join_tables
 
-    tables = [read_drives(root, format) for root in roots]
+    tables = [read_drives(root, format, topic) for root in roots]
     if len(tables) == 1:
         return tables[0]
     places = [table.root.resolve() for table in tables]

@@ -14,7 +14,7 @@ from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.errors import InputError
 
 
-def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
+def read(dir: Path, format: str = "auto", topic: str | None = None, output: Path | None = None) -> None:
     """Print what is in driving data, in any format that fit reads, and what is wrong with them.
 
     `draw DIR` draws drives.
@@ -23,11 +23,12 @@ def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
         dir: folder of the data, or the file itself.
         format: road, drive, udacity, challenge, simulator, sullychen, donkeycar, ros, comma or video; auto
             takes the first whose files are there.
+        topic: of the images, where a bag has several cameras.
         output: also write the table to this file (drive.csv).
     """
     if not dir.exists():
         raise InputError(f"{dir}: no such file or folder")
-    table, warnings = prepared(read_drives(dir, format))
+    table, warnings = prepared(read_drives(dir, format, topic))
     Console().print(describe(table))
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)

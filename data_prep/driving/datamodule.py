@@ -77,6 +77,7 @@ class SteerDataModule(pl.LightningDataModule):
     Args:
         root: Folder of the drives, or several; by default drawn roads, which are made where they are missing.
         format: How they are laid out; auto recognises it by its files.
+        topic: Of the images, where a bag has several cameras; by default chosen by name, type and rate.
         sequence_length: Frames to predict in a training clip.
         left_context: Frames before them; by default what the model needs.
         stride: Frames from one shuffled clip to the next; by default sequence_length.
@@ -111,6 +112,7 @@ class SteerDataModule(pl.LightningDataModule):
         num_workers: int = 0,
         cache: Path | None = None,
         seed: int = 0,
+        topic: str | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in [
@@ -143,6 +145,7 @@ class SteerDataModule(pl.LightningDataModule):
         self.cameras, self.split_options = list(cameras), split
         self.augmentation_options, self.balance = augmentation, balance
         self.num_workers, self.cache, self.seed = num_workers, cache, seed
+        self.topic = topic
         self.source: DriveTable | None = None
         self._said: set[str] = set()
         self.data: Prepared | None = None
@@ -155,7 +158,7 @@ class SteerDataModule(pl.LightningDataModule):
             return self.source
         root = self.root if self.root is not None else cache_root() / "road"
         format = "road" if self.root is None and self.format == "auto" else self.format
-        table = read_several([root, *self.others], format)
+        table = read_several([root, *self.others], format, self.topic)
         known = list(dict.fromkeys(table.camera.tolist()))
         if self.cameras == ["center"] and len(known) == 1:
             self.cameras = known

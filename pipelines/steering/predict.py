@@ -54,6 +54,7 @@ class SteerPredictionOptions:
         smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
         rate: Frames a second where the names of images tell no time.
         camera: Which one is taken where the recording has several.
+        topic: Of the images, where a bag has several cameras; by default chosen by name, type and rate.
         car: For the path on the overlay, which is approximate.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: Replace output and overlay where they exist.
@@ -69,6 +70,7 @@ class SteerPredictionOptions:
     smoothing_weight: float = 0.4
     rate: float = 20.0
     camera: str = "center"
+    topic: str | None = None
     car: CarView = field(default_factory=CarView)
     device: str = "auto"
     overwrite: bool = False
@@ -79,7 +81,7 @@ def predict(options: SteerPredictionOptions) -> None:
     _check(options)
     device = chosen_device(options.device)
     models = [Steerer.load(path).to(device) for path in options.ckpt_path]
-    table, notes = frames_of(options.frames, options.camera, options.rate)
+    table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
     rate_hz, shape = _rate_hz(table, options.rate), _frame_shape(table)
     truth = np.full(len(table), np.nan)

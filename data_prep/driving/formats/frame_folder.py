@@ -35,7 +35,7 @@ from data_prep.driving.checks import absent_files, frame_problems
 from data_prep.driving.clocks import are_times, in_seconds, time_in_name
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.formats.video import SUFFIXES as VIDEO_SUFFIXES
-from data_prep.driving.formats.video import frame_times
+from data_prep.driving.formats.video import frame_times, raw_stream_notes
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
 
@@ -45,7 +45,9 @@ _SIDES = ("left", "right")
 _SECONDS = re.compile(r"\d{9,10}\.\d+")
 
 
-def frames_of(path: Path, camera: str = "center", rate_hz: float = 20.0) -> tuple[DriveTable, list[str]]:
+def frames_of(
+    path: Path, camera: str = "center", rate_hz: float = 20.0, topic: str | None = None
+) -> tuple[DriveTable, list[str]]:
     """Returns the frames of one camera in the order of time, cut at gaps, and what is to be said of them.
 
     InputError for what is absent, holds no frames, or has two frames of one name in a drive.
@@ -54,8 +56,9 @@ def frames_of(path: Path, camera: str = "center", rate_hz: float = 20.0) -> tupl
         path: Folder or file.
         camera: Where there are several; an only one is taken whatever it is called.
         rate_hz: Frames a second where the names tell no time.
+        topic: Of the images, in bags.
     """
-    table = read_frames(path, rate_hz)
+    table = read_frames(path, rate_hz, topic)
     if not len(table):
         raise InputError(f"{path}: holds no frames")
     cameras = list(dict.fromkeys(table.camera.tolist()))
@@ -74,19 +77,25 @@ def frames_of(path: Path, camera: str = "center", rate_hz: float = 20.0) -> tupl
     return cut, frame_problems(table, absent)
 
 
-def read_frames(path: Path, rate_hz: float) -> DriveTable:
+def read_frames(path: Path, rate_hz: float, topic: str | None = None) -> DriveTable:
     """Returns the table of all frames, as its reader gives it; angles of unlabelled ones are NaN."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_file():
-        return _read_videos(path.parent, [path]) if _is_video(path.name) else read_drives(path)
+        return (
+            _read_videos(path.parent, [path])
+            if _is_video(path.name)
+            else read_drives(path, "auto", topic, False)
+        )
     try:
         format = recognise(path)
     except InputError:
         format = None
+    if topic is not None and format != "ros":
+        raise InputError(f"topic {topic}: {path} is no bag; only bags (ros) have topics")
     # in these two a table of labels may lack frames that are there
     if format not in (None, "challenge", "video"):
-        return read_drives(path, format)
+        return read_drives(path, format, topic, labelled=False)
     found = {folder: _files(path / folder, IMAGE_SUFFIXES) for folder in (*_FOLDERS, *_SIDES)}
     folder = max(_FOLDERS, key=lambda name: len(found[name]))
     beside = [name for name in _SIDES if found[name]]
@@ -130,6 +139,7 @@ def _read_videos(root: Path, videos: Sequence[Path]) -> DriveTable:
                 drive=video.stem,
                 source=video,
                 line=np.arange(len(times)),
+                notes=raw_stream_notes(video),
             )
         )
     return join_tables(tables)

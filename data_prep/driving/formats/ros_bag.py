@@ -2,13 +2,16 @@
 
     DIR/*.bag               ROS 1: any number of bags, each a drive
     DIR/metadata.yaml       ROS 2: the folder of one bag (.db3 or .mcap); or folders of bags in DIR
+    DIR/*.mcap, *.db3       ROS 2 without that file: each file is a drive
 
-Images are all topics of sensor_msgs Image or CompressedImage; of a camera that has both, the compressed one.
-A topic with left or right in its name is that side camera, any other is center. Angles come from the first
-topic whose messages have a field steering_wheel_angle (radians, left positive), such as
-/vehicle/steering_report; else from one with steering_angle or steering_tire_angle, which are angles of the
-road wheels. Torque and speed are taken from the same messages. Definitions of vendors' messages are in the
-bag.
+Images are topics of sensor_msgs Image or CompressedImage. A topic with left or right in its name is that side
+camera, any other is center. Of several of one camera one is taken: colour before depth or infrared, front
+before rear, then compressed before raw, then the one with most images; `topic` names another.
+
+Angles come from the first topic whose messages have a field steering_wheel_angle (radians, left positive),
+such as /vehicle/steering_report; else from one with steering_angle or steering_tire_angle, which are angles
+of the road wheels. Torque and speed are taken from the same messages. Definitions of vendors' messages are in
+the bag.
 
 Times are those of the messages' headers, or of their recording where a header has none. Labels are linear
 between the two around a frame; a frame that lies outside, or between two more than half a second apart, has
@@ -19,6 +22,7 @@ Needs the extra `ros` (`pip install -e ".[ros]"`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +43,14 @@ _TORQUES = ("steering_wheel_torque", "torque")
 _SPEEDS = ("speed", "speed_mps", "velocity")
 _NESTED = ("", "drive.", "lateral.")  # AckermannDriveStamped and Autoware keep theirs one level down
 _LONGEST_GAP_S = 0.5
+_SUFFIXES = (".bag", ".mcap", ".db3")
+# words in the names of topics: images that are no photographs; cameras that look ahead, and those that do not
+_NO_COLOUR = {
+    "depth", "disparity", "mask", "infra", "infrared", "ir", "thermal", "segmentation", "semantic", "label",
+    "labels", "confidence", "lidar", "gray", "mono", "debug", "detections",
+}  # fmt: skip
+_PLAIN = {"front", "center", "centre", "forward", "middle", "color", "colour", "rgb"}
+_BEHIND = {"rear", "back", "backward", "side", "cabin", "driver", "interior"}
 
 
 @dataclass(frozen=True)
@@ -64,21 +76,30 @@ def recognises(root: Path) -> bool:
 
 
 def _bags(root: Path) -> list[Path]:
-    if root.suffix == ".bag" and root.is_file():
-        return [root]
+    if root.is_file():
+        return [root] if root.suffix in _SUFFIXES else []
     if (root / "metadata.yaml").is_file():
         return [root]
-    bags = [path for path in sorted(root.glob("*.bag")) if path.is_file()]
-    return bags or [path.parent for path in sorted(root.glob("*/metadata.yaml"))]
+    entries = sorted(root.iterdir()) if root.is_dir() else []
+    bags = [path for path in entries if path.suffix in _SUFFIXES and path.is_file()]
+    below = [path for path in entries if path.is_dir()]
+    bags = bags or [path for path in below if (path / "metadata.yaml").is_file()]
+    return bags or [bag for path in below for bag in sorted([*path.glob("*.mcap"), *path.glob("*.db3")])]
 
 
-def read(root: Path) -> DriveTable:
-    """Returns the frames of all cameras of the bags; a drive is called as its bag."""
+def read(root: Path, topic: str | None = None, labelled: bool = True) -> DriveTable:
+    """Returns the frames of all cameras of the bags; a drive is called as its bag.
+
+    Args:
+        root: bag, or folder of bags.
+        topic: with the images of the only camera to take; by default one topic a camera is chosen.
+        labelled: whether a bag without angles is refused.
+    """
     bags = _bags(root)
     if not bags:
-        raise InputError(f"{root}: no *.bag and no metadata.yaml in this folder")
+        raise InputError(f"{root}: no *.bag and no metadata.yaml in this folder, nor *.mcap or *.db3")
     folder = root.parent if bags == [root] else root
-    return join_tables([_read_drive(bag, folder) for bag in bags])
+    return join_tables([_read_drive(bag, folder, topic, labelled) for bag in bags])
 
 
 @contextmanager
@@ -101,19 +122,23 @@ def _opened(path: Path) -> Iterator[Any]:
         raise InputError(f"{path}: the bag cannot be read, or is damaged ({reason[:200]})") from None
 
 
-def _read_drive(bag: Path, root: Path) -> DriveTable:
+def _read_drive(bag: Path, root: Path, topic: str | None, labelled: bool) -> DriveTable:
     below = bag.relative_to(root).as_posix()
     with _opened(bag) as reader:
-        cameras = _camera_topics(reader)
+        cameras, notes = camera_topics(
+            bag, [(c.topic, c.msgtype, c.msgcount) for c in reader.connections], topic
+        )
         if not cameras:
             raise InputError(f"{bag}: has no topic with images; its topics are {_topics(reader)}")
         labels = _label_topic(reader)
-        if labels is None:
+        if labels is None and labelled:
             raise InputError(
                 f"{bag}: no topic has messages with a field {', '.join(_ANGLES)}; "
                 f"its topics are {_topics(reader)}"
             )
-        wanted = [c for c in reader.connections if c.topic in cameras or c.topic == labels.topic]
+        told = labels.topic if labels else ""
+        fields = (labels.angle, labels.torque, labels.speed) if labels else ()
+        wanted = [c for c in reader.connections if c.topic in cameras or c.topic == told]
         times: dict[str, list[float]] = {topic: [] for topic in cameras}
         samples: list[list[float]] = []
         count = sum(connection.msgcount for connection in wanted)
@@ -127,13 +152,12 @@ def _read_drive(bag: Path, root: Path) -> DriveTable:
                 if connection.topic in cameras:
                     times[connection.topic].append(time)
                 else:
-                    fields = (labels.angle, labels.torque, labels.speed)
                     samples.append([time, *(_field(message, name) for name in fields)])
-    if not samples:
-        raise InputError(f"{bag}: {labels.topic} holds no messages")
-    series = np.array(sorted(samples), np.float64)
-    tables = []
-    for topic, stamps in times.items():
+    if not samples and labelled:
+        raise InputError(f"{bag}: {told} holds no messages")
+    series = np.array(sorted(samples) or [[np.nan] * 4], np.float64)
+    tables: list[DriveTable] = []
+    for name, stamps in times.items():
         if not stamps:
             continue
         angle, torque, speed = _between(series, np.array(stamps))
@@ -141,15 +165,16 @@ def _read_drive(bag: Path, root: Path) -> DriveTable:
             DriveTable.build(
                 root,
                 frame=[str(round(stamp * 1e9)) for stamp in stamps],
-                file=[f"{below}#{topic}#{number}" for number in range(len(stamps))],
+                file=[f"{below}#{name}#{number}" for number in range(len(stamps))],
                 time_s=stamps,
                 angle_rad=angle,
                 torque=torque,
                 speed_mps=speed,
-                camera=cameras[topic],
+                camera=cameras[name],
                 drive=bag.stem,
                 source=bag,
                 line=np.arange(len(stamps)),
+                notes=[] if tables else notes,
             )
         )
     if not tables:
@@ -161,17 +186,46 @@ def _topics(reader: Any) -> str:
     return ", ".join(f"{c.topic} ({c.msgtype})" for c in reader.connections)[:300]
 
 
-def _camera_topics(reader: Any) -> dict[str, str]:
-    """Returns the topics with images, each with the camera it is; one topic a camera."""
+def camera_topics(
+    bag: Path, topics: Sequence[tuple[str, str, int]], wanted: str | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Returns the topics with images, each with the camera it is, one a camera; and what was chosen of what.
+
+    InputError where no topic with images is called as wanted.
+
+    Args:
+        bag: for messages.
+        topics: name, type and number of messages of every topic.
+        wanted: the only topic to take; it is the centre camera.
+    """
+    images = {name: (count, kind == IMAGE_TYPES[1]) for name, kind, count in topics if kind in IMAGE_TYPES}
+    if wanted is not None:
+        if wanted not in images:
+            near = f"; it has {', '.join(images)}" if images else ""
+            raise InputError(f"{bag}: no topic with images is called {wanted!r}{near}")
+        return {wanted: "center"}, []
+    most = max((count for count, _ in images.values()), default=0)
+
+    def rank(name: str) -> tuple[object, ...]:
+        count, is_compressed = images[name]
+        words = set(re.split(r"[^a-z]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()))
+        # of two that are about as fast the name decides
+        is_slow = count < most / 2
+        is_plain = bool(words & _PLAIN) - bool(words & _BEHIND)
+        return bool(words & _NO_COLOUR), is_slow, -is_plain, not is_compressed, -count, name
+
     chosen: dict[str, str] = {}
-    # compressed ones first: their names end in /compressed, their types in CompressedImage
-    images = sorted(
-        {(c.msgtype != IMAGE_TYPES[1], c.topic) for c in reader.connections if c.msgtype in IMAGE_TYPES}
-    )
-    for _, topic in images:
-        camera = next((side for side in ("left", "right") if side in topic.lower()), "center")
-        chosen.setdefault(camera, topic)
-    return {topic: camera for camera, topic in sorted(chosen.items())}
+    for name in sorted(images, key=rank):
+        camera = next((side for side in ("left", "right") if side in name.lower()), "center")
+        chosen.setdefault(camera, name)
+    notes = []
+    # a raw topic beside its compressed one is the same camera
+    same = {name.removesuffix("/compressed") for name in chosen.values()}
+    others = sorted(set(images) - set(chosen.values()) - same)
+    if others:
+        taken = ", ".join(f"{name} ({camera})" for camera, name in sorted(chosen.items()))
+        notes.append(f"{bag}: images are those of {taken}; there are {', '.join(others)}, too (topic)")
+    return {name: camera for camera, name in sorted(chosen.items())}, notes
 
 
 def _label_topic(reader: Any) -> LabelTopic | None:

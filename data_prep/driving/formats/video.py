@@ -23,7 +23,8 @@ from data_prep.driving.table import DriveTable, join_tables
 from data_prep.progress import counting_bar
 from modules.errors import InputError
 
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+_RAW_SUFFIXES = (".h264", ".264", ".h265", ".265", ".hevc")
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", *_RAW_SUFFIXES)
 _TIMES = ("time_s", "time", "t", "seconds", "timestamp")
 _ANGLES = ("angle_rad", "angle", "steering_angle", "steering")
 _DEGREES = ("angle_deg", "steering_angle_deg", "steering_deg")
@@ -63,7 +64,7 @@ def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
         if found:
             columns[name] = labels.numbers(found)
     times = frame_times(video)
-    label_times, notes = _label_times(labels, times)
+    label_times, notes = _label_times(video, labels, times)
     order = np.argsort(label_times, kind="stable")
     label_times = label_times[order]
     place = np.searchsorted(label_times, times + _SAME_MOMENT_S, side="right") - 1
@@ -82,9 +83,9 @@ def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
     )
 
 
-def _label_times(labels: LabelFile, frame_times: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _label_times(video: Path, labels: LabelFile, frame_times: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Returns the time of each label from the beginning of the video, and what is to be said of it."""
-    notes = list(labels.notes)
+    notes = [*labels.notes, *raw_stream_notes(video)]
     frame = labels.find("frame")
     if frame is not None and labels.find(*_TIMES) is None:
         numbers = labels.numbers(frame)
@@ -122,6 +123,19 @@ def _open(path: Path) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise InputError(f"{path}: is no video that can be read")
     return capture
+
+
+def raw_stream_notes(path: Path) -> list[str]:
+    """Returns what is to be said of a video without a container, which tells no times; nothing of others."""
+    if path.suffix.lower() not in _RAW_SUFFIXES:
+        return []
+    capture = _open(path)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return [
+        f"{path}: a raw stream tells no times; {rate:g} frames a second are assumed; for others, convert it: "
+        f"ffmpeg -r RATE -i {path.name} -c copy {path.stem}.mp4"
+    ]
 
 
 def frame_times(path: Path) -> np.ndarray:

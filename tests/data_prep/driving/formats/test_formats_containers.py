@@ -11,6 +11,7 @@ import pytest
 from data_prep.driving import read_drives, recognise
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.formats import comma, video
+from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_frames
 from data_prep.driving.summary import prepared
 from modules.errors import InputError
@@ -196,3 +197,22 @@ def test_what_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(InputError, match=message):
         decoded(tmp_path, ["a.mp4#0"])
     assert decoded(tmp_path, ["b.mp4#0"]) == ["is absent"]
+
+
+def raw_h264(frames: int) -> bytes:
+    """Returns a stream of uncompressed grey pictures of 128 x 96 pixels, without a container (I_PCM)."""
+    block = b"\x0d\x00" + bytes([100]) * 256 + bytes([128]) * 128
+    picture = b"\0\0\0\1\x05\x88\x84\x21\xa0" + (block * 48)[2:] + b"\x80"
+    return b"\0\0\0\1\x67\x42\x00\x0a\xf8\x41\xa2" + b"\0\0\0\1\x68\xce\x38\x80" + picture * frames
+
+
+def test_a_raw_stream_is_read_and_its_rate_said(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.h264", raw_h264(4))
+    table, notes = frames_of(path)
+    np.testing.assert_allclose(table.time_s, np.arange(4) / 25)
+    assert "a raw stream tells no times; 25 frames a second are assumed" in notes[0]
+    np.testing.assert_allclose(
+        decoded(tmp_path, table.file.tolist())[3].mean(), (100 - 16) * 255 / 219, atol=1
+    )
+    put(tmp_path, "a.csv", "frame,angle\n0,0.1\n1,0.2\n2,0.2\n3,0.2\n")
+    assert len(read_drives(tmp_path)) == 4 and "ffmpeg -r RATE -i a.h264" in read_drives(tmp_path).notes[0]

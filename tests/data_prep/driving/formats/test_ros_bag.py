@@ -22,6 +22,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from data_prep.driving import read_drives, recognise
 from data_prep.driving.__main__ import main
 from data_prep.driving.formats import ros_bag
+from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.formats.ros_images import to_rgb
 from data_prep.driving.frame_sources import decode_frames
 from data_prep.driving.summary import prepared
@@ -40,13 +41,11 @@ bool enabled
 class Bag:
     """A bag under construction, of ROS 1 or 2."""
 
-    def __init__(self, path: Path, ros: int) -> None:
+    def __init__(self, path: Path, ros: int, plugin: StoragePlugin = StoragePlugin.SQLITE3) -> None:
         self.path, self.ros = path, ros
         self.types = get_typestore(Stores.ROS1_NOETIC if ros == 1 else Stores.ROS2_HUMBLE)
         self.types.register(get_types_from_msg(VENDOR, "dbw_mkz_msgs/msg/SteeringReport"))
-        self.writer: Any = (
-            Writer1(path) if ros == 1 else Writer2(path, version=9, storage_plugin=StoragePlugin.SQLITE3)
-        )
+        self.writer: Any = Writer1(path) if ros == 1 else Writer2(path, version=9, storage_plugin=plugin)
         self.topics: dict[str, Any] = {}
         self.count = 0
 
@@ -204,6 +203,79 @@ def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
     for place, colour in enumerate(pattern):
         planes[place // 2 :: 2, place % 2 :: 2] = rgb[place // 2 :: 2, place % 2 :: 2, "rgb".index(colour)]
     return planes[:, :, None]
+
+
+@pytest.mark.parametrize(
+    ("topics", "chosen"),
+    [
+        ({"/back_camera/image": 20, "/front_camera/image": 20}, "/front_camera/image"),
+        ({"/back_camera/compressed": 20, "/front_camera/image": 20}, "/front_camera/image"),
+        ({"/camera/aligned_depth/image": 30, "/camera/color/image": 30}, "/camera/color/image"),
+        ({"/a/infra1/image": 90, "/zed/rgb/image": 30}, "/zed/rgb/image"),
+        ({"/a/image": 1, "/b/image": 20}, "/b/image"),
+        ({"/debug/image": 20, "/usb_cam/image": 20}, "/usb_cam/image"),
+        ({"/cam/image/compressedDepth": 20, "/cam/image_raw": 20}, "/cam/image_raw"),
+        ({"/rear/image": 20}, "/rear/image"),
+    ],
+)
+def test_the_camera_is_chosen_by_name_type_and_rate_and_said(topics: dict[str, int], chosen: str) -> None:
+    kinds = ["sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"]
+    given = [(name, kinds["ompressed" in name], count) for name, count in topics.items()]
+    for order in (given, given[::-1]):
+        found, notes = ros_bag.camera_topics(Path("a.bag"), order)
+        assert found == {chosen: "center"}
+        others = ", ".join(sorted(set(topics) - {chosen}))
+        said = [f"a.bag: images are those of {chosen} (center); there are {others}, too (topic)"]
+        assert notes == (said if others else [])
+    other = next(iter(topics))
+    assert ros_bag.camera_topics(Path("a.bag"), given, other) == ({other: "center"}, [])
+    with pytest.raises(InputError, match=r"a.bag: no topic with images is called '/no'; it has /"):
+        ros_bag.camera_topics(Path("a.bag"), given, "/no")
+
+
+@pytest.mark.parametrize("form", ["lone.mcap", "folder of .mcap", "lone.db3"])
+def test_ros_2_without_metadata(tmp_path: Path, form: str) -> None:
+    with Bag(tmp_path / "monday", 2, StoragePlugin.SQLITE3 if "db3" in form else StoragePlugin.MCAP) as bag:
+        for n in range(6):
+            bag.compressed("/camera/compressed", n / 20, numbered(n))
+            bag.report(n / 20, 0.1)
+    (tmp_path / "monday/metadata.yaml").unlink()
+    path = next(entry for entry in (tmp_path / "monday").iterdir())
+    for root in [path] if "lone" in form else [tmp_path, tmp_path / "monday"]:
+        assert recognise(root) == "ros"
+        table, warnings = prepared(read_drives(root))
+        assert len(table) == 6 and not warnings and set(table.drive) == {path.stem}
+        images = dict(decode_frames(table.root, table.file.tolist(), lambda image: image))
+        np.testing.assert_array_equal(images[4], numbered(4))
+
+
+def test_a_bag_without_angles_can_be_predicted(tmp_path: Path) -> None:
+    with Bag(tmp_path / "a.bag", 1) as bag:
+        for n in range(5):
+            bag.raw("/front/image", n / 20, n / 20, numbered(n), "rgb8")
+            bag.raw("/rear/image", n / 20, n / 20, numbered(50 + n), "rgb8")
+    table, notes = frames_of(tmp_path)
+    assert len(table) == 5 and np.isnan(table.angle_rad).all() and table.file[0] == "a.bag#/front/image#0"
+    assert len(notes) == 1 and "/rear/image, too (topic)" in notes[0]
+    other, notes = frames_of(tmp_path / "a.bag", topic="/rear/image")
+    assert other.file[0] == "a.bag#/rear/image#0" and not notes
+    put(tmp_path, "b/1.png")
+    with pytest.raises(InputError, match=r"only bags \(ros\) have topics"):
+        frames_of(tmp_path / "b", topic="/rear/image")
+
+
+@pytest.mark.parametrize("big_endian", [0, 1])
+def test_two_bytes_a_value(big_endian: int) -> None:
+    kind = ">u2" if big_endian else "<u2"
+    wide = (numbered(60).astype(np.uint16) * 256 + 7).astype(kind)
+    for encoding, image, expected in (
+        ("rgb16", wide, numbered(60)),
+        ("bgr16", wide[:, :, ::-1], numbered(60)),
+        ("mono16", wide[:, :, :1], np.full_like(numbered(60), 60)),
+    ):
+        message = raw(np.ascontiguousarray(image).view(np.uint8), encoding)
+        message.is_bigendian, message.width = big_endian, wide.shape[1]
+        np.testing.assert_array_equal(to_rgb(message, "a"), expected)
 
 
 # ---------------------------------------------------------------------------------------------------- faults
