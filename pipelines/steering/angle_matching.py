@@ -17,6 +17,7 @@ from modules.errors import InputError, first_five
 from pipelines.steering.angle_files import FRAME_COLUMNS, FrameAngles, count_of, frame_names
 
 FRAMES_PER_SECOND = 20.0  # of frames whose names are no times
+_LARGEST_RAD = 1e5  # of any wheel in any unit, with room
 _ROUNDED = re.compile(r"[\d.]+e\+?\d+", re.IGNORECASE)
 
 
@@ -61,6 +62,14 @@ def match_angles(
         subset: File of the frames to score; by default all that have a label.
         rate_hz: Frames a second where the frames' names and the labels' columns tell no times.
     """
+    for angles in (predictions, labels):
+        beyond = np.flatnonzero(np.abs(angles.angle_rad) > _LARGEST_RAD)
+        if len(beyond):
+            row = int(beyond[0])
+            raise InputError(
+                f"{angles.where(row)}: frame {angles.frames[row]} has the angle {angles.angle_rad[row]:g}, "
+                "which no steering wheel has in any unit"
+            )
     notes = list(labels.notes)
     by_drive = labels.recordings is not None and predictions.recordings is not None
     by_drive = by_drive and len(set(labels.frames)) < len(labels.frames)

@@ -244,3 +244,15 @@ def test_zeros_equal_a_direct_computation_on_the_challenges_labels(tmp_path, cap
         wanted = math.sqrt(math.fsum(y * y for y in angles) / len(angles))
         assert found[key] == found["baselines"]["zeros"][key] == pytest.approx(wanted, rel=1e-12)
     assert found["stretches"] == 3 and found["rate_hz"] == pytest.approx(20, abs=0.01)
+
+
+def test_an_angle_of_no_wheel_is_refused_and_decimal_commas_are_read(tmp_path, capsys):
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("frame_id;steering_angle\n1;0,5\n2;0,25\n3;-0,1\n")
+    bad.write_text("frame_id,steering_angle\n1,0.5\n2,1e308\n3,-0.1\n")
+    for pair in ((bad, good), (good, bad)):
+        assert main(["score", "--predictions", str(pair[0]), "--labels", str(pair[1])]) == 2
+        assert (
+            f"{bad}:3: frame 2 has the angle 1e+308, which no steering wheel has" in capsys.readouterr().err
+        )
+    assert main(["score", "--predictions", str(good), "--labels", str(good), "--json"]) == 0
