@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from modules.errors import InputError
 
@@ -21,7 +23,10 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
         what = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
         raise InputError(f"{path}: {what}; name a file such as RUN/checkpoints/best.ckpt")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            checkpoint = _read_safetensors(path)
+        else:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and key errors of every kind
         raise InputError(
             f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"
@@ -37,3 +42,10 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
     if "hyper_parameters" not in checkpoint:
         raise InputError(f"{path}: a checkpoint without its options (hyper_parameters); it cannot be rebuilt")
     return checkpoint
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Returns what `write_weights` of a task wrote: options and words stand in the file's header."""
+    with safe_open(path, "pt") as file:
+        about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
+        return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118

@@ -163,12 +163,14 @@ class TrainedModule(pl.LightningModule):
         kinds.pop("return", None)
         try:
             stored = {name: dict(checkpoint["hyper_parameters"][name]) for name in kinds}
+            left_out = checkpoint.get("left_out", [])  # weights that come from the encoder's package
             for group in stored.values():
-                if "weights" in group:  # those of the checkpoint need neither package nor download
+                if "weights" in group and not left_out:  # those of the checkpoint need no package
                     group["weights"] = "none"
             model = cls(**{name: kind(**stored[name]) for name, kind in kinds.items()})
             model.restore(checkpoint)
-            model.load_state_dict(checkpoint["state_dict"])
+            known = model.state_dict()
+            model.load_state_dict({name: known[name] for name in left_out} | checkpoint["state_dict"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error

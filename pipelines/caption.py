@@ -1,14 +1,15 @@
 """Photographs to sentences: train, evaluate, caption a folder, score, report.
 
+    python pipelines/caption.py predict --images DIR                  captions at once, nothing to train
     python pipelines/caption.py fit                                   drawn scenes, no data needed, minutes
     python pipelines/caption.py fit --config configs/caption/flickr8k.yaml --data.root DIR
     python pipelines/caption.py fit --config configs/caption/folder.yaml --data.root DIR
     python pipelines/caption.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/caption.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
-    python pipelines/caption.py predict --images DIR --ckpt_path CKPT --output out.jsonl [--attention DIR]
+    python pipelines/caption.py predict --images DIR [--ckpt_path CKPT] [--output out.jsonl] [--attention DIR]
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
-    python pipelines/caption.py export --ckpt_path CKPT --output DIR             ONNX, for use without PyTorch
+    python pipelines/caption.py export --output DIR [--ckpt_path CKPT]           ONNX, for use without PyTorch
 
 COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
 are given. Wrong input is one line on stderr and exit status 2.
@@ -36,6 +37,7 @@ def predict(argv: Sequence[str]) -> None:
     from pytorch_lightning import Trainer
 
     from modules.captioning.captioner import Captioner
+    from modules.captioning.pretrained import PRETRAINED
     from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
     from pipelines.cli import FitParser, blaming
     from pipelines.devices import take_device
@@ -48,7 +50,10 @@ def predict(argv: Sequence[str]) -> None:
     trainer_arguments(parser)
     parser.first = FIRST
     given = list(argv[1:])
-    model = Captioner.load(parser.parse_args(given).ckpt_path)
+    checkpoint = parser.parse_args(given).ckpt_path
+    if checkpoint is None:
+        print(f"captioner: the ready-made one, described in {PRETRAINED.with_suffix('.md')}", flush=True)
+    model = Captioner.load(checkpoint or PRETRAINED)
     # an option that is not given keeps the checkpoint's value
     parser.set_defaults(decoding=asdict(model.decoding))
     parsed = parser.parse_args(given)

@@ -7,7 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
+
+
+class AveragedWeights(EMAWeightAveraging):
+    """Validates and keeps the moving average of the weights (EMA), or the weights until the average begins.
+
+    Lightning's own gives the initial weights until then: a fit that ends early would keep those.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        assert self._average_model is not None
+        averaged = self._average_model.n_averaged
+        if not averaged:
+            self._average_model.update_parameters(pl_module)  # the first update copies
+            averaged.zero_()
 
 
 class BestCheckpoint(ModelCheckpoint):

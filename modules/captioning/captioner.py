@@ -24,6 +24,7 @@ from modules.captioning.batch import CaptionBatch, ImageBatch
 from modules.captioning.evaluation import Evaluation
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.preprocessing import EvalTransform
+from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.mirrored import MirroredDecoder
@@ -115,6 +116,11 @@ class Captioner(TrainedModule):
         """Takes words, and decodes as the checkpoint's run did."""
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
         self.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
+
+    @classmethod
+    def pretrained(cls, name: str = "flickr8k") -> Captioner:
+        """Returns a captioner that comes with the package, ready to caption; its model card says how well."""
+        return cls.load(pretrained_path(name))
 
     # ---- training
 

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from modules.attention import AdditiveAttention
 from modules.captioning.captioner import Captioner
+from modules.captioning.pretrained import PRETRAINED
 from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
 from modules.encoders.image import ImageEncoder
@@ -96,14 +97,15 @@ class Step(nn.Module):
         return (logits, *after.recurrent) + (() if alpha is None else (alpha,))
 
 
-def export(ckpt_path: Path, output: Path, device: str = "cpu") -> None:
+def export(output: Path, ckpt_path: Path | None = None, device: str = "cpu") -> None:
     """Write a captioner as ONNX graphs (encoder, init, step) with a captioner.json that explains them.
 
     The graphs compute in float32 and take any batch size; the difference to PyTorch is measured and printed.
 
     Args:
-        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt.
         output: Folder to write, new or empty.
+        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt; by default the ready-made
+            one.
         device: Where PyTorch runs for the comparison: auto, cpu, cuda, cuda:N or mps.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
@@ -112,7 +114,7 @@ def export(ckpt_path: Path, output: Path, device: str = "cpu") -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output}: exists already; name a new or an empty folder")
     chosen = chosen_device(device)
-    model = Captioner.load(ckpt_path)
+    model = Captioner.load(ckpt_path or PRETRAINED)
     with new_folder(output) as folder:
         graphs = graphs_of(model)
         with Console(stderr=True).status("exporting") as status:

@@ -28,6 +28,7 @@ from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Caption, Captioner
 from modules.captioning.preprocessing import EvalTransform
+from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage, read_image
@@ -55,7 +56,8 @@ class PredictionOptions:
 
     Args:
         images: Folder, walked recursively; every visible file gets one row.
-        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt.
+        ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt; by default the ready-made
+            one, which was trained on Flickr8k.
         output: File of the captions.
         format: jsonl, csv or coco; by default that of the output's suffix (.csv, .json for coco, else jsonl).
         attention: Folder for one picture per image with the attention of each word.
@@ -68,7 +70,7 @@ class PredictionOptions:
     """
 
     images: Path
-    ckpt_path: Path
+    ckpt_path: Path | None = None
     output: Path = Path("captions.jsonl")
     format: FormatName | None = None
     attention: Path | None = None
@@ -223,7 +225,7 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     """
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
-    check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
+    check_output(options.output, "output", options.overwrite, (options.ckpt_path or PRETRAINED,))
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored
@@ -352,7 +354,7 @@ def _finished(part: Path, states: Mapping[str, list[int]]) -> set[str]:
 
 def _identity(options: PredictionOptions, precision: str) -> str:
     """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
-    digest = hashlib.sha256(options.ckpt_path.read_bytes())
+    digest = hashlib.sha256((options.ckpt_path or PRETRAINED).read_bytes())
     settings = (
         str(options.images.resolve()),
         asdict(options.decoding),

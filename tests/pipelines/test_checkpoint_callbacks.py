@@ -44,3 +44,19 @@ def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path, steps):
         for checkpoint in ended
     ]
     assert stoppings[0] == stoppings[1]
+
+
+@pytest.mark.parametrize("begins", [8, 500])
+def test_averaged_weights_are_those_of_training_until_the_average_begins(tmp_path, begins):
+    averaged = {"decay": 0.9, "update_starting_at_step": begins}
+    fit = ["fit", *QUIET, *CONSTANT, "--trainer.max_epochs", "1"]
+    LineCLI([*fit, "--runs", str(tmp_path / "plain")])
+    callback = ["--trainer.callbacks+=pipelines.checkpoint_callbacks.AveragedWeights"]
+    callback += [f"--trainer.callbacks.{name}={value}" for name, value in averaged.items()]
+    LineCLI([*fit, *callback, "--runs", str(tmp_path / "averaged")])
+    plain, average = (
+        Line.load(tmp_path / name / "line" / "run" / "version_0" / "checkpoints" / "best.ckpt").w
+        for name in ("plain", "averaged")
+    )
+    assert torch.equal(plain, average) == (begins == 500)
+    assert abs(float(average - plain)) < 0.5  # not the initial weights

@@ -418,3 +418,17 @@ def test_caption_images_says_what_predict_says(checkpoint, predict, gallery, tmp
         assert [caption.text for caption in captions] == [rows[name]["caption"] for name in names]
         assert [round(caption.score, 4) for caption in captions] == [rows[name]["score"] for name in names]
         assert len({caption.text for caption in captions}) > 3
+
+
+def test_without_a_checkpoint_the_ready_made_captioner_writes(gallery, tmp_path, capsys):
+    images, output = tmp_path / "images", tmp_path / "out.jsonl"
+    images.mkdir()
+    shutil.copy(gallery / "DOG.JPEG", images)
+    given = ["predict", "--images", str(images), "--output", str(output), "--num_workers", "0"]
+    assert main([*given, "--attention", str(tmp_path / "attention")]) == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert "ready-made" in first and "flickr8k.md" in first
+    (row,) = rows_of(output)
+    (caption,) = Captioner.pretrained().caption_images([images / "DOG.JPEG"])
+    assert row["caption"] == caption.text and len(caption.words) > 3
+    assert (tmp_path / "attention" / "DOG.JPEG.attention.jpg").is_file()
