@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import csv
-import glob
 import hashlib
-import io
-import json
-import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.input_files import list_files
-from data_prep.progress import counting_bar
-from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
-from modules.captioning.captioner import Caption, Captioner
+from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
-from modules.images import UnreadableImage, read_image
-from pipelines.captioning.attention import encoder_view, write_attention
-from pipelines.captioning.predictions import coco_image_id
+from modules.images import UnreadableImage
+from pipelines.captioning.prediction_rows import (
+    ATTENTION_SUFFIX,
+    RowWriter,
+    file_state,
+    finished,
+    part_files,
+    rows_of,
+    write_rows,
+)
 from pipelines.devices import TRAINER_HELP
-from pipelines.output_files import LONGEST_NAME, check_output, written_by_one
+from pipelines.output_files import check_output, written_by_one
 
 FormatName = Literal["jsonl", "csv", "coco"]
-# a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
-ESCAPED = "backslashreplace"
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
-ATTENTION_SUFFIX = ".attention.jpg"
 # the options that --help begins with
 FIRST = (
     *("images", "ckpt_path", "output", "format", "attention", "overwrite", "mirrored"),
@@ -103,104 +99,6 @@ class FolderImages:
         return len(self.names)
 
 
-class RowWriter(Callback):
-    """Appends the rows of every batch to this process's part file, and shows progress.
-
-    Args:
-        part: Beginning of the name of every process's file.
-        total: Files of all processes.
-        options: The command's.
-        model: Knows grid and preprocessing of the attention.
-        states: Of every file what tells that it has changed since.
-    """
-
-    def __init__(
-        self,
-        part: Path,
-        total: int,
-        options: PredictionOptions,
-        model: Captioner,
-        states: Mapping[str, list[int]],
-    ) -> None:
-        self.part, self.total, self.options, self.model = part, total, options, model
-        self.states = states
-        self.file: TextIO | None = None
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        try:
-            self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open(
-                "a", encoding="utf-8", errors=ESCAPED
-            )
-            if self.file.tell():
-                self.file.write("\n")  # a kill may have cut the last line short
-                self.file.flush()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-        self.bar = counting_bar("images", trainer.is_global_zero)
-        # the other processes are as fast as this one
-        self.task = self.bar.add_task("captioning", total=self.total)
-        self.bar.start()
-
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        assert self.file is not None
-        rows: list[dict[str, Any]] = [{"image": name, "error": reason} for name, reason in batch.errors]
-        captions: list[Caption] = outputs
-        for name, caption in zip(batch.names, captions, strict=True):
-            rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
-            if self.options.attention is not None and caption.alpha is not None:
-                reason = self._draw(name, caption, attention_path(self.options.attention, name))
-                rows[-1] |= {"error": reason} if reason else {}
-        states = (self.states[row["image"]] for row in rows)
-        try:
-            self.file.writelines(
-                json.dumps(row | {"file": state}, ensure_ascii=False) + "\n"
-                for row, state in zip(rows, states, strict=True)
-            )
-            self.file.flush()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-        left = self.total - self.bar.tasks[self.task].completed
-        self.bar.advance(self.task, min(left, len(rows) * trainer.world_size))
-
-    def _draw(self, name: str, caption: Caption, path: Path) -> str | None:
-        """Returns why the attention's picture could not be written: one picture does not end the others."""
-        assert caption.alpha is not None
-        try:
-            image = encoder_view(read_image(self.options.images / name, 640), self.model.resize)
-            write_attention(
-                path, image, caption.words, caption.alpha.numpy(), self.model.encoder.grid, caption.text
-            )
-        except UnreadableImage as error:  # it was there when it was captioned
-            return f"attention: {error.reason}"
-        except OSError as error:
-            return f"attention: cannot be written ({error.strerror})"
-        return None
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert self.file is not None
-        self.bar.stop()
-        try:
-            self.file.close()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        if self.file is not None:
-            self.bar.stop()
-            with suppress(OSError):  # what could not be written is the exception already
-                self.file.close()
-
-
 def trainer_arguments(parser: LightningArgumentParser) -> None:
     """Adds Lightning's own options (`--trainer.devices 2`, ...) with what inference needs as defaults."""
     parser.add_argument("--device", type=str | None, default=None, help=TRAINER_HELP)
@@ -242,8 +140,8 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
 
 def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner, trainer: pl.Trainer) -> None:
     part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
-    states = {name: _state(options.images / name) for name in names}
-    done = _finished(part, states)
+    states = {name: file_state(options.images / name) for name in names}
+    done = finished(part, states)
     left = [name for name in names if name not in done]
     if trainer.is_global_zero and done:
         print(f"going on after {len(done):,} of {len(names):,} files")
@@ -257,7 +155,7 @@ def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner,
     sampler = ShareSampler(len(left), batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
     workers = decoding_workers() if options.num_workers is None else options.num_workers
     loader = BatchLoader(FolderImages(options.images, left, transform), sampler, workers=workers)
-    writer = RowWriter(part, len(left), options, model, states)
+    writer = RowWriter(part, len(left), options.images, options.attention, model, states)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     begun = time.monotonic()
     if left:  # a run may have been killed after its last caption
@@ -265,10 +163,10 @@ def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner,
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return
-    written = {row["image"]: row for row in _rows(part)}
+    written = {row["image"]: row for row in rows_of(part)}
     rows = [{key: value for key, value in written[name].items() if key != "file"} for name in names]
     write_rows(options.output, rows, _format(options))
-    for file in _parts(part):
+    for file in part_files(part):
         file.unlink()
     captioned = sum("caption" in row for row in rows)
     undrawn = sum("caption" in row and "error" in row for row in rows)
@@ -278,33 +176,6 @@ def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner,
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
         print(f"attention in {options.attention}{missing}")
-
-
-def attention_path(folder: Path, name: str) -> Path:
-    """Returns where an image's attention is drawn: NAME.attention.jpg, a name that is too long shortened.
-
-    Args:
-        folder: Of all of them.
-        name: The image's path in the folder of images.
-    """
-    path = folder / f"{name}{ATTENTION_SUFFIX}"
-    # with the dots and the process number of the file that is written first
-    room = LONGEST_NAME - len(ATTENTION_SUFFIX) - 12
-    encoded = os.fsencode(path.name.removesuffix(ATTENTION_SUFFIX))
-    if len(encoded) <= room:
-        return path
-    digest = hashlib.sha256(encoded).hexdigest()[:8]
-    # a letter that the cut halves is dropped
-    kept = encoded[: room - len(digest) - 1].decode(errors="ignore")
-    return path.with_name(f"{kept}-{digest}{ATTENTION_SUFFIX}")
-
-
-def cannot_go_on(part: Path, error: OSError) -> InputError:
-    """Returns what ends a run that cannot write its rows."""
-    return InputError(
-        f"{part.parent}: captions cannot be written ({error.strerror}); what is there is kept: make room or "
-        "choose another --output, and give the command again to go on"
-    )
 
 
 def _format(options: PredictionOptions) -> str:
@@ -333,25 +204,6 @@ def _names(options: PredictionOptions) -> list[str]:
     return names
 
 
-def _state(path: Path) -> list[int]:
-    """Returns size and time of change (ns): a row is of this very file."""
-    try:
-        status = path.stat()
-    except OSError:  # it went while the folder was listed: reading it says so
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _finished(part: Path, states: Mapping[str, list[int]]) -> set[str]:
-    """Returns the files that need not be read again: captioned without an error, and unchanged since."""
-    last = {row["image"]: row for row in _rows(part)}
-    return {
-        name
-        for name, row in last.items()
-        if "error" not in row and name in states and row.get("file") == states[name]
-    }
-
-
 def _identity(options: PredictionOptions, precision: str) -> str:
     """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
     digest = hashlib.sha256((options.ckpt_path or PRETRAINED).read_bytes())
@@ -364,44 +216,3 @@ def _identity(options: PredictionOptions, precision: str) -> str:
     )
     digest.update(repr(settings).encode())
     return digest.hexdigest()[:8]
-
-
-def _parts(part: Path) -> list[Path]:
-    return sorted(part.parent.glob(f"{glob.escape(part.name)}-*"))
-
-
-def _rows(part: Path) -> list[dict[str, Any]]:
-    """Returns the rows of all processes; a line that a kill cut short counts as never written."""
-    rows = []
-    for file in _parts(part):
-        for line in file.read_bytes().split(b"\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("image"), str):
-                rows.append(row)
-    return rows
-
-
-def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str) -> None:
-    """Writes the captions, whole or not at all; COCO results have no room for scores and errors."""
-    text = io.StringIO(newline="")
-    if format == "jsonl":
-        text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    elif format == "csv":
-        writer = csv.DictWriter(text, ["image", "caption", "score", "error"])
-        writer.writeheader()
-        writer.writerows(rows)
-    else:
-        captioned = [row for row in rows if "caption" in row]
-        numbers = [coco_image_id(row["image"]) for row in captioned]
-        results = [
-            {"image_id": row["image"] if number is None else number, "caption": row["caption"]}
-            for row, number in zip(captioned, numbers, strict=True)
-        ]
-        json.dump(results, text, ensure_ascii=False)
-    try:
-        write_whole(output, text.getvalue().encode(errors=ESCAPED))
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror})") from error
