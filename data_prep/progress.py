@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-SPEAKS_EVERY = 30.0  # seconds, where there is no terminal
+SPEAKS_EVERY = 25.0  # seconds, where there is no terminal: with a slow step still a line every 30 s
 Item = TypeVar("Item")
 
 

@@ -6,9 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-
 from modules.errors import InputError
 
 
@@ -18,10 +15,10 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
     Raises:
         InputError: the file is absent, no checkpoint, damaged, or of another task.
     """
+    import torch  # not for a file that is not there
+
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
-        raise InputError(f"{path}: {what}; name a file such as RUN/checkpoints/best.ckpt")
+    check_checkpoint_file(path)
     try:
         if path.suffix == ".safetensors":
             checkpoint = _read_safetensors(path)
@@ -46,6 +43,16 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     """Returns what `write_weights` of a task wrote: options and words stand in the file's header."""
+    from safetensors import safe_open
+
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
         return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+
+
+def check_checkpoint_file(path: Path | str) -> None:
+    """Raises InputError where there is no such file; imports nothing for it."""
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
+        raise InputError(f"{path}: {what}; name a file such as RUN/checkpoints/best.ckpt")

@@ -18,7 +18,7 @@ from modules.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # what jsonargparse expects -> what a person would call it
-_KINDS = {
+KINDS = {
     "<class 'int'>": "a whole number",
     "<class 'float'>": "a number",
     "<class 'bool'>": "true or false",
@@ -135,22 +135,23 @@ def explain(message: str, options: Sequence[str]) -> str:
         word = found[1]
         if not word.startswith("-"):
             return f"{word!r} is one word too many: options are written --name value"
-        return _no_option(word.lstrip("-").partition("=")[0], options)
+        return no_option(word.lstrip("-").partition("=")[0], options)
     if found := re.search(r"Subcommand '\w+' does not accept option '([^']+)'", line):
-        return f"in the configuration: {_no_option(found[1], options)}"
+        return f"in the configuration: {no_option(found[1], options)}"
     if found := re.search(r"Group '([^']+)' does not accept option '([^']+)'", line):
-        return _no_option(f"{found[1]}.{found[2]}", options)
+        return no_option(f"{found[1]}.{found[2]}", options)
     if found := re.search(r"[Kk]ey '([^']+)' is not expected", line):
-        return _no_option(found[1], options)
+        return no_option(found[1], options)
     if found := re.search(r"arguments are required: (.+)", line):
         names = [name.strip().lstrip("-") for name in found[1].split(",")]
         return f"needs {', '.join(f'--{name}' for name in names)}"
     if found := re.match(r'Parser key "([^"]+)": ?(.*)', line):
-        return _wrong_value(found[1], found[2])
+        return _complained(found[1], found[2])
     return line
 
 
-def _no_option(name: str, options: Sequence[str]) -> str:
+def no_option(name: str, options: Sequence[str]) -> str:
+    """Returns one line on an option that there is not, which names the nearest of those that there are."""
     near = get_close_matches(name, options, n=1, cutoff=0.5)
     # one without its group: beam_size for decoding.beam_size
     ending = [option for option in options if option.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
@@ -158,7 +159,7 @@ def _no_option(name: str, options: Sequence[str]) -> str:
     return f"no option {name!r}; " + (f"the nearest is {best[0]!r}" if best else "--help lists them all")
 
 
-def _wrong_value(option: str, complaint: str) -> str:
+def _complained(option: str, complaint: str) -> str:
     # of several complaints the first names what is wrong inside of a list
     value = re.search(r"(?:Got|Given) value: (.*?)(?: - Expected .*)?$", complaint)
     expected = re.findall(r"Expected an? (<class '\w+'>|typing\.Literal\[.*?\])", complaint)
@@ -168,11 +169,16 @@ def _wrong_value(option: str, complaint: str) -> str:
     wanted: list[str] = []
     for kind in expected:
         choices = ast.literal_eval(kind.removeprefix("typing.Literal")) if "Literal" in kind else None
-        wanted += [_KINDS.get(kind, kind)] if choices is None else [str(choice) for choice in choices]
+        wanted += [KINDS.get(kind, kind)] if choices is None else [str(choice) for choice in choices]
+    return wrong_value(option, value[1], wanted)
+
+
+def wrong_value(option: str, value: str, wanted: Sequence[str]) -> str:
+    """Returns one line on what an option cannot be; `wanted` are kinds, such as a number, or choices."""
     *others, last = dict.fromkeys(wanted)
-    near = get_close_matches(value[1], [w for w in wanted if w not in _KINDS.values()], n=1)
+    near = get_close_matches(value, [w for w in wanted if w not in KINDS.values()], n=1)
     return (
-        f"{option} is {value[1]!r}; it has to be {', '.join(others)}{' or ' if others else ''}{last}"
+        f"{option} is {value!r}; it has to be {', '.join(others)}{' or ' if others else ''}{last}"
         f"{f'; the nearest is {near[0]!r}' if near else ''}"
     )
 
@@ -187,12 +193,10 @@ def with_config(argv: Sequence[str], default: Path) -> list[str]:
     named = given_values(rest, "--config", "-c")
     for name in named:
         # what is no file is left to the parser to refuse
-        shipped = CONFIGS.parent / name
-        if not Path(name).is_file() and CONFIGS in shipped.parents and shipped.is_file():
+        if (file := find_config(name)) is not None:
+            read_config(file)
             parts = [argument.rpartition("=") for argument in rest]
-            rest = [f"{a}{b}{shipped if value == name else value}" for a, b, value in parts]
-        elif Path(name).is_file():
-            _check_config(Path(name))
+            rest = [f"{a}{b}{file if value == name else value}" for a, b, value in parts]
     if named:
         return [command, *rest]
     config = default
@@ -213,9 +217,20 @@ def given_values(arguments: Sequence[str], *option: str) -> list[str]:
     ]
 
 
-def _check_config(path: Path) -> None:
-    if not isinstance(read_yaml(path), dict):
+def find_config(name: str) -> Path | None:
+    """Returns the file that `--config` names: one's own, or one of the package; None for none."""
+    shipped = CONFIGS.parent / name
+    if Path(name).is_file():
+        return Path(name)
+    return shipped if CONFIGS in shipped.parents and shipped.is_file() else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Returns what a configuration says; InputError, with the line, where it is none."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
         raise InputError(f"{path}: is no configuration; write options by name, such as data: {{root: DIR}}")
+    return content
 
 
 def run_folder_of(checkpoint: Path) -> Path | None:

@@ -22,25 +22,27 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from pipelines.arguments import CONFIGS, with_config
-from pipelines.front_door import Command, function_command, run_command, silence_libraries
+from pipelines.front_door import Command, function_command, loading, run_command, silence_libraries
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
     """Runs fit, validate or test."""
-    from pipelines.captioning.fit import CaptionCLI
+    with loading():
+        from pipelines.captioning.fit import CaptionCLI
 
     CaptionCLI(with_config(argv, CONFIGS / "caption" / "scenes.yaml"))
 
 
 def predict(argv: Sequence[str]) -> None:
     """Captions a folder of images."""
-    from pytorch_lightning import Trainer
+    with loading():
+        from pytorch_lightning import Trainer
 
-    from modules.captioning.captioner import Captioner
-    from modules.captioning.pretrained import PRETRAINED
-    from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
-    from pipelines.cli import FitParser, blaming
-    from pipelines.devices import take_device
+        from modules.captioning.captioner import Captioner
+        from modules.captioning.pretrained import PRETRAINED
+        from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
+        from pipelines.cli import FitParser, blaming
+        from pipelines.devices import take_device
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(
@@ -77,7 +79,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    return run_command(__doc__, COMMANDS, argv)
+    return run_command(__doc__, COMMANDS, argv, "caption")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from pipelines.endings import Ending, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
-from pipelines.progress_lines import EpochLines, ProgressBar
+from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.run_folders import given_back_without_checkpoint, reserve_run_folder
 from pipelines.unread_options import settle_unread
 
@@ -251,6 +251,7 @@ class RunCLI(LightningCLI):
                 LastCheckpoint(),
                 LastCheckpoint(timedelta(minutes=minutes)),
             ]
+        callbacks.append(LogLines())
         if trainer.get("enable_progress_bar") is not False:
             callbacks.append(ProgressBar())
         if self.run_folder is not None and trainer.get("logger") in (None, True):

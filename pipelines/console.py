@@ -21,7 +21,7 @@ def _door(task: str) -> Command:
     def command(argv: Sequence[str]) -> int:
         door = import_module(f"pipelines.{task}")
         manual = (door.__doc__ or "").replace(f"python pipelines/{task}.py", f"seqsight {task}")
-        return run_command(manual, door.COMMANDS, argv[1:])
+        return run_command(manual, door.COMMANDS, argv[1:], task)
 
     return command
 

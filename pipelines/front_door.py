@@ -9,8 +9,10 @@ import errno
 import logging
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import getdoc
@@ -19,8 +21,10 @@ from typing import Any, get_type_hints
 from data_prep.terminal import print_what_can_be_shown
 from modules.errors import InputError
 from pipelines.arguments import Parser
+from pipelines.known_options import check_early
 
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+QUICK_S = 1.0  # what takes longer to load says so
 Command = Callable[[Sequence[str]], int | None]  # an exit status, where it is not 0
 
 
@@ -37,7 +41,8 @@ def function_command(door: str, package: str) -> Command:
 
     def command(argv: Sequence[str]) -> None:
         name = argv[0]
-        body: Callable[..., Any] = getattr(import_module(f"{package}.{name}"), name)
+        with loading():
+            body: Callable[..., Any] = getattr(import_module(f"{package}.{name}"), name)
         options = get_type_hints(body).get("options")
         parser = Parser(prog=f"{door} {name}", description=explanation(options or body))
         if options is None:
@@ -103,13 +108,28 @@ def run(main: Callable[[], int | None]) -> int:
         return 130
 
 
-def run_command(manual: str | None, commands: Mapping[str, Command], argv: Sequence[str] | None) -> int:
+@contextmanager
+def loading() -> Iterator[None]:
+    """Says on stderr that something is loading, where it takes longer than QUICK_S."""
+    timer = threading.Timer(QUICK_S, print, ["loading ..."], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def run_command(
+    manual: str | None, commands: Mapping[str, Command], argv: Sequence[str] | None, task: str = ""
+) -> int:
     """Returns the exit status of the command that the arguments begin with; without one prints the manual.
 
     Args:
         manual: What a front door's docstring says.
         commands: What to call with all arguments, by the first of them.
         argv: The arguments; by default those of the process.
+        task: Whose options are known, caption, steer or text.
     """
     given = list(sys.argv[1:] if argv is None else argv)
 
@@ -120,6 +140,7 @@ def run_command(manual: str | None, commands: Mapping[str, Command], argv: Seque
         if given[0] not in commands:
             near = [f"; the nearest is {name!r}" for name in get_close_matches(given[0], commands, n=1)]
             raise InputError(f"no command {given[0]!r}{''.join(near)}; there are {', '.join(commands)}")
+        check_early(task, given)
         return commands[given[0]](given)
 
     return run(dispatch)

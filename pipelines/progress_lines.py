@@ -1,4 +1,4 @@
-"""What a fit shows of how far it has come: a line after every validation, and a bar."""
+"""What a fit shows of how far it has come: a line after every validation, a bar, in a log file more lines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from rich.console import Console
+
+from data_prep import progress
 
 
 class EpochLines(Callback):
@@ -33,6 +36,58 @@ class EpochLines(Callback):
         for name in self.shown:
             if name.startswith("train/"):  # early stopping still waits for what was validated
                 metrics.pop(name, None)  # or what later epochs no longer measure would be shown again
+
+
+class LogLines(Callback):
+    """Prints a line every 30 s, within epochs too, where no terminal shows a bar."""
+
+    def __init__(self) -> None:
+        self.speaks, self.begun = not Console().is_terminal, time.monotonic()
+        self.spoken = self.begun
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        most = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        loss = trainer.callback_metrics.get("train/loss")
+        shown = [] if loss is None else [f"train/loss {float(loss):.3f}"]
+        self._speak(
+            trainer,
+            f"epoch {trainer.current_epoch + 1}{most}",
+            batch_idx,
+            trainer.num_training_batches,
+            shown,
+        )
+
+    def on_validation_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._speak(trainer, "validation", batch_idx, trainer.num_val_batches[dataloader_idx])
+
+    def on_test_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._speak(trainer, "test", batch_idx, trainer.num_test_batches[dataloader_idx])
+
+    def _speak(self, trainer: Any, what: str, batch: int, batches: float, shown: Sequence[str] = ()) -> None:
+        now = time.monotonic()
+        if self.speaks and trainer.is_global_zero and now - self.spoken >= progress.SPEAKS_EVERY:
+            self.spoken = now
+            of_all = f"/{batches:,}" if batches != float("inf") else ""
+            line = [what, f"batch {batch + 1:,}{of_all}", *shown, f"{now - self.begun:.0f} s"]
+            print("  ".join(line), flush=True)
 
 
 class ProgressBar(RichProgressBar):

@@ -21,12 +21,13 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.arguments import CONFIGS, given_values, with_config
-from pipelines.front_door import Command, function_command, run_command
+from pipelines.front_door import Command, function_command, loading, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
     """Runs fit, validate or test."""
-    from pipelines.language.fit import LanguageCLI
+    with loading():
+        from pipelines.language.fit import LanguageCLI
 
     config = "python"
     if given_values(argv, "--data.file"):
@@ -48,7 +49,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    return run_command(__doc__, COMMANDS, argv)
+    return run_command(__doc__, COMMANDS, argv, "text")
 
 
 if __name__ == "__main__":

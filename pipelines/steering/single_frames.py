@@ -18,7 +18,7 @@ from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.endings import Ending
-from pipelines.progress_lines import EpochLines
+from pipelines.progress_lines import EpochLines, LogLines
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model
 FIRST_STAGE_OF = "first_stage_of"  # in its checkpoints: options of the whole model
@@ -122,7 +122,14 @@ def learn_single_frames(
         max_epochs=epochs,
         max_time=None if seconds is None else timedelta(seconds=seconds / 2),
         enable_checkpointing=True,
-        callbacks=[ending, EpochLines(("train/loss", "val/rmse_rad")), patience, best, *callbacks],
+        callbacks=[
+            ending,
+            EpochLines(("train/loss", "val/rmse_rad")),
+            LogLines(),
+            patience,
+            best,
+            *callbacks,
+        ],
         **{name: config.trainer[name] for name in same.split()},
     )
     sort_callbacks(trainer)
@@ -136,7 +143,7 @@ def control_said(checkpoint: Path, data: SteerDataModule, split: str, config: An
     if not checkpoint.exists():
         return None
     control = Steerer.load(checkpoint)
-    trainer = plain_trainer(config, enable_progress_bar=False)
+    trainer = plain_trainer(config, enable_progress_bar=False, callbacks=[LogLines()])
     evaluate = trainer.test if split == data.test_split else trainer.validate
     evaluate(control, copy.copy(data), verbose=False)
     return control.evaluation

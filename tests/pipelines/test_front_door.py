@@ -2,12 +2,14 @@
 
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from data_prep.commands import run_commands
 from pipelines import caption, console, steer, text
+from pipelines.front_door import loading
 from tests.pipelines.golden import check_golden
 
 PIPELINES = Path(caption.__file__).parent
@@ -52,3 +54,14 @@ def test_no_command_on_data_fails_for_want_of_a_character(monkeypatch):
 
     assert run_commands("say", say, {}, []) == 0
     assert stdout.buffer.getvalue() == b"?\n"
+
+
+def test_loading_is_said_where_it_takes_a_while_and_on_stderr(capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.front_door.QUICK_S", 0.01)
+    with loading():
+        time.sleep(0.1)
+    assert capsys.readouterr() == ("", "loading ...\n")
+    monkeypatch.setattr("pipelines.front_door.QUICK_S", 60.0)
+    with loading():
+        pass
+    assert capsys.readouterr() == ("", "")
