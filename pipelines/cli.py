@@ -28,9 +28,9 @@ from pipelines.endings import Ending, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
+from pipelines.options.unread_options import settle_unread
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.run_folders import given_back_without_checkpoint, reserve_run_folder
-from pipelines.unread_options import settle_unread
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import Any, get_type_hints
 from data_prep.terminal import print_what_can_be_shown
 from modules.errors import InputError
 from pipelines.arguments import Parser
-from pipelines.known_options import check_early
+from pipelines.options.known_options import check_early
 
 DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 QUICK_S = 1.0  # what takes longer to load says so

@@ -13,7 +13,7 @@ import yaml
 
 from pipelines import caption, steer, text
 from pipelines.arguments import KINDS, Parser
-from pipelines.known_options import FILE, LIBRARY, TRAINING, check_early
+from pipelines.options.known_options import FILE, LIBRARY, TRAINING, check_early
 
 DOORS = {"caption": caption, "steer": steer, "text": text}
 HEAVY = "torch", "pytorch_lightning", "lightning_fabric", "torchvision", "timm", "matplotlib", "cv2", "nltk"

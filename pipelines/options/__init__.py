@@ -1,0 +1,1 @@
+"""What the options of commands are: listed, and refused where a model does not read them."""
