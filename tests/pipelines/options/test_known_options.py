@@ -131,7 +131,7 @@ WRONG = [
         )
         for task in DOORS
     ),
-    ("caption", ["predict", "--ckpt_path", "x.ckpt"], "needs --images"),
+    ("caption", ["predict"], "needs --images"),
     ("caption", ["predict", "--imgaes", "x"], "no option 'imgaes'; the nearest is 'images'"),
     ("steer", ["predict"], "needs --ckpt_path, --frames"),
     (
