@@ -75,6 +75,11 @@ def steering_alarms(
             f"the prediction is no better than straight on at every frame (RMSE {scores.rmse_rad:.4f} "
             f"against {rms(truth):.4f} rad)"
         )
+    elif np.ptp(prediction) > 0 and scores.mae_rad >= float(np.abs(truth).mean()):
+        alarms.append(
+            f"the prediction is better than straight on in its largest errors alone: its mean absolute error "
+            f"is {scores.mae_rad:.4f} rad, that of straight on {float(np.abs(truth).mean()):.4f}"
+        )
     return alarms
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from modules.errors import InputError
 from modules.steering.steerer import Steerer
 
 
@@ -122,10 +124,29 @@ class SteeringPredictor:
         """Forgets all frames: at the start of a drive, and where frames are missing."""
         self.stream.reset()
 
-    def step(self, frame: UInt8[np.ndarray, "Hh Ww 3"]) -> float:
+    def step(self, frame: Any) -> float:
         """Returns the steering-wheel angle in radians, left positive.
 
         Args:
-            frame: RGB bytes as the camera gives them, of any size.
+            frame: RGB bytes (Hh, Ww, 3) as the camera gives them, of any size.
+
+        Raises:
+            InputError: The frame is none; what was seen before it still counts for the next one.
         """
+        _check_frame(frame)
         return float(self.stream.step(frame[np.newaxis])[0])
+
+
+def _check_frame(frame: object) -> None:
+    if not isinstance(frame, np.ndarray):
+        raise InputError(f"a frame is a {type(frame).__name__}; it has to be a NumPy array of RGB bytes")
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.size and frame.dtype == np.uint8:
+        return
+    remedy = "it has to be RGB bytes, uint8 of shape (rows, columns, 3)"
+    if frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1):
+        remedy += "; a grey one becomes that with np.dstack([frame] * 3)"
+    elif frame.ndim == 3 and frame.shape[2] == 4:
+        remedy += "; frame[..., :3] leaves the fourth channel away"
+    elif frame.dtype != np.uint8:
+        remedy += "; numbers from 0 to 1 become that with (frame * 255).round().astype(np.uint8)"
+    raise InputError(f"a frame is {frame.dtype} of shape {frame.shape}; {remedy}")

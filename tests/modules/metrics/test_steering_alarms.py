@@ -46,3 +46,10 @@ def test_a_lag_at_the_edge_of_the_search_says_so():
     late = np.roll(TRUTH, 24)
     late[:24] = 0
     assert any("at least 20 frames (1.00 s) late" in line for line in alarms(late))
+
+
+def test_a_mean_absolute_error_worse_than_straight_on_is_said():
+    truth = np.where(np.arange(200) % 20 == 0, 1.0, 0.0)
+    said = alarms(0.8 * truth + 0.1, truth)
+    assert any("mean absolute error is 0.1000 rad, that of straight on 0.0500" in line for line in said)
+    assert not any("mean absolute" in line for line in alarms(0.8 * truth + 0.01, truth))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules import SteeringPredictor
+from modules import InputError, SteeringPredictor
 from modules.steering.stream import SteeringStream
 from tests.modules.steering.steering_models import (
     KINDS,
@@ -98,3 +98,29 @@ def test_streams_in_lockstep_are_as_each_alone(kind):
         np.testing.assert_allclose(angles, expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="2 frames for 3 streams"):
         together.step(np.stack([frames[0] for frames in drives[:2]]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda frame: (frame / 255).astype(np.float32), "float32"),
+        (lambda frame: frame[..., 0], "np.dstack"),
+        (lambda frame: frame[..., :1], "np.dstack"),
+        (lambda frame: np.dstack([frame, frame[..., 0]]), "frame[..., :3]"),
+        (lambda frame: frame[:0], "(0, "),
+        (lambda frame: frame[np.newaxis], "(1, "),
+        (lambda frame: frame.tolist(), "is a list"),
+        (lambda frame: None, "NoneType"),
+    ],
+)
+def test_a_frame_that_is_none_is_refused_and_leaves_the_state_as_it_was(wrong, said):
+    frames = camera_frames(4)
+    model = steerer("komanda")
+    expected, predictor = whole_drives(model, prepared(model, frames), [0])[:, 0], SteeringPredictor(model)
+    found = []
+    for frame in frames:
+        with pytest.raises(InputError) as error:
+            predictor.step(wrong(frame))
+        assert said in str(error.value)
+        found.append(predictor.step(frame))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
