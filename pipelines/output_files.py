@@ -23,7 +23,7 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
         taken: Other files that are read or written.
     """
     # as long as the name of any file that is written on the way
-    trial = path.with_name(f".{path.name}.{os.getpid():024}")
+    trial = path.parent / f".{path.name}.{os.getpid():024}"
     if len(os.fsencode(trial.name)) > LONGEST_NAME:
         raise InputError(f"{path}: cannot be written (the name is too long); choose another --{option}")
     if path.is_dir():

@@ -19,7 +19,7 @@ def cameras_of(files: Sequence[str]) -> tuple[list[str], list[str]] | None:
 
     They tell them where each has the word of one camera in it, and there are several: `left/1.jpg`,
     `center_1.jpg`, `1-right.jpg`. A word in the file's own name counts where the cameras have the rest of
-    most names in common, which the left and right turns of one camera have not.
+    most names in common. The left and right turns of one camera have not.
 
     Args:
         files: paths of images or videos.

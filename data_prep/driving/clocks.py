@@ -1,6 +1,6 @@
 """Times as recordings have them: in seconds, milli-, micro- or nanoseconds, and in the names of images.
 
-No camera is slower than a frame every four seconds or faster than 240 a second, so the usual step from one
+No camera is slower than a frame every four seconds or faster than 240 a second. So the usual step from one
 time to the next tells the unit. Times since 1970 tell it by their size.
 """
 

@@ -220,8 +220,8 @@ def _sample(names: Sequence[str]) -> list[str]:
 def local_files(root: Path, names: Sequence[str]) -> list[str]:
     """Returns the files that a table names, as they are called below root.
 
-    Back-slashes of Windows become slashes. Where no file is there under its whole path, as with those of
-    another machine, the longest end of the paths counts under which there are some.
+    Back-slashes of Windows become slashes. Paths of another machine lead to no file: then the
+    longest end of the paths counts under which there are some.
 
     Args:
         root: folder of the table.

@@ -4,7 +4,7 @@
     DIR/monday.csv      time_s,angle_rad[,torque,speed_mps]; or frame,angle_rad: its number, from 0
 
 or several such pairs in DIR, each a drive of its own. The time column may be called time_s, time, t, seconds
-or timestamp, and is in seconds from the beginning of the video, or in another unit that spans the video.
+or timestamp. It is in seconds from the beginning of the video, or in another unit that spans the video.
 The angle column may be called angle_rad, angle, steering_angle or steering: radians of the steering wheel,
 left positive; or angle_deg: the same in degrees. A frame gets the nearest label that is not later than it,
 unless that is older than three steps of the table: then its angle is unknown.

@@ -301,9 +301,9 @@ def test_attention_among_the_images(refused, best, captioned_folder):
 @pytest.mark.parametrize(
     "arguments, missing",
     [
-        (["predict"], ["--images", "--ckpt_path"]),
+        (["predict"], ["--images"]),
         (["predict", "--ckpt_path", "x"], ["--images"]),
-        (["predict", "--images", "x"], ["--ckpt_path"]),
+        (["export"], ["--output"]),
         (["score"], ["--predictions", "--references"]),
         (["score", "--predictions", "x", "--json"], ["--references"]),
         (["report"], ["--run"]),
