@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import getdoc
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -14,6 +15,18 @@ from modules.errors import InputError
 class _Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise InputError(f"{' '.join(message.split())}; --help lists the options")
+
+
+def check_new(data: Path, **files: Path | None) -> None:
+    """Raises InputError for a file to write that would replace one of the data.
+
+    Args:
+        data: Folder or file that is read.
+        files: By the options that name them; None for one that was not asked for.
+    """
+    for option, path in files.items():
+        if path is not None and path.exists() and path.resolve().is_relative_to(data.resolve()):
+            raise InputError(f"{path}: is part of the data; choose another --{option}")
 
 
 def run_commands(
@@ -44,5 +57,11 @@ def run_commands(
         command(**options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = f"cannot be read or written ({error.strerror})"
+        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
         return 2
     return 0

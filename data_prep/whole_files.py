@@ -5,11 +5,19 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """Path of the file, which holds either all of the data or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Path of the file, which holds either all of the data or what it held before.
+
+    Raises:
+        OSError: It cannot be written; the error names this file, not the one that is written first.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(data)
-        return unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(data)
+            return unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise

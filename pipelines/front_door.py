@@ -5,7 +5,6 @@ It imports no PyTorch, so that a command which needs none answers at once.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sys
@@ -23,7 +22,6 @@ from modules.errors import InputError
 from pipelines.arguments import Parser
 from pipelines.options.known_options import check_early
 
-DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 QUICK_S = 1.0  # what takes longer to load says so
 Command = Callable[[Sequence[str]], int | None]  # an exit status, where it is not 0
 
@@ -98,10 +96,11 @@ def run(main: Callable[[], int | None]) -> int:
             print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        # what is foreseen is said where it happens; a disk that fills in the middle can happen anywhere
-        if error.errno not in DISK_REFUSES:
+        # what is foreseen is said where it happens; a disk that fills or goes away can be met anywhere
+        if error.errno is None:
             raise
-        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        reason = f"cannot be read or written ({error.strerror})"
+        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

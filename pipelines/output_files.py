@@ -1,8 +1,8 @@
 """Files that a command writes: what would stop it is said before long work begins."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import filelock
@@ -20,7 +20,7 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
         path: The file.
         option: That names it, without dashes.
         overwrite: Whether it may exist.
-        taken: Other files that are read or written.
+        taken: What else is read or written; nothing that exists in a folder among them is replaced.
     """
     # as long as the name of any file that is written on the way
     trial = path.parent / f".{path.name}.{os.getpid():024}"
@@ -30,6 +30,9 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
         raise InputError(f"{path}: is a folder; --{option} names a file")
     if path.resolve() in {other.resolve() for other in taken}:
         raise InputError(f"{path}: is read or written already; choose another --{option}")
+    read = [other for other in taken if other.is_dir() and path.resolve().is_relative_to(other.resolve())]
+    if path.exists() and read:
+        raise InputError(f"{path}: lies in {read[0]}, where nothing is replaced; choose another --{option}")
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; choose another --{option} or give --overwrite")
     if path.exists() and _is_picture(path):
@@ -44,6 +47,24 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
         trial.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --{option}") from None
+
+
+@contextmanager
+def outputs(files: Mapping[str, Path | None], overwrite: bool, taken: Iterable[Path] = ()) -> Iterator[None]:
+    """Checks files that are to be written, and holds them for this command.
+
+    Args:
+        files: By the options that name them, without dashes; None for one that was not asked for.
+        overwrite: Whether they may exist.
+        taken: What is read.
+    """
+    with ExitStack() as held:
+        named = {option: path for option, path in files.items() if path is not None}
+        for option, path in named.items():
+            others = [other for name, other in named.items() if name != option]
+            check_output(path, option, overwrite, (*taken, *others))
+            held.enter_context(written_by_one(path, option))
+        yield
 
 
 @contextmanager

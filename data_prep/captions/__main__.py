@@ -9,7 +9,7 @@ from rich.console import Console
 from data_prep.captions import read_captions
 from data_prep.captions.records import CaptionTable, describe, write_table
 from data_prep.captions.scenes import dataset as scenes
-from data_prep.commands import run_commands
+from data_prep.commands import check_new, run_commands
 from data_prep.input_files import existing_folder
 
 
@@ -22,6 +22,7 @@ def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
         output: also write the table to this file, one JSON object an image (captions.jsonl).
     """
     existing_folder(dir)
+    check_new(dir, output=output)
     table = read_captions(dir, format)
     Console().print(describe(table))
     _write(table, output)
@@ -45,6 +46,7 @@ def draw(
         sheet: also write a contact sheet of test pictures with their captions to this PNG.
         output: also write the table to this file, one JSON object an image (captions.jsonl).
     """
+    check_new(dir, output=output, sheet=sheet)
     scenes.generate(dir, images, seed, size)
     table = scenes.read(dir)
     console = Console()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data_prep.commands import run_commands
+from data_prep.commands import check_new, run_commands
 from data_prep.driving import read_drives
 from data_prep.driving.road import dataset as road
 from data_prep.driving.summary import describe, prepared
@@ -28,6 +28,7 @@ def read(dir: Path, format: str = "auto", topic: str | None = None, output: Path
     """
     if not dir.exists():
         raise InputError(f"{dir}: no such file or folder")
+    check_new(dir, output=output)
     table, warnings = prepared(read_drives(dir, format, topic))
     Console().print(describe(table))
     for line in warnings:
@@ -55,6 +56,7 @@ def draw(
         sheet: also write a contact sheet of frames to this PNG.
         output: also write the table to this file (drive.csv).
     """
+    check_new(dir, output=output, sheet=sheet)
     road.generate(dir, drives, seconds, seed, workers)
     table = road.read(dir)
     Console().print(describe(table))

@@ -122,10 +122,7 @@ def gradients(
     texts = as_csv(runs), as_json(runs, settings, time.monotonic() - started)
     pictures_and_texts = (picture, *(text.encode() for text in texts), cliff_figure())
     for name, data in zip(FILES, pictures_and_texts, strict=True):
-        try:
-            write_whole(folder / name, data)
-        except OSError as error:
-            raise InputError(f"{folder / name}: cannot be written ({error.strerror})") from None
+        write_whole(folder / name, data)
     console = Console()
     console.print(recall_table(runs, settings))
     console.print(gradients_table(runs, settings))

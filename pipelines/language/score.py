@@ -25,7 +25,7 @@ from pipelines.arguments import run_folder_of
 from pipelines.language.coloured_text import MOST_BITS, coloured, surprise_pieces
 from pipelines.language.loaded_model import load_model
 from pipelines.language.runs import read_held_out
-from pipelines.output_files import check_output
+from pipelines.output_files import outputs
 from pipelines.reports.page import write_page
 
 UNITS_ON_PAGE = 50_000  # a page with more takes a browser long to show
@@ -60,13 +60,11 @@ def score(
         overwrite: replace the csv and the page where they exist.
         json: print one JSON object in place of the table.
     """
-    for option, output in {"per_token": per_token, "html": html}.items():
-        if output is not None:
-            check_output(output, option, overwrite, (ckpt_path, file))
-    model = load_model(ckpt_path, device)
-    reader = TextReader(model.codec, model.decoder)
-    shown: list[Unit] = []
     with ExitStack() as files:
+        files.enter_context(outputs({"per_token": per_token, "html": html}, overwrite, (ckpt_path, file)))
+        model = load_model(ckpt_path, device)
+        reader = TextReader(model.codec, model.decoder)
+        shown: list[Unit] = []
         table = None if per_token is None else files.enter_context(_table_of_units(per_token))
         offset = 0
         for units in _read(reader, file, encoding):
@@ -79,23 +77,23 @@ def score(
         if not reader.score.scored_units:
             nothing = "no character in it is known to the model" if reader.score.units else "is empty"
             raise InputError(f"{file}: {nothing}; there is nothing to score")
-    level, run = model.codec.level, run_folder_of(ckpt_path)
-    uniform = reader.score.uniform_bits_per_char(model.decoder.output.possible)
-    held_out = read_held_out(run) if run is not None else {}
-    if html is not None:
-        write_page(
-            html,
-            Path(__file__).with_name("score.html.jinja"),
-            name=file.name,
-            level=level,
-            score=reader.score,
-            unknown=count_of_unknown(level, reader.score) if reader.score.unknown else "",
-            uniform=uniform,
-            held_out=told_held_out(held_out),
-            text=coloured(surprise_pieces(shown)),
-            shown=len(shown),
-            most_bits=MOST_BITS,
-        )
+        level, run = model.codec.level, run_folder_of(ckpt_path)
+        uniform = reader.score.uniform_bits_per_char(model.decoder.output.possible)
+        held_out = read_held_out(run) if run is not None else {}
+        if html is not None:
+            write_page(
+                html,
+                Path(__file__).with_name("score.html.jinja"),
+                name=file.name,
+                level=level,
+                score=reader.score,
+                unknown=count_of_unknown(level, reader.score) if reader.score.unknown else "",
+                uniform=uniform,
+                held_out=told_held_out(held_out),
+                text=coloured(surprise_pieces(shown)),
+                shown=len(shown),
+                most_bits=MOST_BITS,
+            )
     if json:
         print(jsonlib.dumps(score_as_dict(file, level, reader.score, uniform, held_out)))
     else:

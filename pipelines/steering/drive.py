@@ -25,7 +25,7 @@ from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
 from pipelines.arguments import run_folder_of
 from pipelines.devices import chosen_device
-from pipelines.output_files import check_output
+from pipelines.output_files import outputs
 from pipelines.steering.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
@@ -69,18 +69,19 @@ def drive(
     shown: list[int] = []
     if video is not None:
         shown = [video_roads] if isinstance(video_roads, int) else list(dict.fromkeys(video_roads))
-        _check_video(video, shown, roads, overwrite)
-    chosen = chosen_device(device)
-    model = Steerer.load(ckpt_path)
-    if note := _other_frames(ckpt_path):
-        Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
-    drawn = draw_roads(roads, seconds, seed=seed, progress=True)
-    driven, frames = drive_model(model, drawn, seconds, latency_frames, shown, chosen)
-    results = {"model": driven} | drive_controls(drawn, seconds, latency_frames)
-    if video is not None:
-        pictures = _pictures(driven, drawn, shown, frames)
-        total = len(shown) * len(driven.offset_m)
-        write_video(tracked(pictures, "writing the video", total), video)
+        _check_video(video, shown, roads)
+    with outputs({"video": video}, overwrite, (ckpt_path,)):
+        chosen = chosen_device(device)
+        model = Steerer.load(ckpt_path)
+        if note := _other_frames(ckpt_path):
+            Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        drawn = draw_roads(roads, seconds, seed=seed, progress=True)
+        driven, frames = drive_model(model, drawn, seconds, latency_frames, shown, chosen)
+        results = {"model": driven} | drive_controls(drawn, seconds, latency_frames)
+        if video is not None:
+            pictures = _pictures(driven, drawn, shown, frames)
+            total = len(shown) * len(driven.offset_m)
+            write_video(tracked(pictures, "writing the video", total), video)
     if json:
         told = {"checkpoint": str(ckpt_path), "seed": seed, "seconds": seconds}
         told |= {"latency_frames": latency_frames, "road_seeds": [r.seed for r in drawn]}
@@ -196,14 +197,13 @@ def _check(roads: int, seconds: float, seed: int, latency_frames: int) -> None:
             raise InputError(f"{name} is {value:g}; it has to be from {least} to {most:g}")
 
 
-def _check_video(video: Path, shown: Sequence[int], roads: int, overwrite: bool) -> None:
+def _check_video(video: Path, shown: Sequence[int], roads: int) -> None:
     """Finds what would stop the video before a minute has been driven."""
     check_video(video)
     unknown = [number for number in shown if not 0 <= number < roads]
     if unknown or not shown:
         what = f"names road {unknown[0]}" if unknown else "names no road"
         raise InputError(f"video_roads {what}; there are 0 to {roads - 1}")
-    check_output(video, "video", overwrite)
 
 
 def _other_frames(checkpoint: Path) -> str | None:

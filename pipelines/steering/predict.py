@@ -26,7 +26,7 @@ from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
 from pipelines.devices import chosen_device
-from pipelines.output_files import check_output
+from pipelines.output_files import outputs
 from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.steered_frames import SteeredFrame, steer_frames
@@ -79,6 +79,12 @@ class SteerPredictionOptions:
 def predict(options: SteerPredictionOptions) -> None:
     """Steers along a recording and writes angles, and a video if asked for."""
     _check(options)
+    read = [path for path in (*options.ckpt_path, options.frames, options.labels) if path is not None]
+    with outputs({"output": options.output, "overlay": options.overlay}, options.overwrite, read):
+        _steer(options)
+
+
+def _steer(options: SteerPredictionOptions) -> None:
     device = chosen_device(options.device)
     models = [Steerer.load(path).to(device) for path in options.ckpt_path]
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
@@ -152,12 +158,6 @@ def _check(options: SteerPredictionOptions) -> None:
             raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
     if options.overlay is not None:
         check_video(options.overlay)
-    taken = [path for path in (*options.ckpt_path, options.frames, options.labels) if path is not None]
-    for name, path in (("output", options.output), ("overlay", options.overlay)):
-        if path is None:
-            continue
-        check_output(path, name, options.overwrite, taken)
-        taken.append(path)
 
 
 def _frame_shape(table: DriveTable) -> tuple[int, int]:
@@ -176,10 +176,7 @@ def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame]) -> No
     for frame in steered:
         angle = "" if frame.reason else f"{frame.angle_rad:.6f}"
         writer.writerow([table.frame[frame.row], angle, *[drives[frame.row]] * by_drive])
-    try:
-        write_whole(path, text.getvalue().encode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); give another --output") from None
+    write_whole(path, text.getvalue().encode())
 
 
 def _say(kind: str, lines: Sequence[str]) -> None:

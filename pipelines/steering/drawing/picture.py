@@ -1,6 +1,8 @@
 """What pictures of driving are drawn with: a steering wheel, text, and the mp4 that they become."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,7 +48,11 @@ def check_video(path: Path) -> None:
 
 
 def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0) -> Path:
-    """Returns the path of an mp4 file with these RGB frames, written whole or not at all."""
+    """Returns the path of an mp4 file with these RGB frames, written whole or not at all.
+
+    Raises:
+        InputError: There are no frames, or the file cannot be written.
+    """
     check_video(path)
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     writer = None
@@ -58,10 +64,15 @@ def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0)
                 writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate_hz, size)
                 if not writer.isOpened():
                     raise InputError(f"{path}: a video cannot be written there; give another file")
+            # OpenCV says nothing of a disk that is full
+            if shutil.disk_usage(path.parent).free < frame.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         if writer is None:
             raise InputError(f"{path}: there are no frames for a video")
         writer.release()
+        if not _is_whole(unfinished):
+            raise InputError(f"{path}: the video could not be written to its end; give another file")
         return unfinished.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give another file") from None
@@ -69,3 +80,19 @@ def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0)
         if writer is not None:
             writer.release()
         unfinished.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Returns whether the boxes of an mp4 file end where it ends, the index of its frames among them."""
+    size, at, kinds = path.stat().st_size, 0, set()
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4])
+            length = int.from_bytes(head[8:]) if length == 1 else length
+            if length < 8:
+                return False
+            kinds.add(head[4:8])
+            at += length
+    return at == size and b"moov" in kinds

@@ -1,5 +1,6 @@
 """What the door to captions prints of a data set, and how it fails."""
 
+import importlib
 import runpy
 import sys
 from pathlib import Path
@@ -61,6 +62,15 @@ def test_what_is_wrong_is_one_line_and_status_2(
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("domain", ["captions", "driving"])
+def test_no_table_replaces_what_is_read(domain: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    table = tmp_path / {"captions": "captions.csv", "driving": "drive.csv"}[domain]
+    table.write_text("mine")
+    door = importlib.import_module(f"data_prep.{domain}.__main__")
+    assert door.main([str(tmp_path), "--output", str(table)]) == 2
+    assert "choose another --output" in capsys.readouterr().err and table.read_text() == "mine"
 
 
 @pytest.mark.parametrize("domain", ["captions", "driving", "text"])

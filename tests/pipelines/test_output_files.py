@@ -1,0 +1,56 @@
+"""Files that commands write: never on what is read, one command each, and one line where they cannot be."""
+
+import os
+
+import pytest
+
+from data_prep.whole_files import write_whole
+from modules.errors import InputError
+from pipelines.front_door import run
+from pipelines.output_files import outputs, written_by_one
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Returns a folder that a command reads, with a table in it."""
+    folder = tmp_path / "read"
+    folder.mkdir()
+    (folder / "labels.csv").write_text("mine")
+    return folder
+
+
+def test_nothing_that_lies_in_what_is_read_is_replaced(read):
+    said = r"labels.csv: lies in .*read, where nothing is replaced; .*--output"
+    with pytest.raises(InputError, match=said), outputs({"output": read / "labels.csv"}, True, [read]):
+        pass
+    assert (read / "labels.csv").read_text() == "mine"
+    with outputs({"output": read / "new.csv"}, overwrite=False, taken=[read]):
+        pass
+    assert [path.name for path in read.iterdir()] == ["labels.csv"]
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    twice = {"per_token": tmp_path / "a", "html": tmp_path / "a"}
+    with pytest.raises(InputError, match="choose another --"), outputs(twice, overwrite=True):
+        pass
+
+
+def test_an_output_is_held_and_let_go(tmp_path):
+    path = tmp_path / "a"
+    with (
+        outputs({"output": path, "overlay": None}, overwrite=False),
+        pytest.raises(InputError, match=f"process {os.getpid()}"),
+        written_by_one(path, "output"),
+    ):
+        pass
+    with written_by_one(path, "output"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "report.html").mkdir()
+    assert run(lambda: bool(write_whole(tmp_path / "report.html", b"page"))) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'report.html'}: cannot be read or written (Is a directory)" in error
+    assert error.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["report.html"]
