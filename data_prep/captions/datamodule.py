@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,7 @@ from torch import Tensor
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.cache import cache_root
 from data_prep.captions import read_captions
+from data_prep.captions.duplicates import in_two_splits
 from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
@@ -197,6 +200,14 @@ class CaptionDataModule(pl.LightningDataModule):
             train = self.splits["train"]
             self.splits["val"], self.splits["train"] = train[::20], [r for i, r in enumerate(train) if i % 20]
             say(f"{root}: no validation split, every 20th training image validates")
+        copies = in_two_splits(
+            dataclasses.replace(record, split=name) for name in self.splits for record in self.splits[name]
+        )
+        if copies:
+            example = " is ".join(
+                f"{record.image} ({record.split})" for record in copies[0][:: len(copies[0]) - 1]
+            )
+            say(f"warning: {root}: {len(copies)} picture(s) stand in two splits or more, as {example}")
         if self.vocabulary is None and self.splits["train"]:
             captions = [tokenize(text) for record in self.splits["train"] for text in record.captions]
             self.vocabulary = Vocabulary.build(captions, self.min_count, self.max_vocabulary)
@@ -207,6 +218,16 @@ class CaptionDataModule(pl.LightningDataModule):
         if not self.splits["train"]:
             raise InputError(f"{self.root}: no training images; fit needs a training split")
         assert self.vocabulary is not None
+        if len(self.vocabulary) == len(Vocabulary.MARKERS):
+            captions = [text for record in self.splits["train"] for text in record.captions]
+            counts = Counter(word for text in captions for word in tokenize(text))
+            if not counts:
+                raise InputError(f"{self.root}: no word in its training captions; punctuation is none")
+            most = max(counts.values())
+            raise InputError(
+                f"{self.root}: no word of its training captions occurs {self.min_count} times; "
+                f"--data.min_count {most}{' or less' if most > 1 else ''}"
+            )
         return self.vocabulary
 
     def training_sentences(self) -> dict[str, list[list[int]]]:

@@ -95,7 +95,7 @@ def attention_panels(
     photograph = fit_within(image, width, round(width * 1.4))
     maps = upsample_attention(alpha, grid, photograph.shape[:2])
     # one scale for the caption; the floor keeps even attention dark
-    peak = max(4.0, float(maps.max()))
+    peak = float(maps.max(initial=4.0))
     grey = cv2.cvtColor(cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     overlays = []
     for attention in maps:

@@ -104,6 +104,13 @@ def read(root: Path) -> CaptionTable:
         if split:
             seen[split] = source
         records += _records(root, source, split, match["folder"] if match else "images")
+    split_of: dict[str, str] = {}
+    for record in records:
+        first = split_of.setdefault(record.image, record.split)
+        if first != record.split:
+            raise InputError(
+                f"{root}: image {record.image} is in the {first} split and in the {record.split} split"
+            )
     return CaptionTable(root, records)
 
 

@@ -70,7 +70,7 @@ def test_the_photograph_keeps_its_proportions():
     assert fit_within(photograph(1, 5000), 200, 300).shape == (1, 200, 3)
 
 
-@pytest.mark.parametrize("words", [1, 2, 10, 40])
+@pytest.mark.parametrize("words", [0, 1, 2, 10, 40])
 @pytest.mark.parametrize("size", [(120, 160), (600, 80), (40, 900)])
 def test_every_panel_is_drawn(words, size):
     image = np.full((*size, 3), 128, np.uint8)

@@ -1,0 +1,68 @@
+"""What the DataModule of captions says of its data before anything is trained."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep.captions.datamodule import CaptionDataModule
+from modules.errors import InputError
+
+
+def picture(path, number):
+    """A picture of which no two numbers are alike."""
+    pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def folder(root, captions, copies=()):
+    """A captioned folder, its last two images in val; an image of `copies` is the first again."""
+    rows = ["image,caption,split"]
+    for number, caption in enumerate(captions):
+        picture(root / f"{number}.png", 0 if number in copies else number)
+        rows.append(f'{number}.png,"{caption}",{"train" if number < len(captions) - 2 else "val"}')
+    (root / "captions.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.mark.parametrize(
+    "captions, min_count, message",
+    [
+        (["one", "two", "three", "four"], 2, r"no word .* occurs 2 times; --data.min_count 1"),
+        (["red red", "red", "green", "green"], 5, r"no word .* occurs 5 times; --data.min_count 3"),
+        (["...", "?!", "a dog", "a cat"], 1, r"no word in its training captions"),
+        (["...", "?!", "a dog", "a cat"], 3, r"no word in its training captions"),
+        (["one two", "a dog", "a dog"], 2, r"--data.min_count 1"),
+    ],
+)
+def test_an_empty_vocabulary_is_refused_before_training(tmp_path, captions, min_count, message):
+    data = CaptionDataModule(folder(tmp_path, captions), min_count=min_count)
+    with pytest.raises(InputError, match=message):
+        data.training_words()
+
+
+def test_pictures_that_stand_in_two_splits_are_counted(tmp_path, capsys):
+    CaptionDataModule(folder(tmp_path, ["a dog"] * 6, copies=(4, 5))).read()
+    said = capsys.readouterr().out
+    assert (
+        "warning" in said and "1 picture(s) stand in two splits or more" in said and "0.png (train)" in said
+    )
+
+
+def test_a_folder_without_copies_is_read_in_silence(tmp_path, capsys):
+    CaptionDataModule(folder(tmp_path, ["a dog"] * 6)).read()
+    assert capsys.readouterr().out == ""
+
+
+def test_coco_files_that_share_an_image_are_refused(tmp_path):
+    picture(tmp_path / "images" / "1.png", 1)
+    coco = {
+        "images": [{"id": 1, "file_name": "1.png"}],
+        "annotations": [{"image_id": 1, "caption": "a dog"}],
+    }
+    for split in ("train", "val"):
+        (tmp_path / f"captions_{split}.json").write_text(json.dumps(coco))
+    with pytest.raises(InputError, match=r"1\.png .*train.*val"):
+        CaptionDataModule(tmp_path).read()
