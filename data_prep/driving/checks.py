@@ -51,7 +51,7 @@ def problems(table: DriveTable, absent: np.ndarray) -> list[str]:
     names = table.recordings()
     for rows in table.series(recordings=True):
         lines += _unit_problems(table, rows, str(names[rows[0]]))
-    return lines
+    return list(dict.fromkeys(lines))  # several cameras have one drive's angles
 
 
 def frame_problems(table: DriveTable, absent: np.ndarray) -> list[str]:

@@ -206,9 +206,12 @@ def camera_topics(
         return {wanted: "center"}, []
     most = max((count for count, _ in images.values()), default=0)
 
+    def words_of(name: str) -> set[str]:
+        return set(re.split(r"[^a-z]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()))
+
     def rank(name: str) -> tuple[object, ...]:
         count, is_compressed = images[name]
-        words = set(re.split(r"[^a-z]+", re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()))
+        words = words_of(name)
         # of two that are about as fast the name decides
         is_slow = count < most / 2
         is_plain = bool(words & _PLAIN) - bool(words & _BEHIND)
@@ -216,7 +219,7 @@ def camera_topics(
 
     chosen: dict[str, str] = {}
     for name in sorted(images, key=rank):
-        camera = next((side for side in ("left", "right") if side in name.lower()), "center")
+        camera = next((side for side in ("left", "right") if side in words_of(name)), "center")
         chosen.setdefault(camera, name)
     notes = []
     # a raw topic beside its compressed one is the same camera

@@ -216,6 +216,7 @@ def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
         ({"/debug/image": 20, "/usb_cam/image": 20}, "/usb_cam/image"),
         ({"/cam/image/compressedDepth": 20, "/cam/image_raw": 20}, "/cam/image_raw"),
         ({"/rear/image": 20}, "/rear/image"),
+        ({"/cam/brightness/image": 100}, "/cam/brightness/image"),  # no right camera
     ],
 )
 def test_the_camera_is_chosen_by_name_type_and_rate_and_said(topics: dict[str, int], chosen: str) -> None:
