@@ -118,7 +118,7 @@ def test_writing_makes_the_folder_and_leaves_only_the_picture(tmp_path):
 def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
-    monkeypatch.setattr(type(path), "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(type(path), "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_attention(path, photograph(), ["a"], weights(1, 9), (3, 3), "a")
     assert path.read_bytes() == b"old"

@@ -238,9 +238,9 @@ def test_failed_export_leaves_nothing(tmp_path, checkpoint, monkeypatch):
 
     monkeypatch.setattr(exporting, "write_graph", fail)
     with pytest.raises(InputError, match="cannot be exported"):
-        exporting.export(checkpoint, tmp_path / "deep" / "out")
+        exporting.export(tmp_path / "deep" / "out", checkpoint)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        exporting.export(checkpoint, blocked / "out")
+        exporting.export(blocked / "out", checkpoint)

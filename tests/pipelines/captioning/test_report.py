@@ -309,7 +309,7 @@ def test_the_command_prints_the_path(tmp_path, capsys):
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_bytes(b"old")
-    monkeypatch.setattr(type(path), "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(type(path), "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_whole(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"] and path.read_bytes() == b"old"

@@ -42,7 +42,8 @@ def wanted(kind: Any) -> list[str] | None:
         return [str(c) for c in choices] if all(isinstance(c, str) for c in choices) else None
     if get_args(kind):
         parts = [wanted(part) for part in get_args(kind)] if type(None) in get_args(kind) else [None]
-        return None if None in parts else [each for part in parts for each in part]
+        # sorted: typing may give an equal union of another order
+        return None if None in parts else sorted({each for part in parts for each in part})
     return [KINDS[str(kind)]] if kind in (int, float, type(None)) else None
 
 
