@@ -19,5 +19,6 @@ def write_whole(path: Path, data: bytes) -> Path:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

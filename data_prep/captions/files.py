@@ -38,6 +38,11 @@ def caption_text(caption: object, where: str) -> str:
     return text
 
 
+def whole_id(value: object) -> object:
+    """Returns an image id as a whole number where it is one: pandas writes 42 as 42.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def resolve_images(folder: Path, mentions: Mapping[str, str]) -> dict[str, Path]:
     """Returns the file of every mentioned image.
 

@@ -156,6 +156,11 @@ class TextDataModule(pl.LightningDataModule):
             )
         if not text.splits["val"].units:
             raise InputError(f"{self.file}: is too short to hold out a part for validation; give more text")
+        if len(text.codec.vocabulary) == len(Vocabulary.MARKERS):
+            raise InputError(
+                f"{self.file}: no {text.codec.level} of the training text occurs "
+                f"{self._limits()[0]:,} times; give a smaller --data.min_count, or more text"
+            )
         return text.codec
 
     def setup(self, stage: str) -> None:

@@ -5,15 +5,14 @@ results (`[{"image_id": 42, "caption": "a dog runs"}, ...]`). References: a Flic
 COCO captions JSON, Karpathy's `dataset_*.json`.
 """
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_prep.captions.files import caption_text, encodable
+from data_prep.captions.csv_files import read_csv
+from data_prep.captions.files import caption_text, encodable, whole_id
 from data_prep.captions.formats import coco, flickr8k, folder, karpathy
 from data_prep.input_files import read_json, read_jsonl, read_text
 from modules.errors import InputError, first_five
@@ -153,7 +152,7 @@ def coco_image_id(image: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _prediction_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+def _prediction_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yields ("file:line", row) of a predictions file."""
     text = read_text(path)
     start = text.lstrip()[:1]
@@ -170,40 +169,12 @@ def _prediction_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
         for line, row in read_jsonl(path):
             yield f"{path}:{line}", row
     else:
-        yield from _csv_rows(path, text)
+        yield from read_csv(path)
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, object]]]:
-    # strict: an unclosed quote is an error, not a caption that swallows the rest of the file
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    line = 1
-    try:
-        for fields in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
-            if not any(value.strip() for value in fields):
-                continue
-            if not header:
-                header = [column.strip().lower() for column in fields]
-                if header.count("image") != 1 or header.count("caption") != 1:
-                    found = ", ".join(fields)[:80]
-                    raise InputError(
-                        f"{where}: needs one column 'image' and one 'caption', the columns are: {found!r}"
-                    )
-            elif len(fields) != len(header):
-                raise InputError(
-                    f"{where}: {len(fields)} fields under {len(header)} columns;"
-                    " a caption that holds a comma stands in double quotes"
-                )
-            else:
-                yield where, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path}:{line}: is no csv ({error}); is a double quote left open?") from None
-
-
-def _image(row: dict[str, object], where: str) -> str:
+def _image(row: Mapping[str, object], where: str) -> str:
     """The image a row is about, as a posix path or the text of a COCO image id."""
-    value = row.get("image", row.get("image_id"))
+    value = whole_id(row.get("image", row.get("image_id")))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f'{where}: has no "image" (a file name) and no "image_id"')
     name = encodable(str(value), where).strip().replace("\\", "/")
@@ -212,7 +183,7 @@ def _image(row: dict[str, object], where: str) -> str:
     return str(PurePosixPath(name))
 
 
-def _caption(row: dict[str, object], where: str) -> str:
+def _caption(row: Mapping[str, object], where: str) -> str:
     """The caption of a row on one line; a system may have nothing to say."""
     if "caption" not in row:
         raise InputError(f'{where}: has neither "caption" nor "error"; its keys are {first_five(row)}')

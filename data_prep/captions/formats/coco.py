@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
+from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images, whole_id
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
 from data_prep.input_files import existing_folder, read_json
 from modules.errors import InputError
@@ -61,7 +61,7 @@ def read_annotations(path: Path) -> CocoCaptions:
 
 
 def _image_id(entry: dict[str, object], key: str, where: str) -> int | str:
-    value = entry.get(key)
+    value = whole_id(entry.get(key))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f'{where}: has no "{key}" (a number or text)')
     return value

@@ -13,6 +13,7 @@ by name, unless `*trainImages.txt` and its like lie beside them.
 import re
 from pathlib import Path
 
+from data_prep.captions.csv_files import is_csv
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.formats import folder
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
@@ -41,10 +42,11 @@ def read_tokens(path: Path) -> dict[str, list[str]]:
     Reads `NAME.jpg#0<tab>caption`, Flickr30k's `image| number| caption` and, by its header, `image,caption`.
     InputError names the line that is none of these or has an empty caption.
     """
-    lines = read_text(path).split("\n")
-    header = lines[0].strip().lower()
-    if header.startswith("image,"):
+    text = read_text(path)
+    if is_csv(text):
         return folder.read_captions_file(path)
+    lines = text.split("\n")
+    header = lines[0].strip().lower()
     bars = header.startswith("image_name|")
     pattern = _BAR_LINE if bars else _TOKEN_LINE
     captions: dict[str, list[str]] = {}

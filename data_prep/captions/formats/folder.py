@@ -1,6 +1,7 @@
 """Your own data: a folder of images with one caption file.
 
-    DIR/captions.csv            columns image, caption and, if you like, split; one row a caption
+    DIR/captions.csv            columns image, caption and, if you like, split; one row a caption; between
+                                them commas, semicolons or tabs
     DIR/captions.jsonl          {"image": ..., "caption": ...} or {"image": ..., "captions": [...]},
                                 optionally with "split"
     DIR/a.jpg, DIR/dogs/b.jpg   the images beside the caption file, or all of them in DIR/images/
@@ -10,14 +11,13 @@ test. Without splits the images are divided 80/10/10 by a hash of their names: a
 another.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.captions.csv_files import read_csv
 from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
 from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
-from data_prep.input_files import existing_folder, read_jsonl, read_text, split_name
+from data_prep.input_files import existing_folder, read_jsonl, split_name
 from modules.errors import InputError
 
 CAPTION_FILES = ("captions.csv", "captions.jsonl", "captions.txt")
@@ -53,41 +53,12 @@ def read_captions_file(path: Path) -> dict[str, list[str]]:
 
 
 def _csv_rows(path: Path) -> list[CaptionRow]:
-    # strict: an unclosed quote is an error, not a caption that swallows the rest of the file
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    header: list[str] | None = None
     rows: list[CaptionRow] = []
-    line = 1
-    try:
-        for fields in reader:
-            where = f"{path}:{line}"
-            line = reader.line_num + 1
-            if not any(field.strip() for field in fields):
-                continue
-            if header is None:
-                header = _csv_header(fields, where)
-                continue
-            if len(fields) != len(header):
-                raise InputError(
-                    f"{where}: {len(fields)} fields under {len(header)} columns;"
-                    " a caption that holds a comma stands in double quotes"
-                )
-            row = dict(zip(header, fields, strict=True))
-            split = split_name(row["split"], where) if "split" in row else None
-            image = image_name(row["image"], where)
-            rows.append(CaptionRow(image, (caption_text(row["caption"], where),), split, where))
-    except csv.Error as error:
-        raise InputError(f"{path}:{line}: is no csv ({error}); is a double quote left open?") from None
+    for where, row in read_csv(path):
+        split = split_name(row["split"], where) if "split" in row else None
+        image = image_name(row["image"], where)
+        rows.append(CaptionRow(image, (caption_text(row["caption"], where),), split, where))
     return rows
-
-
-def _csv_header(fields: list[str], where: str) -> list[str]:
-    header = [field.strip().lower() for field in fields]
-    for column in ("image", "caption"):
-        if header.count(column) != 1:
-            found = ", ".join(fields)[:80]
-            raise InputError(f"{where}: needs one column {column!r}, the columns are: {found}")
-    return header
 
 
 def _jsonl_rows(path: Path) -> list[CaptionRow]:

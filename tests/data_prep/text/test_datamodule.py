@@ -99,6 +99,12 @@ def test_a_text_that_cannot_be_trained_on_is_one_line(file, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_text_none_of_whose_units_is_frequent_enough_is_one_line(file):
+    file.write_text("once upon a time " * 100)
+    with pytest.raises(InputError, match=r"no word .* occurs 5,000 times; give a smaller --data.min_count"):
+        TextDataModule(file, level="word", min_count=5000).training_codec()
+
+
 def test_a_folder_without_files_to_hold_out_is_one_line(tmp_path, file):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/train.txt").write_text("text " * 100)

@@ -88,6 +88,7 @@ def test_no_folder_of_data(refused, best, tmp_path, format, name, cause):
         ("image,caption\n1.png,a dog, running\n", "utf-8", "captions.csv:2", "3 fields"),
         ("image,caption,split\n1.png,a dog,tarin\n", "utf-8", "captions.csv:2", "'tarin'"),
         ("image,caption,split\n1.png,a dog,test\n2.png,a cat,test\n", "utf-8", "data", "no training images"),
+        ("image,caption,split\n1.png,?,train\n2.png,a cat,val\n", "utf-8", "data", "no word in its"),
     ],
 )
 def test_a_wrong_caption_file(refused, tmp_path, captions, encoding, where, cause):

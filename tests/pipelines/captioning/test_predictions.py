@@ -61,9 +61,9 @@ def test_csv_rows_give_the_same(tmp_path):
     read = read_predictions(path)
     assert read.captions == {"a/1.jpg": 'a "big" dog, running'}
     assert read.failed == ["c.txt"]
-    assert read_predictions(write(tmp_path / "two.csv", "image,caption\na.jpg,a dog")).captions == {
-        "a.jpg": "a dog"
-    }
+    for delimiter in (",", ";", "\t"):
+        two = write(tmp_path / "two.csv", f"image{delimiter}caption\na.jpg{delimiter}a dog")
+        assert read_predictions(two).captions == {"a.jpg": "a dog"}
 
 
 def test_coco_results_give_the_same(tmp_path):
@@ -93,7 +93,7 @@ def test_coco_results_give_the_same(tmp_path):
         ("[1]", r"out: \[0\] is no"),
         ('[{"image_id": 1, "caption": "a"},\n {"image_id": 2}]', r"out: \[1\]: has neither"),
         ("[{]", r"out:1: is no JSON"),
-        ("file,text\na,b", r"out:1: needs one column 'image' and one 'caption', .* are: 'file, text'"),
+        ("file,text\na,b", r"out:1: needs one column 'image' and one 'caption', .* are: file, text"),
         ("image,caption\na,b\nc,d,e", r"out:3: 3 fields under 2 columns"),
         ('image,caption\na,b\nc,"d', r"out:3: is no csv"),
         (
@@ -157,7 +157,7 @@ def test_coco_references_are_known_by_file_name_and_by_id(tmp_path):
         expected = {"COCO_val2014_000000000042.jpg": ["a dog", "a brown dog"], "7.jpg": ["a cat"]}
         assert references.captions == expected
         by_id = read_predictions(
-            write(tmp_path / "r.json", [{"image_id": i, "caption": str(i)} for i in (7, 42)])
+            write(tmp_path / "r.json", [{"image_id": i, "caption": str(int(i))} for i in (7, 42.0)])
         )
         hypotheses, sentences = match(by_id, references)
         assert hypotheses == {"COCO_val2014_000000000042.jpg": "42", "7.jpg": "7"}

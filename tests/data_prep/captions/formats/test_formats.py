@@ -144,6 +144,20 @@ def test_csv_in_all_its_forms(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_of_spreadsheets(delimiter: str, tmp_path: Path) -> None:
+    rows = [
+        ["Image", "caption", "split"],
+        ["a.jpg", '"A dog, running; again"', "train"],
+        ["b.jpg", "A cat", "val"],
+    ]
+    put(tmp_path, "captions.csv", "\r\n".join(delimiter.join(row) for row in rows))
+    draw(tmp_path, "a.jpg", "b.jpg")
+    found = [("a.jpg", ("A dog, running; again",), "train"), ("b.jpg", ("A cat",), "val")]
+    assert contents(read_captions(tmp_path)) == found
+    assert flickr8k.read_tokens(tmp_path / "captions.csv") == {name: list(texts) for name, texts, _ in found}
+
+
 def test_jsonl_in_all_its_forms(tmp_path: Path) -> None:
     rows = [
         {"image": "a.jpg", "caption": "one", "split": "restval"},
@@ -162,7 +176,7 @@ def test_jsonl_in_all_its_forms(tmp_path: Path) -> None:
 
 CSV_FAULTS = [
     ("image,text\na.jpg,x\n", r"csv:1: needs one column 'caption', the columns are: image, text"),
-    ("image;caption\na.jpg;x\n", r"csv:1: needs one column 'image', the columns are: image;caption"),
+    ("image;caption\na.jpg;x;y\n", r"csv:2: 3 fields under 2 columns; .* holds a semicolon stands in double"),
     ("image,caption\na.jpg,x\na.jpg,x, y\n", r"csv:3: 3 fields under 2 columns"),
     ("image,caption\na.jpg,x\na.jpg\n", r"csv:3: 1 fields under 2 columns"),
     ('image,caption\na.jpg,x\na.jpg,"x\nb.jpg,y\n', r"csv:3: is no csv .*quote"),
@@ -250,6 +264,10 @@ def test_one_coco_json_with_ones_own_images(tmp_path: Path) -> None:
     assert table.split("train") and table.split("val")
     annotations = coco.read_annotations(tmp_path / "captions.json")
     assert (annotations.captions[3], annotations.files[3]) == (["words"], "3.jpg")
+    # as pandas writes numbers
+    floats = json.loads(coco_json(*pairs), parse_int=float)
+    put(tmp_path, "captions.json", json.dumps(floats))
+    assert coco.read_annotations(tmp_path / "captions.json") == annotations
 
 
 @pytest.mark.parametrize(
