@@ -28,6 +28,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+_JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
 
 class UnreadableImage(InputError):
@@ -42,10 +43,19 @@ class UnreadableImage(InputError):
         return f"{self.name}: {self.reason}"
 
 
+class CutImage(UnreadableImage):
+    """A JPEG lacks its end; `image` is what viewers show of it, where that is more than half."""
+
+    def __init__(self, name: str, reason: str, image: np.ndarray) -> None:
+        super().__init__(name, reason)
+        self.args = (name, reason, image)
+        self.image = image
+
+
 def read_image(path: Path | str, minimum_size: int | None = None) -> np.ndarray:
     """Returns the image file as (Hh, Ww, 3) uint8 RGB, upright, composited on white, first frame.
 
-    UnreadableImage for anything that cannot be decoded whole, a truncated file included.
+    UnreadableImage for anything that cannot be decoded whole; CutImage for a JPEG of which most is there.
 
     Args:
         path: any file.
@@ -61,6 +71,19 @@ def read_image(path: Path | str, minimum_size: int | None = None) -> np.ndarray:
             return _decode(stream, str(path), minimum_size)
     except OSError as error:
         raise UnreadableImage(str(path), error.strerror or str(error)) from None
+
+
+def read_as_shown(path: Path | str, minimum_size: int | None = None) -> tuple[np.ndarray, str]:
+    """Returns what `read_image` does, or what viewers show of a JPEG that lacks its end; and what is wrong.
+
+    Args:
+        path: any file.
+        minimum_size: as in `read_image`.
+    """
+    try:
+        return read_image(path, minimum_size), ""
+    except CutImage as error:
+        return error.image, error.reason
 
 
 def decode_image(data: bytes, name: str, minimum_size: int | None = None) -> np.ndarray:
@@ -82,14 +105,7 @@ def rgb_image(pixels: np.ndarray, name: str) -> np.ndarray:
 
 def _decode(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int | None) -> np.ndarray:
     try:
-        with Image.open(stream) as image:
-            if image.format == "EPS":
-                # Pillow would start Ghostscript on it: no program is run on a picture's say
-                raise UnreadableImage(name, "is PostScript, not a picture")
-            if minimum_size is not None:
-                image.draft(None, (minimum_size, minimum_size))
-            image.load()
-            return _upright_rgb(image)
+        return _decode_whole(stream, name, minimum_size)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
@@ -100,7 +116,41 @@ def _decode(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int
         raise UnreadableImage(name, "needs more memory than there is") from None
     except Exception as error:
         # damaged files make decoders raise whatever comes up: OSError, SyntaxError, struct.error, ...
-        raise UnreadableImage(name, f"is damaged ({str(error) or type(error).__name__})") from None
+        reason = f"is damaged ({str(error) or type(error).__name__})"
+        shown = _what_is_there(stream, name, minimum_size) if "truncated" in reason else None
+        if shown is not None:
+            raise CutImage(name, reason, shown) from None
+        raise UnreadableImage(name, reason) from None
+
+
+def _decode_whole(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int | None) -> np.ndarray:
+    with Image.open(stream) as image:
+        if image.format == "EPS":
+            # Pillow would start Ghostscript on it: no program is run on a picture's say
+            raise UnreadableImage(name, "is PostScript, not a picture")
+        if minimum_size is not None:
+            image.draft(None, (minimum_size, minimum_size))
+        image.load()
+        return _upright_rgb(image)
+
+
+def _what_is_there(
+    stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int | None
+) -> np.ndarray | None:
+    """Returns a JPEG that lacks its end as viewers show it, grey below; None where that is half or more."""
+    stream.seek(0)
+    data = stream.read()
+    if not data.startswith(_JPEG_BEGINS):
+        return None
+    try:
+        with Image.open(io.BytesIO(data + _JPEG_ENDS)) as image:
+            if minimum_size is not None:
+                image.draft(None, (minimum_size, minimum_size))
+            stored = np.asarray(image.convert("RGB"))
+            rows = (stored != stored[-1, -1]).any(axis=(1, 2))
+            return _upright_rgb(image) if rows.nonzero()[0].max(initial=-1) + 1 > len(rows) / 2 else None
+    except Exception:  # as above
+        return None
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:

@@ -22,6 +22,7 @@ from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
+from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
 from modules.caption_tokens import tokenize
 from modules.captioning.batch import CaptionBatch
@@ -285,7 +286,9 @@ class CaptionDataModule(pl.LightningDataModule):
         if unreadable:
             bad = dict(unreadable)
             name, reason = unreadable[0]
-            say(f"warning: {split}: {len(bad)} unreadable image(s) left out, the first {name}: {reason}")
+            said = f"warning: {split}: {len(bad)} unreadable image(s) left out"
+            listing = listing_of(self.root or cache_root(), split, self.cache)
+            say(naming(said, [f"{path}: {why}" for path, why in unreadable], listing))
             self.splits[split] = [record for record in self.splits[split] if record.path not in bad]
             if not self.splits[split]:
                 raise InputError(f"{self.root}: no image of the {split} split can be read ({name}: {reason})")

@@ -1,5 +1,6 @@
 """Names of images and captions as people write them; every failure one line with file and line."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -43,8 +44,13 @@ def whole_id(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def plain_name(name: str) -> str:
+    """Returns what two spellings of a name have in common: neither case nor how accents are composed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def resolve_images(folder: Path, mentions: Mapping[str, str]) -> dict[str, Path]:
-    """Returns the file of every mentioned image.
+    """Returns the file of every mentioned image, whose name may differ in case or in composed accents.
 
     InputError names the first mention whose file is absent, and how many are absent in all.
 
@@ -52,12 +58,39 @@ def resolve_images(folder: Path, mentions: Mapping[str, str]) -> dict[str, Path]
         folder: the images folder.
         mentions: image name -> "file:line" that mentions it.
     """
-    paths = {image: folder / image for image in mentions}
-    absent = [image for image, path in paths.items() if not path.is_file()]
+    names: dict[Path, dict[str, list[str]]] = {}
+    found = {image: _find(folder, image, names) for image in mentions}
+    absent = [image for image, path in found.items() if path is None]
     if absent:
-        more = f" ({len(absent)} of {len(paths)} images are absent)" if len(absent) > 1 else ""
+        more = f" ({len(absent)} of {len(found)} images are absent)" if len(absent) > 1 else ""
         raise InputError(f"{mentions[absent[0]]}: image {absent[0]} is not in {folder}{more}")
-    return paths
+    return {image: path for image, path in found.items() if path is not None}
+
+
+def _find(folder: Path, image: str, names: dict[Path, dict[str, list[str]]]) -> Path | None:
+    """Returns the file of that name, else the only one of that name in another spelling.
+
+    Args:
+        folder: that the name starts from.
+        image: the name.
+        names: of what is in folders, by plain name; folders that are looked into are added.
+    """
+    if (folder / image).is_file():
+        return folder / image
+    path = folder
+    for part in PurePosixPath(image).parts:
+        if (path / part).exists():
+            path /= part
+            continue
+        if path not in names:
+            names[path] = {}
+            for entry in path.iterdir() if path.is_dir() else ():
+                names[path].setdefault(plain_name(entry.name), []).append(entry.name)
+        same = names[path].get(plain_name(part), [])
+        if len(same) != 1:
+            return None
+        path /= same[0]
+    return path if path.is_file() else None
 
 
 def locate_images(candidates: Iterable[Path], first: str) -> Path:
@@ -67,8 +100,8 @@ def locate_images(candidates: Iterable[Path], first: str) -> Path:
     InputError where no candidate is a folder.
     """
     folders = list(dict.fromkeys(candidates))
-    for folder in folders:
-        if (folder / first).is_file():
+    for folder in (*(f for f in folders if (f / first).is_file()), *folders):
+        if _find(folder, first, {}) is not None:
             return folder
     for folder in folders:
         if folder.is_dir():

@@ -26,6 +26,7 @@ from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
+from data_prep.left_out import SHOWN, listing_of, write_list
 from data_prep.resumable import place_in
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
@@ -45,7 +46,6 @@ FormatName = Literal[
 ]
 # frames of a clip in evaluation, where only the work at once depends on it
 _EVALUATION_LENGTH = 32
-_SHOWN = 10  # unreadable frames that are named
 
 say = rank_zero_only(print)
 
@@ -184,11 +184,17 @@ class SteerDataModule(pl.LightningDataModule):
         if (stored < 0).all():
             row, reason = report.unreadable[0]
             raise InputError(f"{table.root / table.file[row]}: {reason}; no frame can be read")
-        for row, reason in report.unreadable[:_SHOWN]:
-            file = table.root / table.file[row]
-            self._say_once(f"warning: {table.where(row)}: frame {file}: {reason}; the drive is cut there")
-        if len(report.unreadable) > _SHOWN:
-            self._say_once(f"warning: {len(report.unreadable) - _SHOWN} more frames cannot be read")
+        named = [
+            f"{table.where(row)}: frame {table.root / table.file[row]}: {why}"
+            for row, why in report.unreadable
+        ]
+        for line in named[:SHOWN]:
+            self._say_once(f"warning: {line}; the drive is cut there")
+        if len(named) > SHOWN:
+            listing = listing_of(table.root, "frames", self.cache)
+            write_list(listing, named)
+            more = f"{len(named) - SHOWN:,} more frames cannot be read; all are listed in {listing}"
+            self._say_once(f"warning: {more}")
         if (stored < 0).any():
             table = cut_drives(table, stored < 0)
             stored, _ = frames.fill(table)

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from data_prep.input_files import SPLITS
+from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
 from data_prep.text.encoded import EncodedText, Units, encode_text
 from data_prep.text.files import check_encoding, find_text
@@ -113,7 +114,8 @@ class TextDataModule(pl.LightningDataModule):
         units = Units(self.level, *self._limits(), codec)
         self.text = encode_text(files, units, self.cache)
         if files.left_out:
-            say(f"left out {len(files.left_out)} file(s) that are no text, the first {files.left_out[0]}")
+            said = f"left out {len(files.left_out)} file(s) that are no text"
+            say(naming(said, files.left_out, listing_of(files.root, "text", self.cache)))
         say(self.describe())
         return self.text
 

@@ -29,7 +29,7 @@ class CaptionBatch(NamedTuple):
 
 
 class ImageBatch(NamedTuple):
-    """Pixels (N, 3, S, S) of files to caption, their names, and the files that are no image, with reasons."""
+    """Pixels (N, 3, S, S) of files to caption, their names, and what is wrong with these or others."""
 
     images: Tensor
     names: list[str]

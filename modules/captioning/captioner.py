@@ -7,6 +7,7 @@ that captioning another image needs (weights, words, encoder and its preprocessi
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -251,7 +252,10 @@ class Captioner(TrainedModule):
                     squares.append(transform(rgb_image(image, names[-1])))
                 else:
                     names.append(Path(image).name)
-                    squares.append(transform.read(image))
+                    square, wrong = transform.read(image)
+                    squares.append(square)
+                    if wrong:
+                        warnings.warn(f"{image}: {wrong}; captioned as far as it goes", stacklevel=2)
             views = self.views(torch.stack(squares).to(self.device))
             captions += self.caption(views, names, keep_alpha=keep_alpha)
         return captions

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from modules.errors import InputError
-from modules.images import read_image
+from modules.images import read_as_shown
 
 Resize = Literal["squash", "crop", "pad"]
 
@@ -50,9 +50,13 @@ class EvalTransform:
         """What `read_image` may shrink the short side to while decoding without a loss here."""
         return self.size
 
-    def read(self, path: Path | str) -> Tensor:
-        """Returns the square of an image file; UnreadableImage where it is none."""
-        return self(read_image(path, self.minimum_size))
+    def read(self, path: Path | str) -> tuple[Tensor, str]:
+        """Returns the square of what viewers show of an image file, and what is wrong with it, if anything.
+
+        UnreadableImage where it is no image.
+        """
+        image, wrong = read_as_shown(path, self.minimum_size)
+        return self(image), wrong
 
     def __call__(self, image: np.ndarray) -> Tensor:
         size = self.size

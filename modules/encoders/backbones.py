@@ -9,6 +9,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import huggingface_hub
 import timm
 import torch
 import torchvision
@@ -82,7 +83,7 @@ def load_backbone(name: str, weights: str = "imagenet") -> tuple[nn.Module, Prep
         if source == "lite":
             classifier, preprocessing = _lite(plain, pretrained)
         elif source == "timm":
-            classifier = timm.create_model(plain, pretrained=pretrained)
+            classifier = _timm(plain, pretrained)
             config: dict = classifier.pretrained_cfg  # type: ignore[assignment]
             preprocessing = _unit_scale(config["input_size"][-1], config["mean"], config["std"])
         else:
@@ -111,6 +112,30 @@ def _lite(name: str, pretrained: bool) -> tuple[nn.Module, Preprocessing]:
         # the package names its layers differently but lists them in timm's order
         classifier.load_state_dict(dict(zip(classifier.state_dict(), state.values(), strict=True)))
     return classifier, Preprocessing(LITE_SIZES[name], (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+
+
+def _timm(name: str, pretrained: bool) -> nn.Module:
+    """A timm network, its weights from the hub or from the hub's cache on this machine."""
+    if not pretrained or _hub_answers():
+        return timm.create_model(name, pretrained=pretrained)
+    # the hub's client would try each of several files for half a minute
+    online, huggingface_hub.constants.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE, True
+    try:
+        return timm.create_model(name, pretrained=True)
+    except Exception:
+        raise ConnectionError(
+            f"{huggingface_hub.constants.ENDPOINT} cannot be reached, and they are not in its cache here"
+        ) from None
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = online
+
+
+def _hub_answers() -> bool:
+    try:
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=5)
+    except Exception:  # of the client's library, which changes
+        return False
+    return True
 
 
 def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, Preprocessing]:

@@ -14,7 +14,7 @@ from modules.captioning.captioner import Captioner
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from pipelines.captioning.report import choose_examples, write_report
-from pipelines.captioning.score import controls_as_dict, scores_table
+from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 
@@ -59,10 +59,11 @@ class CaptionCLI(RunCLI):
                 line |= {"words": row["words"], "attention": {"grid": grid, "alpha": alpha, "resize": resize}}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
+        blind = controls_as_dict(controls)
         metrics = {
             "scores": scores.as_dict() | {"perplexity": self.model.evaluation.perplexity},
             "intervals": intervals,
-            "controls": controls_as_dict(controls),
+            "controls": blind,
             "decoding": asdict(self.model.decoding),
         }
         return Findings(
@@ -70,6 +71,7 @@ class CaptionCLI(RunCLI):
             metrics,
             [scores_table(scores, controls, intervals)],
             {"predictions": predictions},
+            remarks(len(rows), scores.as_dict(), intervals, blind),
         )
 
     def write_page(self, folder: Path) -> Path:

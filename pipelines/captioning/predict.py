@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.input_files import list_files
+from data_prep.left_out import SHOWN, write_list
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
@@ -26,6 +28,7 @@ from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage
 from pipelines.captioning.prediction_rows import (
     ATTENTION_SUFFIX,
+    UNDRAWN,
     RowWriter,
     file_state,
     finished,
@@ -78,7 +81,7 @@ class PredictionOptions:
 
 
 class FolderImages:
-    """Takes numbers of files and returns a `ImageBatch`."""
+    """Takes numbers of files and returns a `ImageBatch`; a cut JPEG is among its images and its errors."""
 
     def __init__(self, root: Path, names: Sequence[str], transform: EvalTransform) -> None:
         self.root, self.names, self.transform = root, list(names), transform
@@ -87,8 +90,11 @@ class FolderImages:
         images, names, errors = [], [], []
         for name in (self.names[number] for number in numbers):
             try:
-                images.append(self.transform.read(self.root / name))
+                square, wrong = self.transform.read(self.root / name)
+                images.append(square)
                 names.append(name)
+                if wrong:
+                    errors.append((name, f"{wrong}; captioned as far as it goes"))
             except UnreadableImage as error:
                 errors.append((name, error.reason))
         size = self.transform.size
@@ -169,13 +175,27 @@ def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner,
     for file in part_files(part):
         file.unlink()
     captioned = sum("caption" in row for row in rows)
-    undrawn = sum("caption" in row and "error" in row for row in rows)
+    undrawn = sum(UNDRAWN in row.get("error", "") for row in rows)
     seconds = time.monotonic() - begun
     print(f"{captioned:,} captions, {len(rows) - captioned:,} unreadable files, {seconds:.0f} s")
     print(f"captions in {options.output}")
+    _name_wrong(options, [f"{row['image']}: {row['error']}" for row in rows if "error" in row])
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
         print(f"attention in {options.attention}{missing}")
+
+
+def _name_wrong(options: PredictionOptions, wrong: Sequence[str]) -> None:
+    """Names the first files with which something is wrong on stderr, and says where all of them are."""
+    for line in wrong[:SHOWN]:
+        print(f"warning: {line}", file=sys.stderr)
+    if len(wrong) > SHOWN:
+        place = f"have an error in {options.output}"
+        if _format(options) == "coco":  # which has no room for errors
+            listing = options.output.with_name(f"{options.output.name}.unreadable.txt")
+            write_list(listing, wrong)
+            place = f"are listed in {listing}"
+        print(f"warning: {len(wrong) - SHOWN:,} more; all {place}", file=sys.stderr)
 
 
 def _format(options: PredictionOptions) -> str:

@@ -21,7 +21,7 @@ from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Caption, Captioner
 from modules.errors import InputError
-from modules.images import UnreadableImage, read_image
+from modules.images import UnreadableImage, read_as_shown
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.output_files import LONGEST_NAME
@@ -29,6 +29,7 @@ from pipelines.output_files import LONGEST_NAME
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
 ATTENTION_SUFFIX = ".attention.jpg"
+UNDRAWN = "attention:"  # begins what is said of a picture of attention that is not there
 
 
 class RowWriter(Callback):
@@ -82,13 +83,16 @@ class RowWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert self.file is not None
-        rows: list[dict[str, Any]] = [{"image": name, "error": reason} for name, reason in batch.errors]
         captions: list[Caption] = outputs
+        wrong = dict(batch.errors)
+        rows: list[dict[str, Any]] = []
         for name, caption in zip(batch.names, captions, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
+            reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
-                reason = self._draw(name, caption, attention_path(self.attention, name))
-                rows[-1] |= {"error": reason} if reason else {}
+                reasons += self._draw(name, caption, attention_path(self.attention, name))
+            rows[-1] |= {"error": "; ".join(reasons)} if reasons else {}
+        rows += [{"image": name, "error": reason} for name, reason in wrong.items()]
         states = (self.states[row["image"]] for row in rows)
         try:
             self.file.writelines(
@@ -101,19 +105,19 @@ class RowWriter(Callback):
         left = self.total - self.bar.tasks[self.task].completed
         self.bar.advance(self.task, min(left, len(rows) * trainer.world_size))
 
-    def _draw(self, name: str, caption: Caption, path: Path) -> str | None:
+    def _draw(self, name: str, caption: Caption, path: Path) -> list[str]:
         """Returns why the attention's picture could not be written: one picture does not end the others."""
         assert caption.alpha is not None
         try:
-            image = encoder_view(read_image(self.images / name, 640), self.model.resize)
+            image = encoder_view(read_as_shown(self.images / name, 640)[0], self.model.resize)
             write_attention(
                 path, image, caption.words, caption.alpha.numpy(), self.model.encoder.grid, caption.text
             )
         except UnreadableImage as error:  # it was there when it was captioned
-            return f"attention: {error.reason}"
+            return [f"{UNDRAWN} {error.reason}"]
         except OSError as error:
-            return f"attention: cannot be written ({error.strerror})"
-        return None
+            return [f"{UNDRAWN} cannot be written ({error.strerror})"]
+        return []
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert self.file is not None

@@ -7,12 +7,12 @@ COCO captions JSON, Karpathy's `dataset_*.json`.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from data_prep.captions.csv_files import read_csv
-from data_prep.captions.files import caption_text, encodable, whole_id
+from data_prep.captions.files import caption_text, encodable, plain_name, whole_id
 from data_prep.captions.formats import coco, flickr8k, folder, karpathy
 from data_prep.input_files import read_json, read_jsonl, read_text
 from modules.errors import InputError, first_five
@@ -103,7 +103,9 @@ def match(
     """Returns one caption and the references of every image to score, both by the references' names.
 
     A predicted image is found by its exact name, else by its file name where that is unique, else by COCO's
-    image id. InputError names what is missing, predicted twice or unknown to the references.
+    image id, else by a name that differs in case or in composed accents.
+
+    InputError names what is missing, predicted twice or unknown to the references.
 
     Args:
         predictions: a system's captions.
@@ -217,21 +219,27 @@ def _jsonl_references(path: Path) -> dict[str, list[str]]:
 
 def _resolver(references: References) -> Callable[[str], str | None]:
     """Returns the function from a predicted image's name to the references' name of it, None if unknown."""
-    file_names = Counter(PurePosixPath(image).name for image in references.captions)
-    unique = {
-        PurePosixPath(image).name: image
-        for image in references.captions
-        if file_names[PurePosixPath(image).name] == 1
-    }
+    unique = _unique(references.captions, lambda image: PurePosixPath(image).name)
+    plain = _unique(references.captions, plain_name)
+    plain_unique = _unique(references.captions, lambda image: plain_name(PurePosixPath(image).name))
 
     def resolve(image: str) -> str | None:
         if image in references.captions:
             return image
         number = coco_image_id(image)
         by_id = references.ids.get(image if number is None else str(number))
-        return unique.get(PurePosixPath(image).name, by_id)
+        name = PurePosixPath(image).name
+        others = plain.get(plain_name(image)) or plain_unique.get(plain_name(name))
+        return unique.get(name) or by_id or others
 
     return resolve
+
+
+def _unique(images: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    """Returns images by a key, those whose key no other has."""
+    images = list(images)
+    counts = Counter(map(key, images))
+    return {key(image): image for image in images if counts[key(image)] == 1}
 
 
 def _read_subset(path: Path, references: References, resolve: Callable[[str], str | None]) -> Collection[str]:

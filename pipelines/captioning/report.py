@@ -15,11 +15,11 @@ from markupsafe import Markup
 from rich.console import Console
 
 from modules.caption_tokens import tokenize
-from modules.images import read_image
+from modules.images import read_as_shown
 from modules.metrics.captions import CaptionScorer
 from pipelines.captioning.attention import attention_panels, encoder_view
 from pipelines.captioning.runs import CaptionRun, Prediction, read_run
-from pipelines.captioning.score import LABELS, controls_as_dict
+from pipelines.captioning.score import LABELS, controls_as_dict, remarks
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
 from pipelines.reports.page import fit_within, jpeg_uri, write_page
@@ -57,6 +57,7 @@ def write_report(run: Path) -> Path:
             unreadable=results.unreadable,
             labels=LABELS,
             metrics=metrics,
+            remarks=remarks(len(hypotheses), metrics["scores"], metrics["intervals"], metrics["controls"]),
             score_charts=_score_charts(metrics),
             summary=_summary(results),
             curve_charts=_curve_charts(results),
@@ -124,7 +125,7 @@ def _curve_charts(run: CaptionRun) -> list[Markup]:
     for metric in ("cider_d", "bleu4"):
         if f"val/{metric}" in curves:
             title = f"{LABELS[metric]}, free-running"
-            charts.append(curve_chart(metric, title, {"val": curves[f"val/{metric}"]}, best))
+            charts.append(curve_chart(metric, title, {"val": curves[f"val/{metric}"]}, best, are_scores=True))
     return charts
 
 
@@ -144,7 +145,7 @@ def _example(row: Prediction, scores: Mapping[str, float]) -> dict[str, Any]:
     """What the template shows of one image; `photograph` is None where the file is gone or broken."""
     example: dict[str, Any] = {"row": row, "scores": scores, "photograph": None, "words": [], "peak": None}
     try:
-        image = read_image(row.file, minimum_size=PHOTOGRAPH) if row.file else None
+        image = read_as_shown(row.file, minimum_size=PHOTOGRAPH)[0] if row.file else None
     except (OSError, ValueError):
         image = None
     if image is None:

@@ -1,7 +1,7 @@
 """The `score` command: any system's captions against references, with intervals and two blind controls."""
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ LABELS = {
     "rouge_l": "ROUGE-L",
     "cider_d": "CIDEr-D",
 }
+REMEDY = (
+    "Try more images, longer training, an encoder with ImageNet weights (--model.encoder.weights imagenet), "
+    "and check that the captions belong to their images."
+)
 _COUNTS = {
     "images": "images",
     "distinct_captions": "distinct captions",
@@ -47,11 +51,13 @@ def score(predictions: Path, references: Path, subset: Path | None = None, json:
         scores = scorer.score(hypotheses)
         intervals = scorer.bootstrap(hypotheses)
         controls = scorer.controls(hypotheses)
+    blind = controls_as_dict(controls)
     if json:
-        parts = {"intervals": intervals, "controls": controls_as_dict(controls)}
-        print(jsonlib.dumps(scores.as_dict() | parts))
+        print(jsonlib.dumps(scores.as_dict() | {"intervals": intervals, "controls": blind}))
     else:
         console.print(scores_table(scores, controls, intervals))
+        for line in remarks(scores.images, scores.as_dict(), intervals, blind):
+            print(line)
 
 
 def scores_table(
@@ -77,6 +83,35 @@ def scores_table(
         own, *others = (f"{system[name]:{form}}" if system else "-" for system in systems)
         table.add_row(label, own, "", *others)
     return table
+
+
+def remarks(
+    images: int,
+    scores: Mapping[str, float],
+    intervals: Mapping[str, Sequence[float]],
+    controls: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Returns what a reader of the scores should know, a sentence each; of most scores there is nothing.
+
+    Args:
+        images: How many were scored.
+        scores: As metrics.json holds them, as do the others.
+        intervals: Of 95 %, by metric.
+        controls: Scores without a look at the image, by control.
+    """
+    if images == 1:
+        return ["CIDEr-D of a single image is 0 by definition: it counts words that tell images apart."]
+    control, best = max(
+        ((name, each["cider_d"]) for name, each in controls.items()), key=lambda pair: pair[1]
+    )
+    low, high = intervals["cider_d"]
+    if low > best:
+        return []
+    return [
+        "The captions are no better than captions written without a look at the image: CIDEr-D "
+        f"{scores['cider_d']:.3f} ({low:.3f} to {high:.3f}) against {best:.3f} of the {control} control. "
+        f"{REMEDY}"
+    ]
 
 
 def controls_as_dict(controls: Controls) -> dict[str, dict[str, Any]]:

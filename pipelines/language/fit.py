@@ -21,6 +21,7 @@ from modules.text_codec import normalised
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 from pipelines.language.report import write_report
+from pipelines.language.runs import remarks
 
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
 
@@ -141,6 +142,7 @@ class LanguageCLI(RunCLI):
             {"characters": characters, "scores": scores, "baselines": baselines},
             [_table(split, scores, baselines)],
             files,
+            remarks({"this run": scores["bits_per_char"], **baselines}),
         )
 
     def write_page(self, folder: Path) -> Path | None:

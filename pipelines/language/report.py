@@ -19,7 +19,7 @@ from modules.language.surprise import TextReader
 from pipelines.language.coloured_text import MOST_BITS
 from pipelines.language.report_surprise import surprise_section
 from pipelines.language.report_units import unit_section
-from pipelines.language.runs import Sample, TextRun, read_baselines, read_text_run
+from pipelines.language.runs import Sample, TextRun, read_baselines, read_text_run, remarks
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
@@ -57,6 +57,7 @@ def write_report(run: Path) -> Path:
             status.update("watching single units")
             section = unit_section(model.decoder, model.codec, results.held_out)
         status.update("drawing the report")
+        systems = _systems(results, reader, model.decoder.output.possible)
         return write_page(
             results.folder / "report.html",
             Path(__file__).with_name("report.html.jinja"),
@@ -67,7 +68,8 @@ def write_report(run: Path) -> Path:
             split=results.metrics.get("split"),
             scores=_scores(results),
             held_out=reader.score if units else None,
-            systems=_systems(results, reader, model.decoder.output.possible),
+            systems=systems,
+            remarks=remarks(dict(systems)),
             summary=_summary(results),
             curve_charts=_curve_charts(results),
             samples=choose_samples(results.samples),

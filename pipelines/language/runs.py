@@ -1,5 +1,6 @@
 """Reads the folder that `text.py fit` leaves behind."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,19 @@ def _samples(path: Path) -> list[Sample]:
     for line, _ in whole_lines(path, {"iteration": int, "prompt": str, "text": str}):
         rows[line["iteration"]] = Sample(line["iteration"], line["prompt"], line["text"])
     return [rows[iteration] for iteration in sorted(rows)]
+
+
+def remarks(systems: Mapping[str, float]) -> list[str]:
+    """Returns a sentence where this run is no better than counting single units; of most runs there is none.
+
+    Args:
+        systems: Bits per character of "this run" and of what it has to beat, by name.
+    """
+    own, counted = systems.get("this run"), systems.get("unigram")
+    if own is None or counted is None or own < counted:
+        return []
+    return [
+        "The model is no better than counting single units, whatever comes before: "
+        f"{own:.3f} bits per character against {counted:.3f}. Try longer training, more text, or another "
+        "--model.training.learning_rate."
+    ]

@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from pipelines.reports.curves import Curve
 from pipelines.reports.svg import CONSTANT, INK, REFERENCE, RUNS, SHUFFLED, STYLE, SYSTEM, as_svg, new_figure
 
+LEAST_TOP = 0.1  # that an axis of scores ends at: noise is not blown up to a result
+NOTHING = 1e-6  # BLEU gives scores below this in place of 0
+
 
 def score_chart(
     name: str,
@@ -25,12 +28,14 @@ def score_chart(
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(width=4.8, height=1.25 + 0.3 * len(labels))
         for row, metric in enumerate(labels):
-            low, high = intervals[metric]
+            low, high = (_score(bound) for bound in intervals[metric])
             axes.plot([low, high], [row, row], color=SYSTEM, linewidth=5, alpha=0.35, solid_capstyle="butt")
             for control, marker, colour in (("constant", "|", CONSTANT), ("shuffled", "x", SHUFFLED)):
                 if control in controls:
-                    axes.plot(controls[control][metric], row, marker, color=colour, markersize=7, mew=1.6)
-            axes.plot(scores[metric], row, "o", color=SYSTEM, markersize=6)
+                    axes.plot(
+                        _score(controls[control][metric]), row, marker, color=colour, markersize=7, mew=1.6
+                    )
+            axes.plot(_score(scores[metric]), row, "o", color=SYSTEM, markersize=6)
         handles = [axes.plot([], [], "o", color=SYSTEM, label="this run, 95 % interval")[0]]
         if "constant" in controls:
             handles += axes.plot([], [], "|", color=CONSTANT, ms=7, mew=1.6, label="constant caption")
@@ -38,7 +43,7 @@ def score_chart(
             handles += axes.plot([], [], "x", color=SHUFFLED, ms=7, mew=1.6, label="shuffled images")
         axes.set_yticks(range(len(labels)), list(labels.values()))
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, max(axes.get_xlim()[1], LEAST_TOP))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -48,21 +53,33 @@ def score_chart(
         return as_svg(figure, name, f"{', '.join(labels.values())} with intervals and controls")
 
 
-def curve_chart(name: str, title: str, curves: Mapping[str, Curve], best: int | None) -> Markup:
-    """The curves over the global step, by label; `best` is the step of the checkpoint that was kept."""
+def curve_chart(
+    name: str, title: str, curves: Mapping[str, Curve], best: int | None, are_scores: bool = False
+) -> Markup:
+    """The curves over the global step, by label; `best` is the step of the checkpoint that was kept.
+
+    An axis of scores begins at 0 and ends at `LEAST_TOP` or above.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure()
         for (label, curve), colour in zip(curves.items(), RUNS, strict=False):
             drawn = curve.thinned()
             marker = "o" if len(drawn.steps) <= 30 else None
-            axes.plot(drawn.steps, drawn.values, color=colour, marker=marker, ms=3, lw=1.4, label=label)
+            values = [_score(value) for value in drawn.values] if are_scores else drawn.values
+            axes.plot(drawn.steps, values, color=colour, marker=marker, ms=3, lw=1.4, label=label)
         if best is not None:
             axes.axvline(best, color=INK, linewidth=0.9, linestyle=(0, (3, 2)), label="best checkpoint")
+        if are_scores:
+            axes.set_ylim(0, max(axes.get_ylim()[1], LEAST_TOP))
         axes.set(title=title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid()
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.5)
         return as_svg(figure, name, f"{title} over training steps")
+
+
+def _score(value: float) -> float:
+    return 0.0 if abs(value) < NOTHING else value
 
 
 def length_chart(name: str, predicted: Sequence[int], references: Sequence[int]) -> Markup:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.images import UnreadableImage, decode_image, read_image
+from modules.images import CutImage, UnreadableImage, decode_image, read_as_shown, read_image
 
 
 def picture(height: int = 48, width: int = 64) -> np.ndarray:
@@ -177,6 +177,25 @@ UNREADABLE = {
         "PostScript",
     ),
 }
+
+
+def test_a_jpeg_that_lacks_its_end_is_what_viewers_show(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    for less, rows in ((1, 200), (2, 200), (len(WHOLE_JPEG) // 4, 96)):
+        (tmp_path / "x.jpg").write_bytes(WHOLE_JPEG[:-less])
+        shown, wrong = read_as_shown(tmp_path / "x.jpg")
+        whole = decode_image(WHOLE_JPEG, "x")
+        assert "truncated" in wrong and shown.shape == whole.shape
+        assert np.array_equal(shown[:rows], whole[:rows])
+        with pytest.raises(CutImage, match="truncated") as caught:
+            read_image(tmp_path / "x.jpg")
+        copy = pickle.loads(pickle.dumps(caught.value))
+        assert np.array_equal(copy.image, shown) and copy.reason == wrong
+    assert (shown[-8:] == shown[-1, -1]).all()
+    # of a half there is no caption
+    (tmp_path / "x.jpg").write_bytes(WHOLE_JPEG[: len(WHOLE_JPEG) // 3])
+    with pytest.raises(UnreadableImage) as failed:
+        read_as_shown(tmp_path / "x.jpg")
+    assert not isinstance(failed.value, CutImage) and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("case", UNREADABLE)

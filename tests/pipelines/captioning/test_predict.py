@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import ImageOps
 
+from data_prep.left_out import SHOWN
 from modules.captioning.captioner import Captioner
 from modules.images import read_image
 from pipelines.caption import main
@@ -29,6 +30,46 @@ def test_every_visible_file_has_a_row_in_order(predict, tmp_path, capsys):
     assert len({row["caption"] for row in rows if "caption" in row}) > len(GOOD) / 2
     assert f"{len(GOOD)} captions, {len(BAD)} unreadable files" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_a_photograph_that_lacks_its_end_is_captioned_and_named(predict, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    picture(1).resize((300, 200)).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "images" / "cut.jpg").write_bytes(whole[:-2])
+    (tmp_path / "images" / "whole.jpg").write_bytes(whole)
+    options = ["--attention", str(tmp_path / "attention")]
+    rows = by_name(predict(tmp_path / "out.jsonl", *options, images=tmp_path / "images"))
+    said = capsys.readouterr()
+    assert rows["cut.jpg"]["caption"] == rows["whole.jpg"]["caption"] and "error" not in rows["whole.jpg"]
+    assert "captioned as far as it goes" in rows["cut.jpg"]["error"]
+    assert "2 captions, 0 unreadable files" in said.out and "could not be written" not in said.out
+    assert "warning: cut.jpg: is damaged" in said.err
+    assert len(list((tmp_path / "attention").iterdir())) == 2
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco"])
+def test_of_many_unreadable_files_all_are_listed(predict, talkative, tmp_path, format, capsys):
+    (tmp_path / "images").mkdir()
+    for number in range(SHOWN + 2):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(b"")
+    picture(1).save(tmp_path / "images" / "a.png")
+    output = tmp_path / "out.json"
+    given = [
+        "predict",
+        "--images",
+        str(tmp_path / "images"),
+        "--ckpt_path",
+        str(talkative),
+        "--num_workers",
+        "0",
+    ]
+    assert main([*given, "--output", str(output), "--format", format]) == 0
+    *named, last = capsys.readouterr().err.splitlines()[-SHOWN - 1 :]
+    assert all(line.startswith("warning: ") and "empty" in line for line in named)
+    listed = {"jsonl": output, "coco": tmp_path / "out.json.unreadable.txt"}[format]
+    assert last.startswith("warning: 2 more; all") and last.endswith(str(listed))
+    assert len(listed.read_text().splitlines()) == SHOWN + (3 if format == "jsonl" else 2)
 
 
 def test_a_rotated_photograph_gets_the_caption_of_its_upright_twin(predict, tmp_path):

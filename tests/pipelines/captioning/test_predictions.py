@@ -1,11 +1,18 @@
 """Predictions of any system, references of any format, and their matching."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from modules.errors import InputError
-from pipelines.captioning.predictions import coco_image_id, match, read_predictions, read_references
+from pipelines.captioning.predictions import (
+    References,
+    coco_image_id,
+    match,
+    read_predictions,
+    read_references,
+)
 
 REFERENCES = {"1.jpg": ["a dog runs", "A dog."], "b/2.jpg": ["a cat sits"], "3.jpg": ["a bird"]}
 COCO = {
@@ -212,6 +219,19 @@ def test_names_match_exactly_else_by_unique_file_name(tmp_path, references):
     assert sentences == REFERENCES
     windows = captioned("C:\\photos\\1.jpg", "b\\2.jpg", "3.jpg")
     assert list(match(predictions(tmp_path, *windows), references)[0]) == list(REFERENCES)
+
+
+def test_names_match_in_other_spellings(tmp_path):
+    rows = [
+        {"image": name, "caption": "a dog"} for name in ("DOG.JPG", "sub/cafe\u0301.png", "a.jpg", "A.jpg")
+    ]
+    references = References(
+        Path("r"), {name: ["a dog"] for name in ("dog.jpg", "sub/caf\u00e9.png", "a.jpg", "A.jpg")}
+    )
+    hypotheses, _ = match(read_predictions(write(tmp_path / "p.json", rows)), references)
+    assert list(hypotheses) == ["dog.jpg", "sub/caf\u00e9.png", "a.jpg", "A.jpg"]
+    with pytest.raises(InputError, match="lacks 1 of the 1"):
+        match(read_predictions(write(tmp_path / "p.json", [{"image": "a.JPG", "caption": "x"}])), references)
 
 
 def test_a_file_name_in_two_folders_decides_nothing(tmp_path):

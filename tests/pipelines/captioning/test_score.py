@@ -7,7 +7,7 @@ from rich.console import Console
 
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
-from pipelines.captioning.score import controls_as_dict, score, scores_table
+from pipelines.captioning.score import controls_as_dict, remarks, score, scores_table
 
 REFERENCES = {
     "1.jpg": ["A dog runs on the grass.", "a brown dog running"],
@@ -89,3 +89,22 @@ def test_one_image_alone_has_a_table_without_a_shuffled_control():
     row = next(line for line in text.splitlines() if "BLEU-1" in line)
     assert row.split("│")[-2].strip() == "-"
     assert "shuffled" not in controls_as_dict(controls)
+
+
+def test_what_the_scores_do_not_say_is_said(files, tmp_path, capsys):
+    score(*files)
+    assert "no better" not in capsys.readouterr().out
+    # each caption is another image's
+    dealt = dict(zip(CAPTIONS, [*list(CAPTIONS.values())[1:], next(iter(CAPTIONS.values()))], strict=True))
+    scorer = CaptionScorer(REFERENCES)
+    blind = controls_as_dict(scorer.controls(dealt))
+    (said,) = remarks(len(dealt), scorer.score(dealt).as_dict(), scorer.bootstrap(dealt), blind)
+    assert said.startswith(
+        "The captions are no better than captions written without a look at the image: CIDEr-D"
+    )
+    assert "Try more images" in said
+    one = {"a.jpg": "a dog runs"}
+    scorer = CaptionScorer({"a.jpg": ["a dog runs"]})
+    blind = controls_as_dict(scorer.controls(one))
+    (said,) = remarks(1, scorer.score(one).as_dict(), scorer.bootstrap(one), blind)
+    assert "single image is 0 by definition" in said

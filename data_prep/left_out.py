@@ -1,0 +1,43 @@
+"""Files that are left out are named: the first twenty where they are left out, all of them in a list."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.cache import cache_root
+from data_prep.whole_files import write_whole
+
+SHOWN = 20
+
+
+def naming(headline: str, named: Sequence[str], listing: Path) -> str:
+    """Returns lines that name what is left out: the headline with the first, then others, a line each.
+
+    Args:
+        headline: What is left out, and how many.
+        named: All of them, at least one; with the reason where there is one.
+        listing: File that all are written to where they are more than twenty.
+    """
+    lines = [f"{headline}, the first {named[0]}", *(f"  {name}" for name in named[1:SHOWN])]
+    if len(named) > SHOWN:
+        write_list(listing, named)
+        lines.append(f"  and {len(named) - SHOWN:,} more; all are listed in {listing}")
+    return "\n".join(lines)
+
+
+def write_list(listing: Path, named: Sequence[str]) -> None:
+    """Writes names, a line each."""
+    write_whole(listing, "".join(f"{name}\n" for name in named).encode(errors="backslashreplace"))
+
+
+def listing_of(data: Path, part: str, cache: Path | None = None) -> Path:
+    """Returns the file in the cache that lists what is left out of a data set.
+
+    Args:
+        data: Folder of the data set.
+        part: Of it, such as train.
+        cache: Folder of all caches; `cache_root()` if not given.
+    """
+    data = data.resolve()
+    key = hashlib.sha256(str(data).encode(errors="surrogateescape")).hexdigest()[:8]
+    return (cache or cache_root()) / "left_out" / f"{data.name}-{key}-{part}.txt"
