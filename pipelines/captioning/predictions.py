@@ -102,8 +102,8 @@ def match(
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Returns one caption and the references of every image to score, both by the references' names.
 
-    A predicted image is found by its exact name, else by its file name where that is unique, else by COCO's
-    image id, else by a name that differs in case or in composed accents.
+    A predicted image is found by its exact name, else by its file name where that is unique. Else COCO's
+    image id decides, or a name that differs in case or in composed accents.
 
     InputError names what is missing, predicted twice or unknown to the references.
 
