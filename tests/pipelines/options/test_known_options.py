@@ -43,7 +43,7 @@ def wanted(kind: Any) -> list[str] | None:
     if get_args(kind):
         parts = [wanted(part) for part in get_args(kind)] if type(None) in get_args(kind) else [None]
         # sorted: typing may give an equal union of another order
-        return None if None in parts else sorted({each for part in parts for each in part})
+        return None if None in parts else [each for part in sorted(parts) for each in part]
     return [KINDS[str(kind)]] if kind in (int, float, type(None)) else None
 
 
