@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from data_prep.terminal import print_what_can_be_shown
+from data_prep.terminal import run
 from modules.errors import InputError
 
 
@@ -51,17 +51,9 @@ def run_commands(
     explained = (getdoc(command) or "").partition("\n\nArgs:")[0]
     parser = _Parser(prog=prog, description=explained, allow_abbrev=False)
     parser.add_function_arguments(command, None, as_group=False, as_positional=True)
-    print_what_can_be_shown()
-    try:
+
+    def main() -> None:
         options: dict[str, Any] = vars(parser.parse_args(given))
         command(**options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno is None:
-            raise
-        reason = f"cannot be read or written ({error.strerror})"
-        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run(main)

@@ -1,10 +1,14 @@
-"""What is printed never fails for want of a character, whatever encoding a terminal, pipe or file has."""
+"""What every command does at a terminal: it prints whatever the encoding, and has one way to fail."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from collections.abc import Callable
+
+from modules.errors import InputError
 
 _SHOWN = "seqsight-shown"
 
@@ -34,3 +38,32 @@ def print_what_can_be_shown() -> None:
     # what a test or a notebook puts in its place takes all characters
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_SHOWN)
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
+    print_what_can_be_shown()
+    try:
+        try:
+            return main() or 0
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # who reads has seen enough, as `head` has; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except InputError as error:
+        # under several processes one of them speaks
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        # what is foreseen is said where it happens; a disk that fills or goes away can be met anywhere
+        if error.errno is None:
+            raise
+        reason = f"cannot be read or written ({error.strerror})"
+        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

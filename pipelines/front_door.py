@@ -6,7 +6,6 @@ It imports no PyTorch, so that a command which needs none answers at once.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -17,7 +16,7 @@ from importlib import import_module
 from inspect import getdoc
 from typing import Any, get_type_hints
 
-from data_prep.terminal import print_what_can_be_shown
+from data_prep import terminal
 from modules.errors import InputError
 from pipelines.arguments import Parser
 from pipelines.options.known_options import check_early
@@ -80,31 +79,7 @@ def silence_libraries() -> None:
 def run(main: Callable[[], int | None]) -> int:
     """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
     silence_libraries()
-    print_what_can_be_shown()
-    try:
-        try:
-            return main() or 0
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # who reads has seen enough, as `head` has; what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    except InputError as error:
-        # under several processes one of them speaks
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        # what is foreseen is said where it happens; a disk that fills or goes away can be met anywhere
-        if error.errno is None:
-            raise
-        reason = f"cannot be read or written ({error.strerror})"
-        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return terminal.run(main)
 
 
 @contextmanager
