@@ -68,18 +68,11 @@ class LogLines(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._speak(trainer, "validation", batch_idx, trainer.num_val_batches[dataloader_idx])
+        what = "test" if trainer.testing else "validation"
+        batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
+        self._speak(trainer, what, batch_idx, batches[dataloader_idx])
 
-    def on_test_batch_end(
-        self,
-        trainer: Any,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._speak(trainer, "test", batch_idx, trainer.num_test_batches[dataloader_idx])
+    on_test_batch_end = on_validation_batch_end
 
     def _speak(self, trainer: Any, what: str, batch: int, batches: float, shown: Sequence[str] = ()) -> None:
         now = time.monotonic()

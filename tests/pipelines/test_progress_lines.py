@@ -45,11 +45,13 @@ def test_a_log_file_is_told_within_epochs_how_far_training_has_come(
         num_training_batches=1250,
         num_val_batches=[float("inf")],
         num_test_batches=[7],
+        testing=False,
         callback_metrics={"train/loss": 1.5},
     )
     lines = LogLines()
     lines.on_train_batch_end(trainer, None, None, None, 11)
     lines.on_validation_batch_end(trainer, None, None, None, 3)
+    trainer.testing = True
     lines.on_test_batch_end(trainer, None, None, None, 0)
     told = (
         "epoch 3/15  batch 12/1,250  train/loss 1.500  0 s\nvalidation  batch 4  0 s\ntest  batch 1/7  0 s\n"
