@@ -24,8 +24,8 @@ from numpy.typing import DTypeLike
 from rich.console import Console
 
 from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from data_prep.cache import in_turn
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.cache import cache_root
-from data_prep.whole_files import write_whole
+from modules.whole_files import write_whole
 
 SHOWN = 20
 

@@ -17,10 +17,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from data_prep.whole_files import write_whole
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.training import TrainedModule
+from modules.whole_files import write_whole
 from pipelines.arguments import Parser, run_folder_of
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.devices import TRAINER_HELP, fast_precision, take_device

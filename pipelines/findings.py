@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.whole_files import write_whole
+from modules.whole_files import write_whole
 
 
 @dataclass

@@ -17,10 +17,10 @@ from rich.table import Table
 from data_prep.captions.files import caption_text, image_name, resolve_images
 from data_prep.input_files import SPLITS, read_jsonl, split_name
 from data_prep.progress import tracked
-from data_prep.whole_files import write_whole
 from modules.caption_tokens import tokenize
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
+from modules.whole_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from data_prep.cache import cache_root, in_turn, stated_options, writing_in
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
 from data_prep.progress import counting_bar
-from data_prep.whole_files import write_whole
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
+from modules.whole_files import write_whole
 
 _CHUNK = 16  # frames encoded at once
 

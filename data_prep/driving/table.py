@@ -26,8 +26,8 @@ import numpy as np
 from data_prep.driving.camera_names import cameras_of
 from data_prep.driving.clocks import in_seconds
 from data_prep.driving.label_files import LabelFile, local_files, read_labels
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 
 TABLE = "drive.csv"
 COLUMNS = ("frame", "file", "time_s", "angle_rad", "torque", "speed_mps", "camera", "drive")

@@ -38,10 +38,10 @@ class CaptionReward:
         counts = [[count_ngrams(list(map(str, ids))) for ids in captions] for captions in references.values()]
         self.cider = CiderD(counts)
         self.weight = bleu4
-        self.of_bleu = [
-            BleuReferences(image, [len(ids) for ids in captions])
-            for image, captions in zip(counts if bleu4 else [], references.values(), strict=False)
-        ]
+        self.of_bleu: list[BleuReferences] = []
+        if bleu4:
+            lengths = [[len(ids) for ids in captions] for captions in references.values()]
+            self.of_bleu = list(map(BleuReferences, counts, lengths))
 
     def __call__(self, image: str, ids: Sequence[int]) -> float:
         """Returns the reward of one caption, 0 to 10 plus the weight of BLEU-4."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 import io
 import logging
 import math
-import os
 import signal
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,6 +38,7 @@ from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import CellName
 from modules.text_codec import Level, TextCodec, normalised
 from modules.vocabulary import Vocabulary
+from modules.whole_files import write_whole
 
 SEQUENCE_LENGTH = 64  # units that gradients go back
 BATCHES = 50  # wanted in an epoch: a short text is read in fewer streams at a time
@@ -247,15 +247,9 @@ class TextGenerator:
         self.model.on_save_checkpoint(checkpoint)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        path = Path(path)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(buffer.getvalue())
-            unfinished.replace(path)
+            write_whole(Path(path), buffer.getvalue())
         except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink()
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
     @classmethod

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from data_prep.whole_files import write_whole
+from modules.whole_files import write_whole
 from pipelines.reports.page import fit_within
 
 PANEL_WIDTH = 216  # pixels

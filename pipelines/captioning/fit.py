@@ -9,10 +9,10 @@ from pathlib import Path
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.captions.datamodule import CaptionDataModule
-from data_prep.whole_files import write_whole
 from modules.captioning.captioner import Captioner
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
+from modules.whole_files import write_whole
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI

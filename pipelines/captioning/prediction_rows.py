@@ -17,11 +17,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from data_prep.progress import counting_bar
-from data_prep.whole_files import write_whole
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Caption, Captioner
 from modules.errors import InputError
 from modules.images import UnreadableImage, read_as_shown
+from modules.whole_files import write_whole
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.output_files import LONGEST_NAME

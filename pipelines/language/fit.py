@@ -12,12 +12,12 @@ from rich.table import Table
 
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.text.datamodule import TextDataModule
-from data_prep.whole_files import write_whole
 from modules.decoding import DecodingOptions
 from modules.errors import check_ranges
 from modules.language.continuation import continuations, read_prompt
 from modules.language.language_model import LanguageModel, SplitSize
 from modules.text_codec import normalised
+from modules.whole_files import write_whole
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 from pipelines.language.report import write_report

@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from data_prep.text.recall import CHANCE, WORDS, RecallBatch, recall_batch, recall_batches
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
+from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.language.cliff_figure import cliff_figure
 from pipelines.language.gradient_figure import gradient_figure

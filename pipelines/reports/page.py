@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from data_prep.whole_files import write_whole
+from modules.whole_files import write_whole
 
 
 def fit_within(

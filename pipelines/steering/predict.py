@@ -21,10 +21,10 @@ from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import DriveTable
 from data_prep.progress import counting_bar
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
+from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
 from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of

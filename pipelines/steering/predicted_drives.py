@@ -19,8 +19,8 @@ import numpy as np
 
 from data_prep.driving.label_files import read_labels
 from data_prep.driving.table import DriveTable
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 
 COLUMNS = ("frame_id", "steering_angle", "true_angle_rad", "time_s", "drive", "stretch", "file")
 

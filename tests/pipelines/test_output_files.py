@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 from pipelines.front_door import run
 from pipelines.output_files import outputs, written_by_one
 

@@ -7,7 +7,6 @@ each captioner was trained on, how well it does and where it errs stands in the 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from safetensors.torch import save
 
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
+from modules.whole_files import write_whole
 
 if TYPE_CHECKING:
     from modules.captioning.captioner import Captioner
@@ -62,9 +62,4 @@ def write_weights(captioner: Captioner, path: Path) -> None:
         "decoding": vars(captioner.decoding),
         "left_out": left_out,
     }
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(save(kept, {"seqsight": json.dumps(about, ensure_ascii=False)}))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, save(kept, {"seqsight": json.dumps(about, ensure_ascii=False)}))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from data_prep.whole_files import write_whole
 from modules.errors import InputError
+from modules.whole_files import write_whole
 from pipelines.captioning.attention import encoder_view
 from pipelines.captioning.report import choose_examples, report, write_report
 from pipelines.reports.curves import Curve, best_step, monitored_metric, read_curves
