@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("modules", "data_prep", "pipelines")
-TASKS = ({"captioning", "captions"}, {"steering", "driving"}, {"language", "text"})
+TASKS = ({"captioning", "captions"}, {"steering", "driving"}, {"language", "text"}, {"house_numbers"})
 DOORS = {"caption": "captioning", "steer": "steering", "text": "language"}
 
 
