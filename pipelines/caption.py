@@ -6,7 +6,7 @@
     python pipelines/caption.py fit --config configs/caption/folder.yaml --data.root DIR
     python pipelines/caption.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/caption.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
-    python pipelines/caption.py predict --images DIR [--ckpt_path CKPT] [--output out.jsonl] [--attention DIR]
+    python pipelines/caption.py predict --images DIR [--ckpt_path CKPT ...] [--output FILE] [--attention DIR]
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
     python pipelines/caption.py export --output DIR [--ckpt_path CKPT]           ONNX, for use without PyTorch
@@ -39,6 +39,7 @@ def predict(argv: Sequence[str]) -> None:
         from pytorch_lightning import Trainer
 
         from modules.captioning.captioner import Captioner
+        from modules.captioning.ensemble import CaptionerEnsemble
         from modules.captioning.pretrained import PRETRAINED
         from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
         from pipelines.cli import FitParser, blaming
@@ -52,10 +53,14 @@ def predict(argv: Sequence[str]) -> None:
     trainer_arguments(parser)
     parser.first = FIRST
     given = list(argv[1:])
-    checkpoint = parser.parse_args(given).ckpt_path
-    if checkpoint is None:
+    checkpoints = parser.parse_args(given).ckpt_path
+    if not checkpoints:
         print(f"captioner: the ready-made one, described in {PRETRAINED.with_suffix('.md')}", flush=True)
-    model = Captioner.load(checkpoint or PRETRAINED)
+    model: Captioner | CaptionerEnsemble
+    if checkpoints and len(checkpoints) > 1:
+        model = CaptionerEnsemble.load(checkpoints)
+    else:
+        model = Captioner.load(checkpoints[0] if checkpoints else PRETRAINED)
     # an option that is not given keeps the checkpoint's value
     parser.set_defaults(decoding=asdict(model.decoding))
     parsed = parser.parse_args(given)

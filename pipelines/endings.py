@@ -87,7 +87,8 @@ class Ending(Callback):
             return str(model.divergence)
         if self.asked:
             return "Ctrl-C"
-        return end_of(trainer) or "a callback asked for it"
+        reasons = (getattr(callback, "stop_reason", None) for callback in trainer.callbacks)
+        return next(filter(None, reasons), None) or end_of(trainer) or "a callback asked for it"
 
 
 def _begin_next_epoch(loop: Any) -> None:

@@ -7,48 +7,34 @@ that captioning another image needs (weights, words, encoder and its preprocessi
 from __future__ import annotations
 
 import math
-import warnings
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from modules.caption_tokens import detokenize
-from modules.captioning.batch import CaptionBatch, ImageBatch
+from modules.captioning.batch import CaptionBatch
+from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
-from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
+from modules.decoders.ensemble import Reader
 from modules.decoders.mirrored import MirroredDecoder
-from modules.decoding import DecodingOptions, decode
+from modules.decoding import DecodingOptions
 from modules.encoders.image import EncoderOptions, ImageEncoder
-from modules.errors import InputError, check_at_least
-from modules.images import rgb_image
+from modules.errors import InputError
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from modules.metrics.captions import CaptionScorer
 from modules.training import TrainedModule, seeded
 from modules.vocabulary import Vocabulary
 
 
-class Caption(NamedTuple):
-    """A decoded caption: its text, the words behind it, its score, and the attention (T, L) of each word."""
-
-    text: str
-    words: list[str]
-    score: float
-    alpha: Tensor | None
-
-
-class Captioner(TrainedModule):
+class Captioner(CaptionWriter, TrainedModule):
     """A CNN reads the image, an RNN with attention writes the caption.
 
     >>> from modules import Captioner
@@ -225,66 +211,9 @@ class Captioner(TrainedModule):
 
     # ---- captions of images
 
-    @torch.no_grad()
-    def caption_images(
-        self, images: Iterable[np.ndarray | Path | str], batch_size: int = 32, keep_alpha: bool = False
-    ) -> list[Caption]:
-        """Returns the caption of each image, decoded as the checkpoint says, as `caption.py predict` does.
-
-        Args:
-            images: Image files, or arrays (Hh, Ww, 3) of uint8 RGB; grey and RGBA are converted as in files.
-            batch_size: Images captioned at a time.
-            keep_alpha: Keep the attention weights of every word.
-
-        Raises:
-            InputError: A file is no image that can be read, or an array of another type or shape.
-        """
-        check_at_least(1, batch_size=batch_size)
-        transform = EvalTransform(self.encoder.image_size, self.resize)
-        captions: list[Caption] = []
-        remaining = iter(images)
-        while batch := list(islice(remaining, batch_size)):
-            squares: list[Tensor] = []
-            names: list[str] = []  # from which sampling draws
-            for image in batch:
-                if isinstance(image, np.ndarray):
-                    names.append(f"images[{len(captions) + len(names)}]")
-                    squares.append(transform(rgb_image(image, names[-1])))
-                else:
-                    names.append(Path(image).name)
-                    square, wrong = transform.read(image)
-                    squares.append(square)
-                    if wrong:
-                        warnings.warn(f"{image}: {wrong}; captioned as far as it goes", stacklevel=2)
-            views = self.views(torch.stack(squares).to(self.device))
-            captions += self.caption(views, names, keep_alpha=keep_alpha)
-        return captions
-
-    def caption(
-        self,
-        views: Float[Tensor, "N L D"] | Float[Tensor, "N 2 L D"],
-        names: Sequence[str],
-        options: DecodingOptions | None = None,
-        keep_alpha: bool = False,
-    ) -> list[Caption]:
-        """Returns the caption of each image; sampling draws from random numbers of the image's name."""
-        assert self.decoder is not None and self.vocabulary is not None
-        decoder = MirroredDecoder(self.decoder, self.encoder.grid) if self.mirrored else self.decoder
-        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
-        with torch.no_grad(), torch.autocast(views.device.type, enabled=False):
-            hypotheses = decode(
-                decoder.step,
-                decoder.init_state(views.float()),
-                options or self.decoding,
-                images=len(views),
-                keep_alpha=keep_alpha,
-                seeds=[zlib.crc32(name.encode(errors="surrogateescape")) for name in names],
-            )
-        captions = []
-        for hypothesis in hypotheses:
-            words = self.vocabulary.decode(hypothesis.tokens)
-            captions.append(Caption(detokenize(words), words, hypothesis.score, hypothesis.alpha))
-        return captions
+    def reader(self) -> Reader:
+        assert self.decoder is not None
+        return MirroredDecoder(self.decoder, self.encoder.grid) if self.mirrored else self.decoder
 
     def begin_evaluation(self) -> None:
         self.evaluation = Evaluation()
@@ -314,16 +243,13 @@ class Captioner(TrainedModule):
             sum(part.loss for part in parts),
             sum(part.words for part in parts),
         )
-        scorer = CaptionScorer({name: row["references"] for name, row in rows.items()})
-        scores = scorer.score({name: row["caption"] for name, row in rows.items()}).as_dict()
+        captions = {name: row["caption"] for name, row in rows.items()}
+        references = {name: row["references"] for name, row in rows.items()}
+        scores = CaptionScorer(references).score(captions).as_dict()
+        self.evaluation.writing = writing_of(captions, references)
+        scores |= asdict(self.evaluation.writing)
         scores |= {"loss": self.evaluation.mean_loss, "perplexity": self.evaluation.perplexity}
         for name, value in scores.items():
             shown = stage == "val" and name in ("bleu4", "cider_d")
             # every process computed the same value: there is nothing to reduce
             self.log(f"{stage}/{name}", float(value), prog_bar=shown, rank_zero_only=False, sync_dist=False)
-
-    def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[Caption]:
-        """Returns the captions of the images that could be read."""
-        if not batch.names:
-            return []
-        return self.caption(self.views(batch.images), batch.names, keep_alpha=self.keep_attention)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from modules.captioning.collapse import Writing
+
 
 @dataclass
 class Evaluation:
@@ -15,11 +17,13 @@ class Evaluation:
         rows: One dictionary an image: image, caption, score, references, and words and alpha where kept.
         loss: Sum of the plain teacher-forced cross entropy.
         words: Number of words it sums over.
+        writing: How the captions are written, once all are there.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     loss: float = 0.0
     words: int = 0
+    writing: Writing | None = None
 
     @property
     def mean_loss(self) -> float:

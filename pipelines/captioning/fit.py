@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from pytorch_lightning import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.captions.datamodule import CaptionDataModule
@@ -13,6 +14,7 @@ from modules.captioning.captioner import Captioner
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from modules.whole_files import write_whole
+from pipelines.captioning.collapse_watch import CollapseWatch
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI
@@ -34,6 +36,9 @@ class CaptionCLI(RunCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(DecodingOptions, "decoding")
+
+    def fit_callbacks(self) -> list[Callback]:
+        return [CollapseWatch()]
 
     def adjust_model(self) -> None:
         self.model.decoding = self.config_init[self.subcommand].decoding

@@ -21,6 +21,7 @@ from data_prep.input_files import list_files
 from data_prep.left_out import SHOWN, write_list
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Captioner
+from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
@@ -56,7 +57,8 @@ class PredictionOptions:
     Args:
         images: Folder, walked recursively; every visible file gets one row.
         ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt; by default the ready-made
-            one, which was trained on Flickr8k.
+            one, which was trained on Flickr8k. Several write one caption together: the next word has the
+            mean of their probabilities.
         output: File of the captions.
         format: jsonl, csv or coco; by default that of the output's suffix (.csv, .json for coco, else jsonl).
         attention: Folder for one picture per image with the attention of each word.
@@ -69,7 +71,7 @@ class PredictionOptions:
     """
 
     images: Path
-    ckpt_path: Path | None = None
+    ckpt_path: list[Path] | None = None
     output: Path = Path("captions.jsonl")
     format: FormatName | None = None
     attention: Path | None = None
@@ -120,7 +122,9 @@ def trainer_arguments(parser: LightningArgumentParser) -> None:
     )
 
 
-def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Trainer) -> None:
+def caption_folder(
+    options: PredictionOptions, model: Captioner | CaptionerEnsemble, trainer: pl.Trainer
+) -> None:
     """Captions all files of a folder into one file, in the order of their names.
 
     Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
@@ -129,7 +133,7 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
     """
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
-    check_output(options.output, "output", options.overwrite, (options.ckpt_path or PRETRAINED,))
+    check_output(options.output, "output", options.overwrite, options.ckpt_path or [PRETRAINED])
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored
@@ -144,7 +148,12 @@ def caption_folder(options: PredictionOptions, model: Captioner, trainer: pl.Tra
         _caption(names, options, model, trainer)
 
 
-def _caption(names: Sequence[str], options: PredictionOptions, model: Captioner, trainer: pl.Trainer) -> None:
+def _caption(
+    names: Sequence[str],
+    options: PredictionOptions,
+    model: Captioner | CaptionerEnsemble,
+    trainer: pl.Trainer,
+) -> None:
     part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
     states = {name: file_state(options.images / name) for name in names}
     done = finished(part, states)
@@ -226,7 +235,9 @@ def _names(options: PredictionOptions) -> list[str]:
 
 def _identity(options: PredictionOptions, precision: str) -> str:
     """Returns what a row depends on, as a short hash: rows of other settings are never taken over."""
-    digest = hashlib.sha256((options.ckpt_path or PRETRAINED).read_bytes())
+    digest = hashlib.sha256()
+    for checkpoint in options.ckpt_path or [PRETRAINED]:
+        digest.update(checkpoint.read_bytes())
     settings = (
         str(options.images.resolve()),
         asdict(options.decoding),

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback
 
 from data_prep.progress import counting_bar
 from modules.captioning.batch import ImageBatch
-from modules.captioning.captioner import Caption, Captioner
+from modules.captioning.writing import Caption, CaptionWriter
 from modules.errors import InputError
 from modules.images import UnreadableImage, read_as_shown
 from modules.whole_files import write_whole
@@ -50,7 +50,7 @@ class RowWriter(Callback):
         total: int,
         images: Path,
         attention: Path | None,
-        model: Captioner,
+        model: CaptionWriter,
         states: Mapping[str, list[int]],
     ) -> None:
         self.part, self.total, self.model = part, total, model

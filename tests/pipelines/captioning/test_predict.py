@@ -150,6 +150,18 @@ def test_what_is_not_asked_for_is_decoded_as_in_the_checkpoints_run(predict, tal
     assert found != captions("beam", *longer, "--decoding.method=beam")
 
 
+def test_several_checkpoints_write_one_caption_together(predict, talkative, tmp_path, capsys):
+    alone = predict(tmp_path / "alone.jsonl")
+    twice = predict(tmp_path / "twice.jsonl", "--ckpt_path", str(talkative), str(talkative))
+    for row, other in zip(alone, twice, strict=True):
+        assert row.get("caption") == other.get("caption")
+        assert row.get("score", 0.0) == pytest.approx(other.get("score", 0.0), abs=2e-4)
+    missing = str(tmp_path / "none.ckpt")
+    given = ["predict", "--images", str(tmp_path), "--ckpt_path", str(talkative), missing]
+    assert main([*given, "--output", str(tmp_path / "out.jsonl")]) == 2
+    assert "none.ckpt: does not exist" in capsys.readouterr().err
+
+
 def test_mirrored_is_chosen_when_predicting_too(predict, tmp_path):
     images = tmp_path / "images"
     images.mkdir()

@@ -1,0 +1,136 @@
+"""Captions of images, free-running: what a captioner and several of them together share."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.caption_tokens import detokenize
+from modules.captioning.batch import ImageBatch
+from modules.captioning.preprocessing import EvalTransform
+from modules.decoders.ensemble import Reader
+from modules.decoding import DecodingOptions, decode
+from modules.encoders.image import ImageEncoder
+from modules.errors import check_at_least
+from modules.images import rgb_image
+from modules.vocabulary import Vocabulary
+
+
+class Caption(NamedTuple):
+    """A decoded caption: its text, the words behind it, its score, and the attention (T, L) of each word."""
+
+    text: str
+    words: list[str]
+    score: float
+    alpha: Tensor | None
+
+
+class CaptionWriter:
+    """Writes captions of images.
+
+    Attributes:
+        encoder: Whose grid the attention has, and whose size of images all are brought to.
+        resize: How an image becomes a square.
+        vocabulary: Words and their numbers.
+        decoding: How words are chosen.
+        keep_attention: Keep that of every word in predictions.
+        device: Where the weights lie.
+    """
+
+    encoder: ImageEncoder
+    resize: str
+    vocabulary: Vocabulary | None
+    decoding: DecodingOptions
+    keep_attention: bool
+    device: Any
+
+    def views(self, inputs: Tensor) -> Any:
+        """Returns what captions are written from, of pixels (N, 3, S, S)."""
+        raise NotImplementedError
+
+    def reader(self) -> Reader:
+        """Returns what reads the views and writes a caption word by word."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def caption_images(
+        self, images: Iterable[np.ndarray | Path | str], batch_size: int = 32, keep_alpha: bool = False
+    ) -> list[Caption]:
+        """Returns the caption of each image, decoded as the checkpoint says, as `caption.py predict` does.
+
+        Args:
+            images: Image files, or arrays (Hh, Ww, 3) of uint8 RGB; grey and RGBA are converted as in files.
+            batch_size: Images captioned at a time.
+            keep_alpha: Keep the attention weights of every word.
+
+        Raises:
+            InputError: A file is no image that can be read, or an array of another type or shape.
+        """
+        check_at_least(1, batch_size=batch_size)
+        transform = EvalTransform(self.encoder.image_size, self.resize)
+        captions: list[Caption] = []
+        remaining = iter(images)
+        while batch := list(islice(remaining, batch_size)):
+            squares: list[Tensor] = []
+            names: list[str] = []  # from which sampling draws
+            for image in batch:
+                if isinstance(image, np.ndarray):
+                    names.append(f"images[{len(captions) + len(names)}]")
+                    squares.append(transform(rgb_image(image, names[-1])))
+                else:
+                    names.append(Path(image).name)
+                    square, wrong = transform.read(image)
+                    squares.append(square)
+                    if wrong:
+                        warnings.warn(f"{image}: {wrong}; captioned as far as it goes", stacklevel=2)
+            views = self.views(torch.stack(squares).to(self.device))
+            captions += self.caption(views, names, keep_alpha=keep_alpha)
+        return captions
+
+    def caption(
+        self,
+        views: Any,
+        names: Sequence[str],
+        options: DecodingOptions | None = None,
+        keep_alpha: bool = False,
+    ) -> list[Caption]:
+        """Returns the caption of each image; sampling draws from random numbers of the image's name.
+
+        Args:
+            views: Of `views`.
+            names: Of the images.
+            options: How words are chosen, if not as the checkpoint says.
+            keep_alpha: Keep the attention weights of every word.
+        """
+        assert self.vocabulary is not None
+        reader = self.reader()
+        precise = [view.float() for view in views] if isinstance(views, list) else views.float()
+        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
+        with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+            hypotheses = decode(
+                reader.step,
+                reader.init_state(precise),
+                options or self.decoding,
+                images=len(names),
+                keep_alpha=keep_alpha,
+                seeds=[zlib.crc32(name.encode(errors="surrogateescape")) for name in names],
+            )
+        captions = []
+        for hypothesis in hypotheses:
+            words = self.vocabulary.decode(hypothesis.tokens)
+            captions.append(Caption(detokenize(words), words, hypothesis.score, hypothesis.alpha))
+        return captions
+
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[Caption]:
+        """Returns the captions of the images that could be read."""
+        if not batch.names:
+            return []
+        return self.caption(self.views(batch.images), batch.names, keep_alpha=self.keep_attention)

@@ -1,0 +1,55 @@
+"""Captioners that write one caption together."""
+
+import pytest
+import torch
+
+from modules.captioning.captioner import Captioner
+from modules.captioning.ensemble import CaptionerEnsemble
+from modules.captioning.options import CaptioningTrainingOptions
+from modules.decoders.captions import DecoderOptions
+from modules.encoders.image import EncoderOptions
+from modules.errors import InputError
+from modules.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+WORDS = Vocabulary.build([["a", "red", "blue", "square", "circle"]] * 2, 1, None)
+
+
+def captioner(seed, words=WORDS, size=64, mirrored=False, encoder_seed=0):
+    torch.manual_seed(encoder_seed)
+    model = Captioner(
+        EncoderOptions(name="efficientnet_lite0", weights="none", image_size=size, mirrored=mirrored),
+        DecoderOptions(embedding_size=8, hidden_size=16, attention_size=8),
+        CaptioningTrainingOptions(seed=seed),
+    )
+    model.use_vocabulary(words)
+    return model.eval()
+
+
+def pixels(images=3, size=64):
+    return torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8)
+
+
+def test_members_of_one_frozen_encoder_share_its_annotations(monkeypatch):
+    members = [captioner(0), captioner(1), captioner(2, encoder_seed=5)]
+    ensemble = CaptionerEnsemble(members)
+    views = ensemble.views(pixels())
+    assert views[0] is views[1] and not torch.equal(views[0], views[2])
+    ensemble.mirrored = True
+    assert ensemble.mirrored and ensemble.views(pixels())[1].shape[1] == 2
+    captions = ensemble.caption(ensemble.views(pixels()), ["1", "2", "3"], keep_alpha=True)
+    assert len(captions) == 3 and captions[0].alpha.shape[1] == views[0].shape[1]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"words": Vocabulary.build([["a", "red"]], 1, None)}, "trained on the same captions"),
+        ({"size": 96}, "reads images of 96 px"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused_by_name(other, said):
+    with pytest.raises(InputError, match=said) as error:
+        CaptionerEnsemble([captioner(0), captioner(1, **other)], ["a.ckpt", "b.ckpt"])
+    assert str(error.value).startswith("b.ckpt: ")
