@@ -1,7 +1,7 @@
 """Where everything that is computed once is kept, and how it is written: one root, one store of equal rows.
 
     $SEQSIGHT_CACHE, else ~/.cache/seqsight
-        features/KEY/  drive_features/KEY.npy  frames/KEY/  text/KEY/     computed from the user's data
+        features/KEY/  drive_features/KEY.npy  frames/KEY/  text/KEY/  house_numbers/KEY/     computed once
         scenes/  road/                                                    drawn data sets
 
 A key is a hash of what the values depend on. It names no module, no class that may be renamed and no source.

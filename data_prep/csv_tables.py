@@ -1,25 +1,25 @@
-"""Tables of images and captions, as spreadsheets and pandas write them: commas, semicolons or tabs."""
+"""Tables of images and what is said of them: commas, semicolons or tabs between the cells."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_prep.input_files import read_text
 from modules.errors import InputError
 
-_NEEDED = ("image", "caption")
+CAPTIONS = ("image", "caption")
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
-def read_csv(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields ("file:line", row) of a csv whose header has the columns image and caption; no image is needed.
+def read_csv(path: Path, columns: Sequence[str] = CAPTIONS) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields ("file:line", row) of a csv whose header has these columns; no image is needed.
 
     The header tells what stands between the cells. InputError with file and line: another header, a row of
     another width, an open quote, no UTF-8 text.
     """
     text = read_text(path)
-    delimiter = _delimiter(text)
+    delimiter = _delimiter(text, columns)
     # strict: an unclosed quote is an error, not a caption that swallows the rest of the file
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -30,11 +30,11 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             if not any(field.strip() for field in fields):
                 continue
             if not header:
-                header = _header(fields, where)
+                header = _header(fields, columns, where)
             elif len(fields) != len(header):
                 raise InputError(
                     f"{where}: {len(fields)} fields under {len(header)} columns;"
-                    f" a caption that holds a {_DELIMITERS[delimiter]} stands in double quotes"
+                    f" a {columns[-1]} that holds a {_DELIMITERS[delimiter]} stands in double quotes"
                 )
             else:
                 yield where, dict(zip(header, fields, strict=True))
@@ -44,11 +44,11 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def is_csv(text: str) -> bool:
     """Returns whether a text begins with a header of images and captions."""
-    return any(_fits(_first(text, delimiter)) for delimiter in _DELIMITERS)
+    return any(_fits(_first(text, delimiter), CAPTIONS) for delimiter in _DELIMITERS)
 
 
-def _delimiter(text: str) -> str:
-    return next((delimiter for delimiter in _DELIMITERS if _fits(_first(text, delimiter))), ",")
+def _delimiter(text: str, columns: Sequence[str]) -> str:
+    return next((delimiter for delimiter in _DELIMITERS if _fits(_first(text, delimiter), columns)), ",")
 
 
 def _first(text: str, delimiter: str) -> list[str]:
@@ -56,13 +56,13 @@ def _first(text: str, delimiter: str) -> list[str]:
     return [cell.strip().strip('"').strip().lower() for cell in first.split(delimiter)]
 
 
-def _fits(header: list[str]) -> bool:
-    return all(name in header for name in _NEEDED)
+def _fits(header: list[str], columns: Sequence[str]) -> bool:
+    return all(name in header for name in columns)
 
 
-def _header(fields: list[str], where: str) -> list[str]:
+def _header(fields: list[str], columns: Sequence[str], where: str) -> list[str]:
     header = [field.strip().lower() for field in fields]
-    lacking = [repr(column) for column in _NEEDED if header.count(column) != 1]
+    lacking = [repr(column) for column in columns if header.count(column) != 1]
     if lacking:
         found = ", ".join(fields)[:80]
         raise InputError(f"{where}: needs one column {' and one '.join(lacking)}, the columns are: {found}")

@@ -1,5 +1,6 @@
-"""Names of images and captions as people write them; every failure one line with file and line."""
+"""Names of images as people write them, their files and splits; every failure one line with file and line."""
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -10,7 +11,7 @@ from modules.errors import InputError
 def image_name(name: str, where: str) -> str:
     """Returns `name` as a clean posix path inside the images folder.
 
-    InputError for an empty, absolute or `../` path: a caption file must not reach outside its data set.
+    InputError for an empty, absolute or `../` path: a table must not reach outside its data set.
     """
     path = PurePosixPath(encodable(name, where).strip().replace("\\", "/"))
     if not path.name or "\0" in name:
@@ -27,21 +28,6 @@ def encodable(text: str, where: str) -> str:
     except UnicodeEncodeError:
         raise InputError(f"{where}: {text!r} holds half a Unicode character; save the file anew") from None
     return text
-
-
-def caption_text(caption: object, where: str) -> str:
-    """Returns the caption on one line, spaces collapsed; InputError where it is empty or no text."""
-    if not isinstance(caption, str):
-        raise InputError(f"{where}: the caption is {type(caption).__name__}, not text")
-    text = " ".join(encodable(caption, where).split())
-    if not text:
-        raise InputError(f"{where}: the caption is empty; write one or remove the line")
-    return text
-
-
-def whole_id(value: object) -> object:
-    """Returns an image id as a whole number where it is one: pandas writes 42 as 42.0."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def plain_name(name: str) -> str:
@@ -107,3 +93,30 @@ def locate_images(candidates: Iterable[Path], first: str) -> Path:
         if folder.is_dir():
             return folder
     raise InputError(f"{folders[0]}: no such folder of images (looked for {', '.join(map(str, folders))})")
+
+
+def assign_splits(images: Iterable[str]) -> dict[str, str]:
+    """Returns a split for every image of a data set that has none: 80 % train, 10 % val, 10 % test.
+
+    The split follows from a hash of the image's name, so adding images never moves another. The exception are
+    folders so small that a split would be empty: with no train image the one of the lowest hash trains; with
+    no val image the train image of the highest hash validates (or, with one train image only, the lowest test
+    image). Such an image goes back once others fill its split. InputError for fewer than two images.
+    """
+    position = {
+        image: int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
+        for image in images
+    }
+    if len(position) < 2:
+        raise InputError(f"{len(position)} labelled image: training and validation need at least two")
+    split = {
+        image: "train" if place < 0.8 else "val" if place < 0.9 else "test"
+        for image, place in position.items()
+    }
+    ordered = sorted(position, key=lambda image: (position[image], image))
+    if "train" not in split.values():
+        split[ordered[0]] = "train"
+    if "val" not in split.values():
+        train = [image for image in ordered if split[image] == "train"]
+        split[train[-1] if len(train) > 1 else ordered[1]] = "val"
+    return split

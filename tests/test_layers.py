@@ -12,8 +12,13 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("modules", "data_prep", "pipelines")
-TASKS = ({"captioning", "captions"}, {"steering", "driving"}, {"language", "text"}, {"house_numbers"})
-DOORS = {"caption": "captioning", "steer": "steering", "text": "language"}
+TASKS = (
+    {"captioning", "captions"},
+    {"steering", "driving"},
+    {"language", "text"},
+    {"house_numbers", "glimpses"},
+)
+DOORS = {"caption": "captioning", "steer": "steering", "text": "language", "house_numbers": "glimpses"}
 
 
 def tracked() -> list[PurePosixPath]:

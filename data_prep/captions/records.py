@@ -4,9 +4,7 @@ On disk it is `captions.jsonl`, one image a line, printable and diffable:
 `{"image": "dogs/1.jpg", "captions": ["a dog runs", "a brown dog"], "split": "train"}`.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.captions.files import caption_text, image_name, resolve_images
+from data_prep.captions.files import caption_text
+from data_prep.image_names import image_name, resolve_images
 from data_prep.input_files import SPLITS, read_jsonl, split_name
 from data_prep.progress import tracked
 from modules.caption_tokens import tokenize
@@ -88,33 +87,6 @@ def read_table(path: Path, images: Path) -> CaptionTable:
         raise InputError(f"{path}: holds no captions")
     paths = resolve_images(images, mentions)
     return CaptionTable(images, [CaptionRecord(i, paths[i], captions, s) for i, captions, s in rows])
-
-
-def assign_splits(images: Iterable[str]) -> dict[str, str]:
-    """Returns a split for every image of a data set that has none: 80 % train, 10 % val, 10 % test.
-
-    The split follows from a hash of the image's name, so adding images never moves another. The exception are
-    folders so small that a split would be empty: with no train image the one of the lowest hash trains; with
-    no val image the train image of the highest hash validates (or, with one train image only, the lowest test
-    image). Such an image goes back once others fill its split. InputError for fewer than two images.
-    """
-    position = {
-        image: int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
-        for image in images
-    }
-    if len(position) < 2:
-        raise InputError(f"{len(position)} captioned image: training and validation need at least two")
-    split = {
-        image: "train" if place < 0.8 else "val" if place < 0.9 else "test"
-        for image, place in position.items()
-    }
-    ordered = sorted(position, key=lambda image: (position[image], image))
-    if "train" not in split.values():
-        split[ordered[0]] = "train"
-    if "val" not in split.values():
-        train = [image for image in ordered if split[image] == "train"]
-        split[train[-1] if len(train) > 1 else ordered[1]] = "val"
-    return split
 
 
 def describe(table: CaptionTable) -> Table:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_prep.captions.csv_files import read_csv
-from data_prep.captions.files import caption_text, encodable, plain_name, whole_id
+from data_prep.captions.files import caption_text, whole_id
 from data_prep.captions.formats import coco, flickr8k, folder, karpathy
+from data_prep.csv_tables import read_csv
+from data_prep.image_names import encodable, plain_name
 from data_prep.input_files import read_json, read_jsonl, read_text
 from modules.errors import InputError, first_five
 

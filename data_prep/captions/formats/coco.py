@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images, whole_id
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
+from data_prep.captions.files import caption_text, whole_id
+from data_prep.captions.records import CaptionRecord, CaptionTable
+from data_prep.image_names import assign_splits, image_name, locate_images, resolve_images
 from data_prep.input_files import existing_folder, read_json
 from modules.errors import InputError
 

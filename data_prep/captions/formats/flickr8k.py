@@ -13,10 +13,11 @@ by name, unless `*trainImages.txt` and its like lie beside them.
 import re
 from pathlib import Path
 
-from data_prep.captions.csv_files import is_csv
-from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
+from data_prep.captions.files import caption_text
 from data_prep.captions.formats import folder
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
+from data_prep.captions.records import CaptionRecord, CaptionTable
+from data_prep.csv_tables import is_csv
+from data_prep.image_names import assign_splits, image_name, locate_images, resolve_images
 from data_prep.input_files import existing_folder, read_text
 from modules.errors import InputError
 

@@ -14,9 +14,10 @@ another.
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.csv_files import read_csv
-from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits
+from data_prep.captions.files import caption_text
+from data_prep.captions.records import CaptionRecord, CaptionTable
+from data_prep.csv_tables import read_csv
+from data_prep.image_names import assign_splits, image_name, locate_images, resolve_images
 from data_prep.input_files import existing_folder, read_jsonl, split_name
 from modules.errors import InputError
 

@@ -10,8 +10,9 @@ left out.
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.captions.files import caption_text, image_name, locate_images, resolve_images
+from data_prep.captions.files import caption_text
 from data_prep.captions.records import CaptionRecord, CaptionTable
+from data_prep.image_names import image_name, locate_images, resolve_images
 from data_prep.input_files import existing_folder, read_json, split_name
 from modules.errors import InputError
 

@@ -2,30 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from data_prep.captions import read_captions
-from data_prep.captions.records import CaptionRecord, CaptionTable, assign_splits, read_table, write_table
+from data_prep.captions.records import CaptionRecord, CaptionTable, read_table, write_table
 from modules.errors import InputError
-
-
-def test_splits_follow_names_alone() -> None:
-    images = [f"{i}.jpg" for i in range(3000)]
-    splits = assign_splits(images)
-    assert assign_splits(reversed(images)) == splits
-    assert {image: splits[image] for image in images[:1000]} == assign_splits(images[:1000])
-    shares = [list(splits.values()).count(name) / 3000 for name in ("train", "val", "test")]
-    assert np.allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
-
-
-def test_small_folders_train_and_validate() -> None:
-    for seed in range(30):
-        for size in (2, 3, 5):
-            splits = assign_splits(f"{seed}-{i}.jpg" for i in range(size))
-            assert {"train", "val"} <= set(splits.values())
-    with pytest.raises(InputError, match="at least two"):
-        assign_splits(["only.jpg"])
 
 
 def test_table_survives_its_file(tmp_path: Path) -> None:

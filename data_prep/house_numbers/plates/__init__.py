@@ -1,0 +1,1 @@
+"""Drawn house numbers: fonts, materials, one picture, a data set."""
