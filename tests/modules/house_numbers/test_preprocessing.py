@@ -22,7 +22,7 @@ def test_the_picture_lies_where_it_is_said_to() -> None:
     pictures = NumberPictures(64)
     top, left, height, width = pictures.inner(10, 40)
     assert (top, left, height, width) == (24, 0, 16, 64)
-    assert (pictures(image)[top : top + height, :32] == 250).all() and (pictures(image)[:top] == 125).all()
+    assert (pictures(image)[top : top + height, :30] == 250).all() and (pictures(image)[:top] == 125).all()
 
 
 def test_paint_and_light_count_nothing() -> None:
