@@ -57,4 +57,4 @@ def grey(images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B 1 S S"]:
     weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
     luma = (images.float() * weights).sum(1, keepdim=True)
     deviation, mean = torch.std_mean(luma, dim=(2, 3), keepdim=True)
-    return (luma - mean) / (deviation + 4.0)  # a picture of one colour stays flat
+    return (luma - mean) / (deviation + 1.0)  # a picture of one colour stays flat
