@@ -42,8 +42,9 @@ def predict(argv: Sequence[str]) -> None:
         from modules.captioning.ensemble import CaptionerEnsemble
         from modules.captioning.pretrained import PRETRAINED
         from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
-        from pipelines.cli import FitParser, blaming
+        from pipelines.cli import FitParser
         from pipelines.devices import take_device
+        from pipelines.endings import blaming
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(

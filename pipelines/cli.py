@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +15,6 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
@@ -24,25 +23,13 @@ from modules.whole_files import write_whole
 from pipelines.arguments import Parser, run_folder_of
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.devices import TRAINER_HELP, fast_precision, take_device
-from pipelines.endings import Ending, end_of, plain_ending
-from pipelines.findings import Findings, print_findings, write_metrics
+from pipelines.endings import Ending, blaming, end_of, plain_ending
+from pipelines.findings import Findings, print_findings, print_next, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
 from pipelines.options.unread_options import settle_unread
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.run_folders import given_back_without_checkpoint, reserve_run_folder
-
-
-@contextmanager
-def blaming(option: str) -> Iterator[None]:
-    """Turns what a library says of an option's value into one line that names the option."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise InputError(f"{option}: {' '.join(str(error).split())}") from error
-
 
 DESCRIPTIONS = {
     "fit": "Train a model, then score the test split with its best checkpoint.",
@@ -82,6 +69,7 @@ class RunCLI(LightningCLI):
     monitors: tuple[str, ...]  # all that could
     shown: tuple[str, ...]  # metrics to print after every epoch
     first: tuple[str, ...]  # options of the task that --help begins with
+    following: tuple[str, ...]  # commands for a checkpoint of a fit, without its path
 
     # ---- what a task says
 
@@ -324,6 +312,8 @@ class RunCLI(LightningCLI):
             print(f"nothing is tested: trainer.limit_test_batches is 0\ncheckpoint   {best}")
         if ending.diverged:
             raise InputError(f"{ending.reason}; {best or last} has the weights from before")
+        if best and trainer.is_global_zero:
+            print_next(self.task, self.following, best)
 
     def after_validate(self) -> None:
         checkpoint = Path(self.config[self.subcommand].ckpt_path)

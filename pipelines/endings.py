@@ -144,3 +144,14 @@ def plain_ending() -> Iterator[None]:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+
+
+@contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """Turns what a library says of an option's value into one line that names the option."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(f"{option}: {' '.join(str(error).split())}") from error

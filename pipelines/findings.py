@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,21 @@ def print_findings(split: str, checkpoint: Path, found: Findings, seconds: float
         print(f"{label:<12} {value}")
     for warning in found.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
+
+
+def print_next(task: str, commands: Sequence[str], checkpoint: Path | str) -> None:
+    """Prints what can be done with a checkpoint, ready to copy, by the door that was called.
+
+    Args:
+        task: caption, steer or text.
+        commands: Each with its options but for the checkpoint.
+        checkpoint: What they take as `--ckpt_path`.
+    """
+    script = Path(sys.argv[0]).name == f"{task}.py"
+    door = f"python {shlex.quote(sys.argv[0])}" if script else f"seqsight {task}"
+    label = "next"
+    for command in commands:
+        name, _, options = command.partition(" ")
+        line = f"{door} {name} --ckpt_path {shlex.quote(str(checkpoint))} {options}"
+        print(f"{label:<12} {line}".rstrip())
+        label = ""

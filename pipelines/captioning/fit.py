@@ -30,6 +30,7 @@ class CaptionCLI(RunCLI):
     monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
     shown = ("train/loss", "train/reward", "val/loss", "val/bleu4", "val/cider_d")
     first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
+    following = ("predict --images DIR",)
     model: Captioner
     datamodule: CaptionDataModule
 

@@ -106,6 +106,7 @@ class LanguageCLI(RunCLI):
     monitors = ("val/bits_per_char", "val/loss", "val/perplexity")
     shown = ("train/loss", "val/loss", "val/bits_per_char")
     first = ("data.file", "data.level", "model.decoder.cell", "model.training.learning_rate")
+    following = ('sample --prompt ""', 'complete --prompt ""')
     model: LanguageModel
     datamodule: TextDataModule
 

@@ -46,6 +46,7 @@ class SteerCLI(RunCLI):
     monitors = ("val/rmse_rad", "val/mae_rad")
     shown = ("train/loss", "val/rmse_rad")
     first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
+    following = ("predict --frames DIR_OR_VIDEO", "drive")
     model: Steerer
     datamodule: SteerDataModule
     control: DrivesPredicted | None

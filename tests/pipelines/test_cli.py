@@ -19,8 +19,11 @@ def test_a_task_costs_a_model_a_reader_and_what_it_finds(tmp_path, capsys):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics.keys() == {"split", "checkpoint", "scores", "seconds"}
     assert metrics["split"] == "test" and metrics["checkpoint"] == str(best)
-    ending = [line.split()[0] for line in out.out.splitlines()[-4:]]
-    assert ending == ["split", "checkpoint", "metrics", "seconds"] and "WARNING: steep" in out.err
+    *found, then, last = out.out.splitlines()[-6:]
+    assert [line.split()[0] for line in found] == ["split", "checkpoint", "metrics", "seconds"]
+    assert "WARNING: steep" in out.err
+    assert then == f"next         seqsight line draw --ckpt_path {best} --line"
+    assert last == f"             seqsight line erase --ckpt_path {best}"
 
     model = Line.load(best)
     assert model.slope == 2.0 and not model.training and model.training_options.learning_rate == 0.1

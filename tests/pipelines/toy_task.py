@@ -96,7 +96,7 @@ class LineCLI(RunCLI):
     """The least that a task has to say."""
 
     task, monitor, monitors, shown = "line", "val/error", ("val/error",), ("val/error",)
-    first = ("data.slope",)
+    first, following = ("data.slope",), ("draw --line", "erase")
     model_class, datamodule_class = Line, LineData
 
     def find(self, split: str, folder: Path) -> Findings:
