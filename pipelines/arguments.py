@@ -34,6 +34,8 @@ class HelpFormatter(DefaultHelpFormatter):
     def _format_usage(self, usage: str | None, actions: Iterable[Action], *args: Any, **kwargs: Any) -> str:
         needed = [
             f"--{action.dest} {action.metavar or action.dest.upper()}"
+            if action.option_strings
+            else str(action.metavar)
             for action in actions
             if action.required and action.default is None
         ]
@@ -144,7 +146,7 @@ def explain(message: str, options: Sequence[str]) -> str:
         return no_option(found[1], options)
     if found := re.search(r"arguments are required: (.+)", line):
         names = [name.strip().lstrip("-") for name in found[1].split(",")]
-        return f"needs {', '.join(f'--{name}' for name in names)}"
+        return f"needs {', '.join(f'--{name}' if name in options else name.upper() for name in names)}"
     if found := re.match(r'Parser key "([^"]+)": ?(.*)', line):
         return _complained(found[1], found[2])
     return line

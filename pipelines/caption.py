@@ -10,6 +10,7 @@
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
     python pipelines/caption.py export --output DIR [--ckpt_path CKPT]           ONNX, for use without PyTorch
+    python pipelines/caption.py find WORDS [--captions out.jsonl] [--open]       photographs by their captions
 
 COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
 are given. Wrong input is one line on stderr and exit status 2.
@@ -80,6 +81,7 @@ COMMANDS: dict[str, Command] = {
     "score": function_command("caption.py", "pipelines.captioning"),
     "report": function_command("caption.py", "pipelines.captioning"),
     "export": function_command("caption.py", "pipelines.captioning"),
+    "find": function_command("caption.py", "pipelines.captioning"),
 }
 
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import getdoc
+from inspect import getdoc, signature
 from typing import Any, get_type_hints
+
+from docstring_parser import parse
 
 from data_prep import terminal
 from modules.errors import InputError
@@ -29,7 +31,7 @@ def function_command(door: str, package: str) -> Command:
     """Returns the command whose body is the function of its name in the package's module of that name.
 
     The module is imported when the command is called. Where the function takes one parameter `options`, a
-    dataclass, its fields are the options.
+    dataclass, its fields are the options. One such as `*query` takes words that stand without an option.
 
     Args:
         door: Name of the program, such as text.py.
@@ -43,13 +45,25 @@ def function_command(door: str, package: str) -> Command:
         options = get_type_hints(body).get("options")
         parser = Parser(prog=f"{door} {name}", description=explanation(options or body))
         if options is None:
+            words = add_words(parser, body)
             parser.add_function_arguments(body, None, as_group=False)
-            body(**vars(parser.parse_args(list(argv[1:]))))
+            parsed = vars(parser.parse_args(list(argv[1:])))
+            body(*(parsed.pop(words) if words else ()), **parsed)
         else:
             parser.add_class_arguments(options, None, as_group=False)
             body(options(**vars(parser.instantiate(parser.parse_args(list(argv[1:]))))))
 
     return command
+
+
+def add_words(parser: Parser, body: Callable[..., Any]) -> str | None:
+    """Lets a command begin with words, where its function takes them; returns the parameter's name."""
+    taken = (p.name for p in signature(body).parameters.values() if p.kind is p.VAR_POSITIONAL)
+    name = next(taken, None)
+    if name is not None:
+        said = {param.arg_name: param.description for param in parse(getdoc(body) or "").params}
+        parser.add_argument(name, nargs="+", type=str, metavar=name.upper(), help=said[name])
+    return name
 
 
 def explanation(explained: Callable[..., Any]) -> str:

@@ -48,8 +48,8 @@ def read_predictions(path: Path) -> Predictions:
     predictions = Predictions(path)
     lines: dict[str, str] = {}  # image -> where it was captioned
     repeated: dict[str, str] = {}
-    for where, row in _prediction_rows(path):
-        image = _image(row, where)
+    for where, row in prediction_rows(path):
+        image = image_of(row, where)
         if image in lines:
             repeated[image] = where
         lines.setdefault(image, where)
@@ -58,7 +58,7 @@ def read_predictions(path: Path) -> Predictions:
         if isinstance(error, str) and error.strip() and not row.get("caption"):
             predictions.failed.append(image)
         else:
-            predictions.captions[image] = _caption(row, where)
+            predictions.captions[image] = caption_of(row, where)
     if repeated:
         image, where = next(iter(repeated.items()))
         raise InputError(
@@ -155,7 +155,7 @@ def coco_image_id(image: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _prediction_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+def prediction_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yields ("file:line", row) of a predictions file."""
     text = read_text(path)
     start = text.lstrip()[:1]
@@ -175,8 +175,8 @@ def _prediction_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield from read_csv(path)
 
 
-def _image(row: Mapping[str, object], where: str) -> str:
-    """The image a row is about, as a posix path or the text of a COCO image id."""
+def image_of(row: Mapping[str, object], where: str) -> str:
+    """Returns the image a row is about, as a posix path or the text of a COCO image id."""
     value = whole_id(row.get("image", row.get("image_id")))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f'{where}: has no "image" (a file name) and no "image_id"')
@@ -186,8 +186,8 @@ def _image(row: Mapping[str, object], where: str) -> str:
     return str(PurePosixPath(name))
 
 
-def _caption(row: Mapping[str, object], where: str) -> str:
-    """The caption of a row on one line; a system may have nothing to say."""
+def caption_of(row: Mapping[str, object], where: str) -> str:
+    """Returns the caption of a row on one line; a system may have nothing to say."""
     if "caption" not in row:
         raise InputError(f'{where}: has neither "caption" nor "error"; its keys are {first_five(row)}')
     if not isinstance(row["caption"], str):
@@ -214,7 +214,7 @@ def _jsonl_references(path: Path) -> dict[str, list[str]]:
         if not isinstance(sentences, list) or not sentences:
             raise InputError(f'{where}: "captions" is no list of captions')
         texts = [caption_text(sentence, where) for sentence in sentences]
-        captions.setdefault(_image(row, where), []).extend(texts)
+        captions.setdefault(image_of(row, where), []).extend(texts)
     return captions
 
 

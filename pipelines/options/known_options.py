@@ -57,7 +57,7 @@ def check_early(task: str, argv: Sequence[str]) -> None:
     options = known_options(task, command)
     if not options or {"-h", "--help"} & set(rest):
         return
-    if rest and not rest[0].startswith("-"):
+    if rest and not rest[0].startswith("-") and f"{task} {command}" not in _read()["words"]:
         raise InputError(f"{rest[0]!r} is one word too many: options are written --name value")
     judged = version("pytorch-lightning") == _read()["lightning"]
     for argument, following in zip(rest, [*rest[1:], "--"], strict=False):

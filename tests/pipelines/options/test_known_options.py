@@ -59,7 +59,7 @@ def options_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch) -> dict
 def read_all(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Returns what the parsers know, as options.yaml says it."""
     by_option: dict[tuple[str, str], list[str]] = {}
-    needed = {}
+    needed, words = {}, []
     for task, door in DOORS.items():
         of_fit = None
         for command in door.COMMANDS:
@@ -71,7 +71,9 @@ def read_all(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                     continue
             else:
                 actions = parser_of(task, command, monkeypatch)._actions
-                needed[f"{task} {command}"] = [a.dest for a in actions if a.required and a.default is None]
+                required = [action for action in actions if action.required and action.default is None]
+                needed[f"{task} {command}"] = [a.dest for a in required if a.option_strings]
+                words += [f"{task} {command}" for action in required if not action.option_strings]
             for option, kinds in options.items():
                 by_option.setdefault((option, repr(kinds)), []).append(f"{task} {command}")
     sections: dict[str, dict[str, Any]] = {}
@@ -80,6 +82,7 @@ def read_all(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {
         "lightning": version("pytorch-lightning"),
         "needed": {name: options for name, options in needed.items() if options},
+        "words": words,
         "options": sections,
     }
 
@@ -186,7 +189,8 @@ def test_what_is_wrong_is_said_before_anything_heavy_is_imported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["captioning.score", "steering.score", "captioning.report", "steering.report"]
+    "module",
+    ["captioning.find", "captioning.score", "steering.score", "captioning.report", "steering.report"],
 )
 def test_commands_without_a_model_import_no_pytorch(module, tmp_path):
     lines = [
