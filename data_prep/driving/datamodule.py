@@ -20,8 +20,9 @@ from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, StoredFrames
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.features import DriveFeatures, compute_features
-from data_prep.driving.frame_sources import decode_frames
+from data_prep.driving.frame_sources import camera_shape
 from data_prep.driving.frames import FrameCache
+from data_prep.driving.known_drives import KnownDrives, drives_learnt, split_again
 from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
@@ -171,10 +172,10 @@ class SteerDataModule(pl.LightningDataModule):
         self.source = table
         return table
 
-    def prepare(self, model: Steerer) -> Prepared:
+    def prepare(self, model: Steerer, stage: str = "fit") -> Prepared:
         """Returns drives, frames and splits for this model; decodes the frames that are missing.
 
-        A frame that cannot be read is reported and cuts its drive.
+        A frame that cannot be read is reported and cuts its drive. To score, `split_again` splits.
         """
         table = self.read()
         frames = FrameCache(table.root, model.preprocessing, self.cache)
@@ -199,7 +200,13 @@ class SteerDataModule(pl.LightningDataModule):
             table = cut_drives(table, stored < 0)
             stored, _ = frames.fill(table)
         clip = self.sequence_length + self.context(model)
-        return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
+        if stage == "fit" or model.drives is None:
+            return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
+        split, old, new = split_again(table, self.cameras[0], model.drives, stage)
+        if new:
+            counts = f"{table.root}: the model has seen {old:,} of {old + new:,} drives"
+            self._say_once(f"{counts}; those that it has not are scored whole")
+        return Prepared(table, frames, stored, split)
 
     def _say_once(self, line: str) -> None:
         # data are prepared for the first stage, the fit, and the test at its end
@@ -257,6 +264,11 @@ class SteerDataModule(pl.LightningDataModule):
             raise InputError(f"{table.root}: of the training frames {what}; there is nothing to learn")
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
+    def drives_learnt(self, before: KnownDrives | None) -> KnownDrives:
+        """Returns what tells the drives of a fit, and those of the fit that it goes on from."""
+        assert self.data is not None
+        return drives_learnt(self.data.table, self.data.split, self.cameras[0], before)
+
     # ---- what Lightning calls
 
     def _model(self) -> Steerer:
@@ -267,7 +279,7 @@ class SteerDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Reads drives, decodes missing frames, splits."""
-        self.data = self.prepare(self._model())
+        self.data = self.prepare(self._model(), stage)
         if stage == "fit":
             self.target_statistics()  # complains of angles that are no labels
             counts = ", ".join(f"{name} {int((self.data.split == name).sum()):,}" for name in SPLITS)
@@ -287,7 +299,7 @@ class SteerDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.data is not None
-        model, segments = self._model(), self.segments("train")
+        table, model, segments = self.data.table, self._model(), self.segments("train")
         inputs = self._inputs(model)
         options = self.augmentation_options
         length, context = self.sequence_length, self.context(model)
@@ -299,7 +311,8 @@ class SteerDataModule(pl.LightningDataModule):
                     "note: the encoder is frozen, its features are computed once: frames are not varied"
                 )
         elif options.changes_pixels:
-            augmentation = ClipAugmentation(options, model.preprocessing, camera_shape(self.data.table))
+            shape = camera_shape(table.root, str(table.file[0]))
+            augmentation = ClipAugmentation(options, model.preprocessing, shape)
         sampler: ClipSampler
         if self.stateful:
             sampler = StreamedClips(
@@ -316,8 +329,8 @@ class SteerDataModule(pl.LightningDataModule):
                 **self._shares(),
             )
             if self.balance:
-                sampler.weigh(clip_weights(sampler.mean_angles(self.data.table.angle_rad), self.balance))
-        dataset = ClipDataset(self.data.table, inputs, length, options, augmentation)
+                sampler.weigh(clip_weights(sampler.mean_angles(table.angle_rad), self.balance))
+        dataset = ClipDataset(table, inputs, length, options, augmentation)
         return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self.num_workers)
 
     def _evaluation(self, split: str) -> BatchLoader:
@@ -336,11 +349,3 @@ class SteerDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> BatchLoader:
         return self._evaluation(self.test_split)
-
-
-def camera_shape(table: DriveTable) -> tuple[int, int]:
-    """Returns rows and columns of the first frame as the camera gave it."""
-    for _, shape in decode_frames(table.root, [str(table.file[0])], lambda image: image.shape[:2]):
-        if not isinstance(shape, str):
-            return shape[0], shape[1]
-    raise InputError(f"{table.root / table.file[0]}: the frame cannot be read any more")

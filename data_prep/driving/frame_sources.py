@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from data_prep.driving.table import split_reference
+from modules.errors import InputError
 from modules.images import UnreadableImage, read_image
 
 Result = TypeVar("Result")
@@ -75,6 +76,14 @@ def decode_frames(
         found = _container_frames(root / container, topic, [number for number, _ in wanted])
         for (_, place), image in zip(wanted, found, strict=True):
             yield place, image if isinstance(image, str) else prepare(image)
+
+
+def camera_shape(root: Path, file: str) -> tuple[int, int]:
+    """Returns rows and columns of a frame as the camera gave it; InputError where it cannot be read."""
+    for _, shape in decode_frames(root, [file], lambda image: image.shape[:2]):
+        if not isinstance(shape, str):
+            return shape[0], shape[1]
+    raise InputError(f"{root / file}: the frame cannot be read any more")
 
 
 def decode_in_order(

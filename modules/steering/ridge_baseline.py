@@ -58,7 +58,7 @@ class RidgeWeights:
     """A fitted ridge regression.
 
     Attributes:
-        weights: One a shift.
+        weights: One a feature.
         bias_rad: Angle where nothing moves.
     """
 

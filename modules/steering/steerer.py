@@ -7,7 +7,7 @@ camera frame needs (weights, preprocessing, mean and standard deviation of the t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from modules.steering.encoder import SteeringEncoderOptions, build_encoder
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.options import SteeringTrainingOptions, squared_error_sums
 from modules.steering.preprocessing import FramePreprocessing
+from modules.steering.ridge_baseline import RidgeWeights
 from modules.training import TrainedModule, seeded
 
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
@@ -58,6 +59,9 @@ class Steerer(TrainedModule):
             self.decoder = DECODERS[decoder.kind](width, decoder)
         if training.pretrain_epochs:
             self.encoder.requires_grad_(False)
+        # of the fit, for checkpoints: the drives it learnt from, and the ridge regressions beside it
+        self.drives: dict[str, Tensor] | None = None
+        self.ridges: dict[str, RidgeWeights] = {}
         self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
         self.register_buffer("target_std", torch.ones(len(OUTPUTS)))
         # the state after the training batch before, free-running and fed the truth; after the evaluated one
@@ -95,7 +99,9 @@ class Steerer(TrainedModule):
         decoder = SteeringDecoderOptions(kind="frame", dropout=self.training_options.pretrain_dropout)
         rate = self.training_options.pretrain_learning_rate
         training = replace(self.training_options, pretrain_epochs=0, learning_rate=rate)
-        return Steerer(self.preprocessing, replace(self.encoder_options, flow=None), decoder, training)
+        single = Steerer(self.preprocessing, replace(self.encoder_options, flow=None), decoder, training)
+        single.ridges = self.ridges
+        return single
 
     def adopt(self, trained: Steerer) -> None:
         """Takes over the encoder's weights of a model of the first stage.
@@ -112,6 +118,22 @@ class Steerer(TrainedModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and data is not None:
             self.use_target_statistics(*data.target_statistics())
+            self.drives = data.drives_learnt(self.drives)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["drives"] = self.drives
+        checkpoint["ridges"] = {name: asdict(ridge) for name, ridge in self.ridges.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes over the drives of the fit that goes on; its own ones join them in `setup`."""
+        if self.drives is None:
+            self.drives = checkpoint.get("drives")
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
+        self.on_load_checkpoint(checkpoint)
+        self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 
     # ---- training
 

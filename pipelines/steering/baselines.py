@@ -18,8 +18,9 @@ from data_prep.progress import counting_bar
 from modules.encoders.flow import ImageFlow
 from modules.encoders.motion import ImageShifts
 from modules.metrics.steering import rms
-from modules.steering.ridge_baseline import RidgeBaseline
+from modules.steering.ridge_baseline import RidgeBaseline, RidgeWeights
 
+SHIFTS, FLOW = "ridge_on_image_shifts", "ridge_on_optical_flow"
 # where to look depends on camera and crop: of these strips the one that explains the training frames best
 STRIPS = ((0.0, 0.25), (0.0, 0.5), (0.2, 0.6), (0.4, 0.8))
 FLOW_GRID = (6, 8)  # the recurrent models' own
@@ -28,59 +29,57 @@ MOST_FLOW_ROWS = 20_000  # training frames that the weights are fitted on; more 
 _CHUNK = 256  # frames read at once
 
 
-def ridge_on_image_shifts(data: SteerDataModule, split: str) -> np.ndarray:
-    """Returns the angle [rad] that ridge regression says at every row of a split, NaN at all others.
+def fit_ridges(data: SteerDataModule) -> dict[str, RidgeWeights]:
+    """Returns both ridge regressions by their names, fitted on training frames of the first camera alone.
 
-    It is fitted on the training frames of the first camera alone, strip of the picture included. It sees
-    frames as the model does, but from one to the next: the last ten shifts, none across a cut.
+    They see frames as the model does, but from one to the next: the last ten motions, none across a cut.
 
     Args:
         data: that has been set up, so that its frames are decoded.
-        split: val or test.
     """
     assert data.data is not None
-    table, ridge = data.data.table, RidgeBaseline()
-    training, asked = _training(data), data.segments(split)
-    motion = ImageShifts(STRIPS)
-    shifts = _motions(data, [*training, *asked], motion, len(STRIPS), "image shifts")
-    rows = np.concatenate(training)
-    said, least = np.full(len(table), np.nan), np.inf
+    training, angles = _training(data), data.data.table.angle_rad
+    shifts = _motions(data, training, SHIFTS)
+    rows, least = np.concatenate(training), np.inf
     for strip in range(len(STRIPS)):
-        features = np.concatenate([ridge.last_shifts(shifts[part, strip]) for part in training])
-        weights = ridge.fit(features, table.angle_rad[rows])
-        error = weights.predict(features) - table.angle_rad[rows]
+        features = np.concatenate([_last(shifts[part][:, [strip]]) for part in training])
+        weights = RidgeBaseline().fit(features, angles[rows])
+        error = weights.predict(features) - angles[rows]
         if (residual := rms(error[np.isfinite(error)])) < least:
             least = residual
-            for part in asked:
-                said[part] = weights.predict(ridge.last_shifts(shifts[part, strip]))
-    return said
+            # one of all strips, blind to the others
+            beside = np.zeros((len(STRIPS), features.shape[1]))
+            beside[strip] = weights.weights
+            best = RidgeWeights(beside.ravel().tolist(), weights.bias_rad)
+
+    flows = _motions(data, training, FLOW)
+    every = -(-len(rows) // MOST_FLOW_ROWS)
+    features = np.concatenate([_last(flows[part])[::every] for part in training])
+    some = np.concatenate([part[::every] for part in training])
+    flow = RidgeBaseline(penalty=FLOW_PENALTY).fit(features, angles[some])
+    return {SHIFTS: best, FLOW: flow}
 
 
-def ridge_on_optical_flow(data: SteerDataModule, split: str) -> np.ndarray:
-    """Returns the angle [rad] that ridge regression on the last ten flows says, NaN outside of a split.
-
-    Fitted as `ridge_on_image_shifts` is, on at most 20,000 frames, which are as the model sees them.
+def ridge_angles(data: SteerDataModule, split: str, name: str, ridge: RidgeWeights) -> np.ndarray:
+    """Returns the angle [rad] that a ridge regression says at every row of a split, NaN at all others.
 
     Args:
         data: that has been set up, so that its frames are decoded.
         split: val or test.
+        name: of the regression, which tells the motion that it looks at.
+        ridge: as fitted.
     """
     assert data.data is not None
-    table, ridge = data.data.table, RidgeBaseline(penalty=FLOW_PENALTY)
-    training, asked = _training(data), data.segments(split)
-    motion = ImageFlow(FLOW_GRID, refinements=0)
-    flows = _motions(data, [*training, *asked], motion, motion.feature_size, "optical flow")
-
-    def last(part: np.ndarray) -> Float[np.ndarray, "N K"]:
-        return np.hstack([ridge.last_shifts(cell) for cell in flows[part].T])
-
-    every = -(-sum(map(len, training)) // MOST_FLOW_ROWS)
-    angles = np.concatenate([table.angle_rad[part[::every]] for part in training])
-    weights = ridge.fit(np.concatenate([last(part)[::every] for part in training]), angles)
-    said = np.full(len(table), np.nan)
+    asked, said = data.segments(split), np.full(len(data.data.table), np.nan)
+    motions = _motions(data, asked, name)
     for part in asked:
-        said[part] = weights.predict(last(part))
+        said[part] = ridge.predict(_last(motions[part]))
     return said
+
+
+def _last(motions: Float[np.ndarray, "N M"]) -> Float[np.ndarray, "N K"]:
+    """Returns the last ten motions at every frame of one unbroken stretch."""
+    return np.hstack([RidgeBaseline().last_shifts(motion) for motion in motions.T])
 
 
 def _training(data: SteerDataModule) -> list[np.ndarray]:
@@ -90,13 +89,14 @@ def _training(data: SteerDataModule) -> list[np.ndarray]:
     return [rows for rows in data.segments("train") if camera[rows[0]] == data.cameras[0]]
 
 
-def _motions(
-    data: SteerDataModule, segments: Sequence[np.ndarray], motion: nn.Module, width: int, what: str
-) -> Float[np.ndarray, "N K"]:
+def _motions(data: SteerDataModule, segments: Sequence[np.ndarray], name: str) -> Float[np.ndarray, "N M"]:
     """Returns how the picture moved from the frame before at every row of the segments, NaN at others."""
     assert data.data is not None
+    motion: nn.Module = ImageShifts(STRIPS) if name == SHIFTS else ImageFlow(FLOW_GRID, refinements=0)
+    width = len(STRIPS) if isinstance(motion, ImageShifts) else int(motion.feature_size)
     found = np.full((len(data.data.table), width), np.nan)
     with counting_bar("frames") as bar:
+        what = name.removeprefix("ridge_on_").replace("_", " ")
         task = bar.add_task(f"{what} for the ridge baseline", total=sum(map(len, segments)))
         for rows in segments:
             for begin in range(0, len(rows), _CHUNK):

@@ -56,7 +56,10 @@ def control_of(model: Steerer) -> Steerer:
     """Returns a new model like this one, but for all that would look back: it sees one frame at a time."""
     encoder = replace(model.encoder_options, flow=None, time_kernels=(1, 1, 1, 1))
     decoder = SteeringDecoderOptions(kind="frame")
-    return Steerer(model.preprocessing, encoder, decoder, replace(model.training_options, pretrain_epochs=0))
+    options = replace(model.training_options, pretrain_epochs=0)
+    control = Steerer(model.preprocessing, encoder, decoder, options)
+    control.ridges = model.ridges
+    return control
 
 
 class FirstStage(Callback):
@@ -138,11 +141,14 @@ def learn_single_frames(
     return Steerer.load(best.best_model_path) if best.best_model_path else single
 
 
-def control_said(checkpoint: Path, data: SteerDataModule, split: str, config: Any) -> DrivesPredicted | None:
-    """Returns what the control of a checkpoint says of a split, or None where none was trained."""
+def control_said(
+    checkpoint: Path, model: Steerer, data: SteerDataModule, split: str, config: Any
+) -> DrivesPredicted | None:
+    """Returns what the control of a checkpoint says of a model's split, or None where none was trained."""
     if not checkpoint.exists():
         return None
     control = Steerer.load(checkpoint)
+    control.drives = model.drives  # its checkpoint may be of an earlier version
     trainer = plain_trainer(config, enable_progress_bar=False, callbacks=[LogLines()])
     evaluate = trainer.test if split == data.test_split else trainer.validate
     evaluate(control, copy.copy(data), verbose=False)

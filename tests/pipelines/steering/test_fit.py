@@ -18,7 +18,7 @@ from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
 from pipelines.steer import main
 from pipelines.steering import fit as steering
-from pipelines.steering.baselines import ridge_on_image_shifts, ridge_on_optical_flow
+from pipelines.steering.baselines import FLOW, SHIFTS, fit_ridges, ridge_angles
 from tests.modules.steering.steering_models import whole_drives
 from tests.pipelines.golden import check_golden, ending, recorded
 
@@ -125,8 +125,11 @@ def test_a_model_of_one_stage_gets_a_control_of_its_own(drives, tmp_path):
     assert "single_frame" in json.loads((run / "metrics.json").read_text())["baselines"]
 
 
-@pytest.mark.parametrize("ridge", [ridge_on_image_shifts, ridge_on_optical_flow])
-def test_a_ridge_baseline_is_fitted_on_training_frames_alone(ridge, drives):
+@pytest.mark.parametrize("name", [SHIFTS, FLOW])
+def test_a_ridge_baseline_is_fitted_on_training_frames_alone(name, drives):
+    def ridge(data: SteerDataModule, split: str) -> np.ndarray:
+        return ridge_angles(data, split, name, fit_ridges(data)[name])
+
     model, data = Steerer(FramePreprocessing(66, 80)), SteerDataModule(drives, "drive")
     data.data = data.prepare(model)
     before = ridge(data, "test")
