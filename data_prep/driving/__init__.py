@@ -52,6 +52,7 @@ def read_drives(
     if topic is not None and format != "ros":
         raise InputError(f"topic {topic}: {root} is of format {format}; only bags (ros) have topics")
     table: DriveTable = _reader(format).read(root, *([topic, labelled] if format == "ros" else []))
+    table.recorder = table.recorder or format
     return table
 
 

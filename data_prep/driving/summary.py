@@ -14,6 +14,7 @@ from data_prep.driving.clocks import frame_period
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
+from modules.steering.units import unit_of
 
 _SHOWN = 20  # drives that get a line of their own
 
@@ -26,8 +27,9 @@ def describe(table: DriveTable) -> Table:
     Args:
         table: a table that was cut.
     """
+    unit = unit_of(table.recorder)
     result = Table(
-        title=f"{escape(str(table.root))}: angles in rad, left positive",
+        title=f"{escape(str(table.root))}: angles in {unit.described}, left positive",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -61,7 +63,7 @@ def _cells(table: DriveTable, rows: np.ndarray) -> list[str]:
     rates = np.array([1 / period for period in periods if period > 0])
     rate = f"{np.average(rates, weights=weights):.1f}" if len(rates) else "-"
     gaps = len(stretches) - len(table.select(rows).series(recordings=True))
-    angle = table.angle_rad[rows]
+    angle = table.angle_rad[rows] / unit_of(table.recorder).full_lock
     known = angle[~np.isnan(angle)]
     if len(known):
         angles = [f"{value:+.3f}" for value in (known.mean(), known.std(), known.min(), known.max())]

@@ -17,7 +17,7 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,12 +27,15 @@ from data_prep.driving.camera_names import cameras_of
 from data_prep.driving.clocks import in_seconds
 from data_prep.driving.label_files import LabelFile, local_files, read_labels
 from modules.errors import InputError
+from modules.steering.units import RADIANS, UNITS, unit_of
 from modules.whole_files import write_whole
 
 TABLE = "drive.csv"
 COLUMNS = ("frame", "file", "time_s", "angle_rad", "torque", "speed_mps", "camera", "drive")
 TARGETS = ("angle_rad", "torque", "speed_mps")
 _NUMBERS = ("time_s", *TARGETS)
+_OF_ALL = ("root", "notes", "recorder")  # columns are the others
+_RECORDER = "recorder"  # a column of drive.csv where angles are no radians
 _PART = re.compile(r"~\d+$")
 _REFERENCE = re.compile(r"(.+?)(?:#(/[^#]+))?#(\d+)")
 
@@ -54,6 +57,8 @@ class DriveTable:
         source: File that the label is from, for messages.
         line: Line or number of the label in it.
         notes: What the reader has to say of the source, a line each.
+        recorder: Format in which they were recorded, which tells the car and the unit of its angles; empty
+            where it is unknown.
     """
 
     root: Path
@@ -68,6 +73,7 @@ class DriveTable:
     source: np.ndarray
     line: np.ndarray
     notes: tuple[str, ...] = ()
+    recorder: str = ""
 
     @classmethod
     def build(
@@ -101,19 +107,19 @@ class DriveTable:
         columns["source"] = np.asarray("row" if source is None else source, object)
         columns["line"] = np.arange(1, len(files) + 1) if line is None else np.asarray(line, np.int64)
         whole = {name: np.broadcast_to(values, files.shape).copy() for name, values in columns.items()}
-        return cls(root=Path(root), file=files, notes=tuple(notes), **whole)
+        return cls(root=Path(root), file=files, notes=tuple(notes), recorder="", **whole)
 
     def __len__(self) -> int:
         return len(self.file)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Returns the columns by their names, `source` and `line` too."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("root", "notes")}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL}
 
     def select(self, rows: Any) -> DriveTable:
         """Returns the table of some rows: numbers in any order, a mask or a slice."""
         taken = {name: values[rows] for name, values in self.columns().items()}
-        return DriveTable(root=self.root, notes=self.notes, **taken)
+        return DriveTable(root=self.root, notes=self.notes, recorder=self.recorder, **taken)
 
     def where(self, row: int) -> str:
         """Returns "file:line" of a row, for messages."""
@@ -138,13 +144,25 @@ class DriveTable:
 
 
 def join_tables(tables: Sequence[DriveTable]) -> DriveTable:
-    """Returns the rows of several tables of one folder, one table after the other."""
+    """Returns the rows of several tables of one folder, one table after the other.
+
+    What is in two units cannot be joined: InputError.
+    """
     if len(tables) == 1:
         return tables[0]
+    recorders = {table.recorder for table in tables}
+    if len({unit_of(recorder) for recorder in recorders}) > 1:
+        other = next(table for table in tables if unit_of(table.recorder) != unit_of(tables[0].recorder))
+        units = [unit_of(table.recorder).described for table in (other, tables[0])]
+        raise InputError(
+            f"{other.where(0)}: angles are {units[0]} ({other.recorder}), those of {tables[0].where(0)} are "
+            f"{units[1]} ({tables[0].recorder}); drives of one unit go together"
+        )
     parts = [table.columns() for table in tables]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     notes = tuple(note for table in tables for note in table.notes)
-    return DriveTable(root=tables[0].root, notes=notes, **columns)
+    recorder = tables[0].recorder if len(recorders) == 1 else ""
+    return DriveTable(root=tables[0].root, notes=notes, recorder=recorder, **columns)
 
 
 def rows_by_key(*columns: np.ndarray) -> list[np.ndarray]:
@@ -187,14 +205,15 @@ def write_drive_csv(table: DriveTable, path: Path) -> None:
     columns = {**table.columns(), "file": files}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    is_share = unit_of(table.recorder) != RADIANS
+    writer.writerow([*COLUMNS, *[_RECORDER] * is_share])
     cells = [
         ["" if np.isnan(value) else repr(float(value)) for value in columns[name]]
         if name in _NUMBERS
         else columns[name]
         for name in COLUMNS
     ]
-    writer.writerows(zip(*cells, strict=True))
+    writer.writerows(zip(*cells, *[[table.recorder] * len(table)] * is_share, strict=True))
     try:
         write_whole(path, text.getvalue().encode())
     except OSError as error:
@@ -226,7 +245,7 @@ def read_drive_csv(path: Path) -> DriveTable:
     if column["frame"] is not None:
         frame = [t or frame_name(f) for t, f in zip(labels.texts("frame"), files, strict=True)]
     times, notes = in_seconds(_known_times(labels), labels.where(0))
-    return DriveTable.build(
+    table = DriveTable.build(
         path.parent,
         frame=frame,
         file=files,
@@ -237,6 +256,19 @@ def read_drive_csv(path: Path) -> DriveTable:
         notes=[*labels.notes, *notes],
         **optional,
     )
+    return replace(table, recorder=recorder_in(labels))
+
+
+def recorder_in(labels: LabelFile) -> str:
+    """Returns the recorder that a table names; InputError where it names several, or one without a unit."""
+    named = list(dict.fromkeys(labels.texts(_RECORDER))) if labels.find(_RECORDER) else [""]
+    wrong = next((name for name in named if name and name not in UNITS), None)
+    if wrong or len(named) > 1:
+        row = labels.texts(_RECORDER).index(wrong or named[1])
+        raise InputError(
+            f"{labels.where(row)}: recorder is {wrong or named[1]!r}; one of {', '.join(UNITS)} is needed"
+        )
+    return named[0]
 
 
 def _known_times(labels: LabelFile) -> np.ndarray:

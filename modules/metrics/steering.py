@@ -20,6 +20,7 @@ Stretch = Int[np.ndarray, " N"]
 BIN_BORDERS_RAD = (0.05, 0.2, 0.5)
 BIN_NAMES = ("<0.05", "0.05-0.2", "0.2-0.5", ">=0.5")
 MAX_LAG_FRAMES = 20
+LEFT_BY_SHIFT = 0.9  # a lag is one if shifting leaves less than this share of the RMSE
 # Codevilla et al. 2018 (arXiv 1809.04843), table 1: share of |angle| that may be missed, bounds of straight
 RELATIVE_ERROR, QUANTUM_RAD = 0.1, 0.03
 STRAIGHT_RAD = 0.02
@@ -41,7 +42,8 @@ class SteeringScores:
         private_rmse_rad: Of the others.
         whiteness_rad_s: Root mean square of the prediction's change a second; small is smooth.
         human_whiteness_rad_s: The same of the truth.
-        lag_frames: By how many frames the prediction comes late (negative: early).
+        lag_frames: By how many frames the prediction comes late (negative: early), as `lag` has it.
+        lag_s: The same in seconds.
         thresholded_relative_error: Share of frames with |error| > 0.1 |truth|.
         quantised_classification_error: Share of frames put on the wrong side of +-0.03 rad.
         balanced_mae_rad: Mean over the bins of |truth| of the mean absolute error in each.
@@ -63,6 +65,7 @@ class SteeringScores:
     whiteness_rad_s: float | None
     human_whiteness_rad_s: float | None
     lag_frames: int | None
+    lag_s: float | None
     thresholded_relative_error: float
     quantised_classification_error: float
     balanced_mae_rad: float
@@ -100,6 +103,7 @@ def score_steering(
     error = prediction - truth
     varies, moves = np.ptp(truth) > 0, np.ptp(prediction) > 0
     by_bin = bins(error, truth)
+    late = lag(prediction, truth, stretch) if varies and moves else None
     return SteeringScores(
         rmse_rad=rms(error),
         mae_rad=float(np.mean(np.abs(error))),
@@ -112,7 +116,8 @@ def score_steering(
         private_rmse_rad=_rms_of(error, None if is_public is None else ~is_public),
         whiteness_rad_s=whiteness(prediction, stretch, rate_hz),
         human_whiteness_rad_s=whiteness(truth, stretch, rate_hz),
-        lag_frames=lag(prediction, truth, stretch) if varies and moves else None,
+        lag_frames=late,
+        lag_s=None if late is None else late / rate_hz,
         thresholded_relative_error=float(np.mean(np.abs(error) > RELATIVE_ERROR * np.abs(truth))),
         quantised_classification_error=float(
             np.mean(direction(prediction, QUANTUM_RAD) != direction(truth, QUANTUM_RAD))
@@ -182,18 +187,26 @@ def whiteness(angles: Angles, stretch: Stretch, rate_hz: float) -> float | None:
 
 
 def lag(prediction: Angles, truth: Angles, stretch: Stretch, most: int = MAX_LAG_FRAMES) -> int:
-    """Returns the k that minimises the RMSE of p[t+k] against y[t], of equally good ones the smallest."""
+    """Returns by how many frames a prediction comes late, 0 where shifting it gains less than a tenth.
+
+    That is the k with the least RMSE of the prediction's linear fit to the truth, of equally good ones the
+    smallest. Not of the prediction itself: where that is biased or too small, the shift of least RMSE says
+    where the truth happens to lie nearer to it, and nothing of time.
+    """
     errors = rmse_by_shift(prediction, truth, stretch, most)
-    return min(errors, key=lambda k: (errors[k], abs(k)))
+    best = min(errors, key=lambda k: (errors[k], abs(k)))
+    return best if errors[best] < LEFT_BY_SHIFT * errors[0] else 0
 
 
 def rmse_by_shift(
     prediction: Angles, truth: Angles, stretch: Stretch, most: int = MAX_LAG_FRAMES
 ) -> dict[int, float]:
-    """Returns the RMSE of p[t+k] against y[t] by k, from -most to most.
+    """Returns the RMSE of a p[t+k] + b against y[t] by k, from -most to most; a and b fit at k = 0.
 
     Pairs lie in one stretch, and a k that leaves fewer than half of the frames a partner is left out.
     """
+    if np.ptp(prediction) > 0:
+        prediction = np.polyval(np.polyfit(prediction, truth, 1), prediction)
     errors = {}
     for k in range(-most, most + 1):
         later = np.flatnonzero(follows(stretch, abs(k)))

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
+import numpy as np
+
+_LINE, _NEWEST = 10, 0.7
+# what each point weighs where the line through all of them is one step further
+_PLACES = np.arange(_LINE) - (_LINE - 1) / 2
+_AHEAD = 1 / _LINE + _PLACES * (_LINE + 1) / 2 / np.sum(_PLACES**2)
+
 SmoothingName = Literal["none", "exponential", "chauffeur"]
 
 
@@ -45,21 +52,24 @@ class ExponentialSmoothing(Smoother):
 
 
 class ChauffeurSmoothing(Smoother):
-    """`s_t = (p_t + l_t) / 2`, l the line through the three raw predictions before, one step further.
+    """`s_t = 0.7 p_t + 0.3 l_t`, l the line through the ten raw predictions before, one step further.
 
-    The line is fitted by least squares: `l_t = (-2 p_{t-3} + p_{t-2} + 4 p_{t-1}) / 3`. It averages noise and
-    does not lag behind a constant turn of the wheel (Chauffeur, third in the Udacity challenge 2). Until
-    three predictions are there, angles stay as they are.
+    The line is fitted by least squares, so that it does not lag behind a constant turn of the wheel. Until
+    ten predictions are there, angles stay as they are. The idea is Chauffeur's, third in the Udacity
+    challenge 2, who took the mean with the line through three.
+
+    Three follow the noise. On the validation stretch of a real drive that is worse than no smoothing: RMSE
+    0.0405 rad and whiteness 0.331 rad/s against 0.0389 and 0.326. There ten and 0.7 were the best of six
+    lengths and three weights: 0.0387 and 0.242.
     """
 
     def __init__(self) -> None:
-        self.raw: deque[float] = deque(maxlen=3)
+        self.raw: deque[float] = deque(maxlen=_LINE)
 
     def step(self, angle_rad: float) -> float:
         smoothed = angle_rad
-        if len(self.raw) == 3:
-            first, second, third = self.raw
-            smoothed = (angle_rad + (-2 * first + second + 4 * third) / 3) / 2
+        if len(self.raw) == _LINE:
+            smoothed = _NEWEST * angle_rad + (1 - _NEWEST) * float(_AHEAD @ np.array(self.raw))
         self.raw.append(angle_rad)
         return smoothed
 

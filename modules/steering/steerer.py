@@ -59,8 +59,9 @@ class Steerer(TrainedModule):
             self.decoder = DECODERS[decoder.kind](width, decoder)
         if training.pretrain_epochs:
             self.encoder.requires_grad_(False)
-        # of the fit, for checkpoints: the drives it learnt from, and the ridge regressions beside it
+        # of the fit, for checkpoints: the drives it learnt from, who recorded them, the ridges beside it
         self.drives: dict[str, Tensor] | None = None
+        self.recorder: str | None = None
         self.ridges: dict[str, RidgeWeights] = {}
         self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
         self.register_buffer("target_std", torch.ones(len(OUTPUTS)))
@@ -118,11 +119,11 @@ class Steerer(TrainedModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and data is not None:
             self.use_target_statistics(*data.target_statistics())
-            self.drives = data.drives_learnt(self.drives)
+            self.drives, self.recorder = data.drives_learnt(self.drives), data.data.table.recorder
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["drives"] = self.drives
+        checkpoint["drives"], checkpoint["recorder"] = self.drives, self.recorder
         checkpoint["ridges"] = {name: asdict(ridge) for name, ridge in self.ridges.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -133,6 +134,7 @@ class Steerer(TrainedModule):
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
         self.on_load_checkpoint(checkpoint)
+        self.recorder = checkpoint.get("recorder")
         self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 
     # ---- training

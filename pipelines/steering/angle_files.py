@@ -2,7 +2,8 @@
 
 Predictions: a csv with `frame_id,steering_angle`, as the Udacity challenge has them; further columns do not
 matter. Labels: the challenge's `frame_id,steering_angle[,public]`, our `drive.csv`, or Udacity's
-`interpolated.csv`, whose frames are called by their `timestamp`. Angles are radians, left positive.
+`interpolated.csv`, whose frames are called by their `timestamp`. Angles are radians, left positive, or what
+the recorder of a `drive.csv` has instead.
 
 Of labels with several cameras the centre one's are taken, or else the first one's. A frame may be named by
 its file: `center/12.jpg` is 12. Where two drives use the same names, a column `drive` in both files tells
@@ -20,7 +21,7 @@ import numpy as np
 
 from data_prep.driving.clocks import are_times, in_seconds
 from data_prep.driving.label_files import LabelFile, read_labels
-from data_prep.driving.table import frame_name, recording_name
+from data_prep.driving.table import frame_name, recorder_in, recording_name
 from modules.errors import InputError, first_five
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")
@@ -43,6 +44,7 @@ class FrameAngles:
         time_s: Times (N,); None where neither a column nor the names tell them.
         is_public: The challenge's flag (N,); None where the file has none.
         notes: What was assumed of the file, a line each.
+        recorder: Of a drive.csv whose angles are no radians, such as donkeycar.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class FrameAngles:
     time_s: np.ndarray | None = None
     is_public: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    recorder: str = ""
 
     def where(self, row: int) -> str:
         """Returns "file:line" of a row."""
@@ -110,7 +113,8 @@ def read_true_angles(path: Path) -> FrameAngles:
     elif all(_WHOLE.fullmatch(name) for name in names) and are_times(np.array(names, np.float64)):
         time_s, notes = in_seconds(np.array(names, np.float64), table.where(0), "nanoseconds")
     public = _flags(table, names) if "public" in table.header else None
-    return FrameAngles(path, table.lines, names, angles, _recordings(table), time_s, public, tuple(notes))
+    told = _recordings(table), time_s, public, tuple(notes), recorder_in(table)
+    return FrameAngles(path, table.lines, names, angles, *told)
 
 
 def frame_names(table: LabelFile, column: str) -> list[str]:

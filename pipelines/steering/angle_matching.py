@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from data_prep.driving.label_files import read_labels
 from data_prep.driving.table import DriveTable
 from data_prep.input_files import read_text
 from modules.errors import InputError, first_five
+from modules.steering.units import AngleUnit
 from pipelines.steering.angle_files import FRAME_COLUMNS, FrameAngles, count_of, frame_names
 
 FRAMES_PER_SECOND = 20.0  # of frames whose names are no times
@@ -44,6 +45,11 @@ class MatchedAngles:
     rate_hz: float
     is_public: np.ndarray | None
     notes: tuple[str, ...]
+
+    def in_unit(self, unit: AngleUnit) -> MatchedAngles:
+        """Returns the same frames with angles in a unit."""
+        angles = (self.prediction_rad / unit.full_lock, self.truth_rad / unit.full_lock)
+        return replace(self, prediction_rad=angles[0], truth_rad=angles[1])
 
 
 def match_angles(

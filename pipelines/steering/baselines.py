@@ -92,8 +92,9 @@ def _training(data: SteerDataModule) -> list[np.ndarray]:
 def _motions(data: SteerDataModule, segments: Sequence[np.ndarray], name: str) -> Float[np.ndarray, "N M"]:
     """Returns how the picture moved from the frame before at every row of the segments, NaN at others."""
     assert data.data is not None
-    motion: nn.Module = ImageShifts(STRIPS) if name == SHIFTS else ImageFlow(FLOW_GRID, refinements=0)
-    width = len(STRIPS) if isinstance(motion, ImageShifts) else int(motion.feature_size)
+    flow = ImageFlow(FLOW_GRID, refinements=0)
+    motion: nn.Module = ImageShifts(STRIPS) if name == SHIFTS else flow
+    width = len(STRIPS) if name == SHIFTS else flow.feature_size
     found = np.full((len(data.data.table), width), np.nan)
     with counting_bar("frames") as bar:
         what = name.removeprefix("ridge_on_").replace("_", " ")

@@ -48,7 +48,7 @@ def system_chart(
 
 
 def angle_chart(
-    name: str, time_s: Angles, truth: Angles, predictions: Mapping[str, Angles], is_wide: bool
+    name: str, time_s: Angles, truth: Angles, predictions: Mapping[str, Angles], is_wide: bool, unit: str
 ) -> Markup:
     """True and predicted angles over time; a prediction a run."""
     with matplotlib.rc_context(STYLE):
@@ -57,14 +57,16 @@ def angle_chart(
         axes.plot(time_s, truth, color=INK, lw=1.1, label="driver")
         for (label, angles), colour in zip(predictions.items(), RUNS * len(predictions), strict=False):
             axes.plot(time_s, angles, color=colour, lw=1.1, label=label)
-        axes.set(xlabel="s", ylabel="angle (rad), left up")
+        axes.set(xlabel="s", ylabel=f"{unit}, left up")
         axes.set_xlim(time_s[0], max(time_s[-1], time_s[0] + 0.1))
         axes.grid()
         figure.legend(loc="outside upper right", ncols=4, columnspacing=1.2, handlelength=1.5)
         return as_svg(figure, name, "Angle over time, of the driver and predicted")
 
 
-def scatter_chart(name: str, title: str, prediction: Angles, truth: Angles, colour: str = SYSTEM) -> Markup:
+def scatter_chart(
+    name: str, title: str, prediction: Angles, truth: Angles, unit: str, colour: str = SYSTEM
+) -> Markup:
     """Predicted over true angles; the line is where they are equal."""
     chosen = np.arange(len(truth))
     if len(chosen) > _POINTS:
@@ -77,13 +79,13 @@ def scatter_chart(name: str, title: str, prediction: Angles, truth: Angles, colo
         axes.plot(
             truth[chosen], prediction[chosen], "o", color=colour, ms=2.4, alpha=0.3, mew=0, rasterized=True
         )
-        axes.set(title=title, xlabel="driver (rad)", ylabel="predicted (rad)")
+        axes.set(title=title, xlabel=f"driver ({unit})", ylabel=f"predicted ({unit})")
         axes.grid()
         return as_svg(figure, name, title)
 
 
 def bin_chart(
-    rmse: Mapping[str, Mapping[str, float]], frames: Mapping[str, int], runs: Sequence[str]
+    rmse: Mapping[str, Mapping[str, float]], frames: Mapping[str, int], runs: Sequence[str], unit: str
 ) -> Markup:
     """RMSE by bin of the true angle's size, a bar a system.
 
@@ -91,6 +93,7 @@ def bin_chart(
         rmse: By system and bin.
         frames: How many frames each bin has.
         runs: Systems that are runs, in their colours; others are grey.
+        unit: Of the angles.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(height=2.9)
@@ -102,13 +105,15 @@ def bin_chart(
             axes.bar(left, heights, width, color=colour, label=system)
         ticks = [f"{name}\n{count:,}" for name, count in frames.items()]
         axes.set_xticks(range(len(frames)), ticks, fontsize=8)
-        axes.set(title="RMSE by size of the true angle", ylabel="rad", xlabel="rad, and frames of that size")
+        axes.set(
+            title="RMSE by size of the true angle", ylabel=unit, xlabel=f"{unit}, and frames of that size"
+        )
         axes.grid(axis="y")
         axes.legend()
         return as_svg(figure, "bins", "RMSE by size of the true angle")
 
 
-def error_chart(errors: Mapping[str, Angles]) -> Markup:
+def error_chart(errors: Mapping[str, Angles], unit: str) -> Markup:
     """Histogram of the errors of each run; the few beyond its ends are counted at them."""
     largest = max(float(np.percentile(np.abs(values), _ENDS)) for values in errors.values()) or 1e-3
     edges = np.linspace(-largest, largest, 42)
@@ -118,7 +123,7 @@ def error_chart(errors: Mapping[str, Angles]) -> Markup:
             share = np.histogram(values.clip(-largest, largest), edges)[0] / len(values)
             axes.stairs(share, edges, fill=len(errors) == 1, color=colour, lw=1.3, label=label)
         axes.axvline(0, color=INK, lw=0.6)
-        axes.set(title="Errors", xlabel="predicted minus true (rad); above 0 too far left")
+        axes.set(title="Errors", xlabel=f"predicted minus true ({unit}); above 0 too far left")
         axes.set(ylabel="share of frames")
         axes.grid(axis="y")
         if len(errors) > 1:
@@ -126,17 +131,18 @@ def error_chart(errors: Mapping[str, Angles]) -> Markup:
         return as_svg(figure, "errors", "Histogram of errors")
 
 
-def lag_chart(rmse: Mapping[str, Mapping[int, float]], rate_hz: float) -> Markup:
-    """RMSE of each run when it is shifted in time; the least is marked."""
+def lag_chart(
+    rmse: Mapping[str, Mapping[int, float]], late: Mapping[str, int], rate_hz: float, unit: str
+) -> Markup:
+    """RMSE of each run's linear fit to the truth when it is shifted in time; its lag is marked."""
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(height=2.9)
         for (label, values), colour in zip(rmse.items(), RUNS * len(rmse), strict=False):
             shifts, errors = np.array(list(values)), np.array(list(values.values()))
-            best = int(np.argmin(errors))
             axes.plot(shifts / rate_hz, errors, color=colour, lw=1.3, label=label)
-            axes.plot(shifts[best] / rate_hz, errors[best], "o", color=colour, ms=5)
+            axes.plot(late[label] / rate_hz, values[late[label]], "o", color=colour, ms=5)
         axes.axvline(0, color=INK, lw=0.6)
-        axes.set(title="RMSE if it came earlier by", xlabel="s", ylabel="rad")
+        axes.set(title="RMSE if it came earlier by", xlabel="s", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid()
         if len(rmse) > 1:

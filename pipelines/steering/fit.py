@@ -20,6 +20,7 @@ from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
+from modules.steering.units import RADIANS, AngleUnit, unit_of
 from pipelines.cli import RunCLI
 from pipelines.endings import Ending
 from pipelines.findings import Findings
@@ -156,15 +157,24 @@ class SteerCLI(RunCLI):
         said["persistence_oracle"] = oracle
         rate = 1 / float(np.median([np.median(np.diff(table.time_s[run])) for run in table.series()]))
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
+        unit, learnt = unit_of(table.recorder), self.model.recorder
+        shown, true = said["model"] / unit.full_lock, truth / unit.full_lock
+        warnings = steering_alarms(shown, true, score_steering(shown, true, stretch, rate), unit.name)
+        if learnt is not None and unit_of(learnt) != unit:
+            warnings.append(
+                f"the model has learnt {unit_of(learnt).described} ({learnt}), the true angles are "
+                f"{unit.described} ({table.recorder}): the scores compare different units"
+            )
 
         predictions = folder / "predictions.csv"
         write_predictions(predictions, table, evaluation.rows, evaluation.outputs[:, 0])
         metrics: dict[str, Any] = {
+            "recorder": table.recorder,
             "scores": scores["model"].as_dict(),
             "intervals": {"rmse_rad": rmse_interval(said["model"] - truth, stretch, rate)},
             "baselines": {name: score.as_dict() for name, score in scores.items() if name != "model"},
         }
-        tables = [_table(split, {name: score.as_dict() for name, score in scores.items()})]
+        tables = [_table(split, {name: unit.of_scores(s.as_dict()) for name, s in scores.items()}, unit)]
         if self.datamodule.root is None:
             loop = metrics["closed_loop"] = self._closed_loop(self.single_frame)
             tables.append(closed_loop_table({"model": loop} | loop["controls"]))
@@ -173,7 +183,7 @@ class SteerCLI(RunCLI):
             metrics,
             tables,
             {"predictions": predictions},
-            steering_alarms(said["model"], truth, scores["model"], stretch, rate),
+            warnings,
         )
 
     def write_page(self, folder: Path) -> Path:
@@ -193,7 +203,7 @@ class SteerCLI(RunCLI):
         return driven.to_dict() | {"controls": {name: each.to_dict() for name, each in controls.items()}}
 
 
-def _table(split: str, scores: dict[str, dict[str, Any]]) -> Table:
+def _table(split: str, scores: dict[str, dict[str, Any]], unit: AngleUnit) -> Table:
     shown = {
         "rmse_rad": "RMSE",
         "mae_rad": "MAE",
@@ -201,13 +211,16 @@ def _table(split: str, scores: dict[str, dict[str, Any]]) -> Table:
         "whiteness_rad_s": "whiteness",
         "lag_frames": "lag",
     }
-    table = Table(title=f"Steering-wheel angle in radians, {split}")
+    what = "Steering-wheel angle in radians" if unit == RADIANS else f"Steering, {unit.described}"
+    table = Table(title=f"{what}, {split}")
     table.add_column("system")
     for heading in shown.values():
         table.add_column(heading, justify="right")
     for name, values in scores.items():
         cells = [values[key] for key in shown]
         texts = ["-" if v is None else f"{v:d}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
+        if values["lag_s"]:
+            texts[-1] += f" ({values['lag_s']:.2f} s)"
         table.add_row(name.replace("_", " "), *texts, style="bold" if name == "model" else None)
     table.caption = "the oracle repeats the last true angle, which nobody who steers has"
     return table

@@ -18,20 +18,23 @@ import numpy as np
 
 from data_prep.driving.clocks import frame_period
 from data_prep.driving.formats.frame_folder import frames_of
-from data_prep.driving.frame_sources import decode_in_order
+from data_prep.driving.frame_sources import decode_frames, decode_in_order
 from data_prep.driving.table import DriveTable
 from data_prep.progress import counting_bar
 from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
+from modules.steering.units import RADIANS, AngleUnit, unit_of
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
-from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of
+from pipelines.steering.drawing.car_view import CAMERAS, CarView
+from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.steered_frames import SteeredFrame, steer_frames
 from pipelines.steering.true_angles import needs_drives, true_angles
 
+_PICTURES = 48  # in which the horizon is looked for
 _SHOWN = 10  # warnings of one kind that are printed
 
 
@@ -44,18 +47,20 @@ class SteerPredictionOptions:
             their angles counts.
         frames: Folder of images, a video, or a recording in any known format; labels are not looked at.
         output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
-            order of time. A frame that cannot be read has an empty angle. Where drives have frames of the
-            same name, as several videos do, a third column names the drive.
+            order of time. A model of DonkeyCars says shares of full lock instead, one of the simulator
+            radians of the road wheels (full lock is 0.4363). A frame that cannot be read has an empty angle.
+            Where drives have frames of the same name, as several videos do, a third column names the drive.
         overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle.
         labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
             (SmoothGrad, squared), without those of optical flow; a few frames a second on one core.
-        smoothing: none; exponential; chauffeur, the mean of each angle and the line through the three before.
+        smoothing: none; exponential, smoothest and latest; chauffeur, towards the line through the ten angles
+            before, which comes hardly later.
         smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
         rate: Frames a second where the names of images tell no time.
         camera: Which one is taken where the recording has several.
         topic: Of the images, where a bag has several cameras; by default chosen by name, type and rate.
-        car: For the path on the overlay, which is approximate.
+        car: Car and camera for the path on the overlay, which is approximate.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: Replace output and overlay where they exist.
     """
@@ -89,13 +94,17 @@ def _steer(options: SteerPredictionOptions) -> None:
     models = [Steerer.load(path).to(device) for path in options.ckpt_path]
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
-    rate_hz, shape = _rate_hz(table, options.rate), _frame_shape(table)
+    rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
+    learnt = next((model.recorder for model in models if model.recorder is not None), None)
+    unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)
     if options.labels is not None:
         truth = true_angles(options.labels, table, options.camera)
     overlay = None
     if options.overlay is not None:
-        overlay = SteeringOverlay(options.car, rate_hz, options.labels is not None, shape)
+        view = options.car.settle(table.recorder or learnt, some)
+        overlay = SteeringOverlay(view, rate_hz, options.labels is not None, some[0].shape[:2], unit)
+        print(f"note: the path is that of a {view.described()} (--car.kind, --car.camera)", file=sys.stderr)
 
     begun = time.monotonic()
     steered: list[SteeredFrame] = []
@@ -118,7 +127,7 @@ def _steer(options: SteerPredictionOptions) -> None:
     _write(options.output, table, steered)
     failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
     _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
-    _summarise(options, table, steered, time.monotonic() - begun)
+    _summarise(options, table, steered, time.monotonic() - begun, unit)
 
 
 def _rate_hz(table: DriveTable, otherwise: float) -> float:
@@ -147,6 +156,11 @@ def _pictures(
 
 
 def _check(options: SteerPredictionOptions) -> None:
+    if options.camera in CAMERAS:
+        raise InputError(
+            f"--camera {options.camera}: names a camera of the recording, such as left; where the overlay's "
+            f"camera is, says --car.camera {options.camera}"
+        )
     if options.rate <= 0:
         raise InputError(f"--rate is {options.rate}; it has to be above 0")
     if not 0 < options.smoothing_weight <= 1:
@@ -160,12 +174,19 @@ def _check(options: SteerPredictionOptions) -> None:
         check_video(options.overlay)
 
 
-def _frame_shape(table: DriveTable) -> tuple[int, int]:
-    """Returns rows and columns of the first frame that can be read."""
-    for found in decode_in_order(table.root, table.file.tolist(), lambda image: image.shape[:2], ahead=1):
+def _some_frames(table: DriveTable, many: int) -> list[np.ndarray]:
+    """Returns the first frame that can be read, and others as large, from its whole length."""
+    frames: list[np.ndarray] = []
+    for found in decode_in_order(table.root, table.file.tolist(), lambda image: image, ahead=1):
         if not isinstance(found, str):
-            return found[0], found[1]
-    raise InputError(f"{table.root / table.file[0]}: no frame can be read")
+            frames.append(found)
+            break
+    else:
+        raise InputError(f"{table.root / table.file[0]}: no frame can be read")
+    places = np.unique(np.linspace(0, len(table) - 1, many).astype(int))
+    others = decode_frames(table.root, table.file[places].tolist(), lambda image: image, ahead=4)
+    frames += [image for _, image in others if not isinstance(image, str)]
+    return [image for image in frames if image.shape == frames[0].shape]
 
 
 def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame]) -> None:
@@ -187,7 +208,11 @@ def _say(kind: str, lines: Sequence[str]) -> None:
 
 
 def _summarise(
-    options: SteerPredictionOptions, table: DriveTable, steered: Sequence[SteeredFrame], seconds: float
+    options: SteerPredictionOptions,
+    table: DriveTable,
+    steered: Sequence[SteeredFrame],
+    seconds: float,
+    unit: AngleUnit,
 ) -> None:
     stretches, drives = sum(frame.begins for frame in steered), len(table.series(recordings=True))
     parts = f"{stretches:,} unbroken stretch{'es' if stretches > 1 else ''}"
@@ -199,6 +224,8 @@ def _summarise(
         lines.append(("unreadable", f"{len(failed):,}, their angles are empty: {names}"))
     lines.append(("seconds", f"{seconds:.0f}, {len(steered) / max(seconds, 1e-9):.0f} frames/s"))
     lines.append(("predictions", str(options.output)))
+    full = "" if unit == RADIANS else f", {unit.full_lock:.4g} is full lock"
+    lines.append(("unit", f"{unit.described if unit.full_lock == 1 else 'radians of the road wheels'}{full}"))
     if options.overlay is not None:
         lines.append(("overlay", str(options.overlay)))
     for label, value in lines:

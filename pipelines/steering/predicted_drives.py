@@ -5,14 +5,15 @@
 
 The first two columns are those of a submission to the Udacity challenge. `stretch` numbers the runs of frames
 without a gap, in which neighbouring rows are neighbouring frames; `file` is absolute; an unknown truth is
-empty. Angles are radians of the steering wheel, left positive.
+empty. Angles are radians of the steering wheel, left positive. Those of a DonkeyCar are shares of full lock;
+those of the simulator radians of the road wheels, 0.4363 at full lock.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from data_prep.driving.label_files import read_labels
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
+from modules.steering.units import AngleUnit
 from modules.whole_files import write_whole
 
 COLUMNS = ("frame_id", "steering_angle", "true_angle_rad", "time_s", "drive", "stretch", "file")
@@ -55,6 +57,11 @@ class PredictedDrives:
         rows = np.flatnonzero(~np.isnan(self.truth_rad))
         columns = {name: values[rows] for name, values in vars(self).items()}
         return PredictedDrives(**{**columns, "stretch": number_stretches(rows, self.stretch[rows])})
+
+    def in_unit(self, unit: AngleUnit) -> PredictedDrives:
+        """Returns the same frames with angles in a unit."""
+        angles = (self.prediction_rad / unit.full_lock, self.truth_rad / unit.full_lock)
+        return replace(self, prediction_rad=angles[0], truth_rad=angles[1])
 
     @property
     def rate_hz(self) -> float:

@@ -83,7 +83,8 @@ def write_report(folders: Sequence[Path]) -> Path:
             runs=described,
             is_same=is_same,
             systems=systems,
-            table=_table(systems),
+            table=_table(systems, _unit(runs)),
+            unit=_unit(runs),
             oracle=ORACLE,
             charts=charts,
             angles=angles,
@@ -114,13 +115,19 @@ def _systems(runs: dict[str, SteerRun], is_same: bool) -> Systems:
     return systems | found | {SYSTEMS["persistence_oracle"]: oracle}
 
 
-def _table(systems: Systems) -> list[tuple[str, list[str]]]:
+def _unit(runs: dict[str, SteerRun]) -> str:
+    """Returns what the angles of all runs are in."""
+    units = {run.unit.label for run in runs.values()}
+    return units.pop() if len(units) == 1 else "each in its unit"
+
+
+def _table(systems: Systems, unit: str) -> list[tuple[str, list[str]]]:
     """Rows of the table of scores: label and a cell a system."""
     labels = {}
     for key, label in LABELS.items():
-        labels[key] = label
+        labels[key] = label.replace("rad", unit)
         if key == "whiteness_rad_s":
-            labels["human_whiteness_rad_s"] = "the driver's own (rad/s)"
+            labels["human_whiteness_rad_s"] = f"the driver's own ({unit}/s)"
     cells = {label: [values.get(key) for values in systems.values()] for key, label in labels.items()}
     return [
         (label, [cell(value) for value in values])
@@ -132,7 +139,8 @@ def _table(systems: Systems) -> list[tuple[str, list[str]]]:
 def _charts(runs: dict[str, SteerRun], systems: Systems, is_same: bool) -> list[Markup]:
     """Scores, errors by angle, their distribution, lag, and a scatter of each run."""
     intervals = {name: run.interval for name, run in runs.items()}
-    title = "RMSE (rad)" + (", 95 % interval" if any(intervals.values()) else "")
+    unit = _unit(runs)
+    title = f"RMSE ({unit})" + (", 95 % interval" if any(intervals.values()) else "")
     rmse = {name: float(values["rmse_rad"]) for name, values in systems.items()}
     first = next(iter(runs.values()))
     of_bins = {name: {b: v["rmse_rad"] for b, v in run.scores.bins.items()} for name, run in runs.items()}
@@ -154,15 +162,21 @@ def _charts(runs: dict[str, SteerRun], systems: Systems, is_same: bool) -> list[
             "Predicted over true" if len(runs) == 1 else f"Predicted over true, {name}",
             run.frames.prediction_rad,
             run.frames.truth_rad,
+            unit,
             RUNS[number % len(RUNS)],
         )
         for number, (name, run) in enumerate(runs.items())
     ]
     return [
         system_chart(rmse, intervals, title),
-        bin_chart(of_bins, {name: count for name, count in frames.items() if count}, list(runs)),
-        error_chart({name: run.error_rad for name, run in runs.items()}),
-        lag_chart(shifts, first.frames.rate_hz),
+        bin_chart(of_bins, {name: count for name, count in frames.items() if count}, list(runs), unit),
+        error_chart({name: run.error_rad for name, run in runs.items()}, unit),
+        lag_chart(
+            shifts,
+            {name: run.scores.lag_frames or 0 for name, run in runs.items()},
+            first.frames.rate_hz,
+            unit,
+        ),
         *scatters,
     ]
 
@@ -193,7 +207,9 @@ def _panels(runs: dict[str, SteerRun], number: int) -> dict[str, Any]:
     for place, rows in enumerate(shown):
         time_s = frames.time_s[rows] - begins[str(frames.drive[rows[0]])]
         said = {name: run.frames.prediction_rad[rows] for name, run in runs.items()}
-        chart = angle_chart(f"angle{number}-{place}", time_s, frames.truth_rad[rows], said, is_wide)
+        chart = angle_chart(
+            f"angle{number}-{place}", time_s, frames.truth_rad[rows], said, is_wide, _unit(runs)
+        )
         errors = {name: float(np.sqrt(np.mean(run.error_rad[rows] ** 2))) for name, run in runs.items()}
         panels.append({"drive": str(frames.drive[rows[0]]), "chart": chart, "rmse": errors})
     return {"panels": panels, "all": len(pieces), "is_wide": is_wide}
@@ -217,10 +233,9 @@ def _describe(name: str, run: SteerRun, moments: int) -> dict[str, Any]:
         "unknown": run.unknown,
         "stretches": len(np.unique(frames.stretch)),
         "rate_hz": frames.rate_hz,
-        "alarms": steering_alarms(
-            frames.prediction_rad, frames.truth_rad, scores, frames.stretch, frames.rate_hz
-        ),
+        "alarms": steering_alarms(frames.prediction_rad, frames.truth_rad, scores, run.unit.name),
         "scores": scores,
+        "unit": run.unit,
         "zeros_rmse": zeros,
         "interval": run.interval,
         "drives": drives if 1 < len(drives) <= MOST_DRIVES else {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import SteeringScores, score_steering
+from modules.steering.units import AngleUnit, unit_of
 from pipelines.reports.curves import Curve, read_curves
 from pipelines.reports.run_files import config_text, existing_run, read_config, read_metrics
 from pipelines.steering.predicted_drives import PredictedDrives, read_predictions
 
 # of a trivial system beside a run; read from metrics.json, which may hold more
 BASELINE_SCORES = tuple(name for name in SteeringScores.__dataclass_fields__ if name != "bins")
+
+OF_BORDERS = ("quantised_classification_error", "balanced_mae_rad", "f1")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class SteerRun:
         config: Options of the run.
         config_text: The same as they were written.
         metrics: All that metrics.json holds.
+        unit: Of all angles and scores here.
         curves: Learning curves by tag.
     """
 
@@ -47,6 +52,7 @@ class SteerRun:
     config: dict[str, Any]
     config_text: str
     metrics: dict[str, Any]
+    unit: AngleUnit
     curves: dict[str, Curve]
 
     @property
@@ -64,10 +70,11 @@ def read_steer_run(folder: Path) -> SteerRun:
     if not path.is_file():
         raise InputError(f"{folder}: no predictions.csv, so this is no finished run; fit or test writes it")
     drives = read_predictions(path)
-    known = drives.known()
+    metrics = read_metrics(folder)
+    unit = unit_of(str(metrics.get("recorder") or ""))
+    known = drives.known().in_unit(unit)
     if not len(known):
         raise InputError(f"{path}: no frame has a true angle; there is nothing to report")
-    metrics = read_metrics(folder)
     fitted = folder if (folder / "config.yaml").is_file() else folder.resolve().parent
     return SteerRun(
         folder=folder,
@@ -76,10 +83,11 @@ def read_steer_run(folder: Path) -> SteerRun:
         unknown=len(drives) - len(known),
         scores=score_steering(known.prediction_rad, known.truth_rad, known.stretch, known.rate_hz),
         interval=rmse_interval(known.prediction_rad - known.truth_rad, known.stretch, known.rate_hz),
-        baselines=_baselines(metrics),
+        baselines=_baselines(metrics, unit),
         config=read_config(fitted),
         config_text=config_text(fitted),
         metrics=metrics,
+        unit=unit,
         curves=read_curves(folder),
     )
 
@@ -112,14 +120,16 @@ def closed_loop_systems(run: SteerRun) -> dict[str, dict[str, float]]:
     return found
 
 
-def _baselines(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _baselines(metrics: dict[str, Any], unit: AngleUnit) -> dict[str, dict[str, float]]:
     baselines = metrics.get("baselines")
     found = baselines if isinstance(baselines, dict) else {}
-    scores = {str(name): _numbers(values, BASELINE_SCORES) for name, values in found.items()}
+    # their borders of classes and bins are in radians
+    names = [name for name in BASELINE_SCORES if unit.full_lock == 1 or name not in OF_BORDERS]
+    scores = {str(name): unit.of_scores(_numbers(values, names)) for name, values in found.items()}
     return {name: values for name, values in scores.items() if "rmse_rad" in values}
 
 
-def _numbers(values: Any, names: tuple[str, ...]) -> dict[str, float]:
+def _numbers(values: Any, names: Sequence[str]) -> dict[str, float]:
     if not isinstance(values, dict):
         return {}
     return {n: values[n] for n in names if isinstance(values.get(n), int | float) and np.isfinite(values[n])}

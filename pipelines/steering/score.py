@@ -18,6 +18,7 @@ from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
 from modules.metrics.steering_alarms import steering_alarms
+from modules.steering.units import RADIANS, AngleUnit, unit_of
 from pipelines.steering.angle_files import read_predicted_angles, read_true_angles
 from pipelines.steering.angle_matching import MatchedAngles, match_angles
 
@@ -37,6 +38,7 @@ LABELS = {
     "f1": "F1 of directions",
     "whiteness_rad_s": "whiteness (rad/s)",
     "lag_frames": "lag (frames)",
+    "lag_s": "lag (s)",
     "prediction_std_rad": "spread (rad)",
 }
 SYSTEMS = {
@@ -81,7 +83,8 @@ def score(
     Frames are taken in the order of time, which their names tell (nanoseconds) or the labels' column time_s;
     numbers count frames, other names come in the order of the labels. Where time jumps more than 3 frame
     periods nothing is compared across. Missing, repeated or unknown frames are an error. Angles are radians
-    of the steering wheel, left positive.
+    of the steering wheel, left positive. Those of a drive.csv that names its recorder are shown as shares of
+    full lock.
 
     Args:
         predictions: csv with the columns frame_id,steering_angle; others do not matter.
@@ -96,7 +99,11 @@ def score(
     with Console(stderr=True).status("scoring"):
         said, true = read_predicted_angles(predictions), read_true_angles(labels)
         matched = match_angles(said, true, subset, rate)
-        judgement = judge(matched, training_mean)
+        unit = unit_of(true.recorder)
+        if not json:  # whose names say rad
+            matched = matched.in_unit(unit)
+            training_mean = None if training_mean is None else training_mean / unit.full_lock
+        judgement = judge(matched, training_mean, unit)
     for note in matched.notes:
         print(f"note: {note}", file=sys.stderr)
     for alarm in judgement.alarms:
@@ -104,11 +111,13 @@ def score(
     if json:
         print(jsonlib.dumps(as_dict(judgement, matched)))
     else:
-        for table in score_tables(judgement, predictions.name, matched):
+        for table in score_tables(judgement, predictions.name, matched, unit):
             Console().print(table)
 
 
-def judge(matched: MatchedAngles, training_mean: float | None = None) -> SteeringJudgement:
+def judge(
+    matched: MatchedAngles, training_mean: float | None = None, unit: AngleUnit = RADIANS
+) -> SteeringJudgement:
     """Returns the scores of a system's angles, and those of zeros, constants and the oracle."""
     truth, stretch, rate = matched.truth_rad, matched.stretch, matched.rate_hz
     trivial = baselines(truth, stretch, training_mean)
@@ -123,7 +132,7 @@ def judge(matched: MatchedAngles, training_mean: float | None = None) -> Steerin
         rmse_interval(matched.prediction_rad - truth, stretch, rate),
         dict(zip([name for name in SYSTEMS if name in trivial], others, strict=True)),
         drives if len(drives) > 1 else {},
-        steering_alarms(matched.prediction_rad, truth, scores, stretch, rate),
+        steering_alarms(matched.prediction_rad, truth, scores, unit.name),
     )
 
 
@@ -140,7 +149,9 @@ def as_dict(judgement: SteeringJudgement, matched: MatchedAngles) -> dict[str, A
     }
 
 
-def score_tables(judgement: SteeringJudgement, name: str, matched: MatchedAngles) -> list[Table]:
+def score_tables(
+    judgement: SteeringJudgement, name: str, matched: MatchedAngles, unit: AngleUnit = RADIANS
+) -> list[Table]:
     """Returns the tables of the command: all scores, errors by bin of |angle|, errors by drive."""
     scores, others = judgement.scores, judgement.baselines
     stretches = int(matched.stretch.max()) + 1
@@ -157,13 +168,13 @@ def score_tables(judgement: SteeringJudgement, name: str, matched: MatchedAngles
     columns = [scores.as_dict(), *(other.as_dict() for other in others.values())]
     for key, label in LABELS.items():
         if any(column[key] is not None for column in columns):
-            table.add_row(label, *(cell(column[key]) for column in columns))
+            table.add_row(label.replace("rad", unit.label), *(cell(column[key]) for column in columns))
         if key == "rmse_rad" and judgement.interval is not None:
             low, high = judgement.interval
             table.add_row("  95 % interval", f"{low:.4f} - {high:.4f}")
         if key == "whiteness_rad_s":
             table.add_row("  of the human", cell(scores.human_whiteness_rad_s))
-    tables = [table, _errors("|true angle| (rad)", scores.bins, others["zeros"].bins)]
+    tables = [table, _errors(f"|true angle| ({unit.label})", scores.bins, others["zeros"].bins)]
     if judgement.drives:
         tables.append(_errors("drive", judgement.drives))
     return tables

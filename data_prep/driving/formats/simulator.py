@@ -12,7 +12,6 @@ simulator shows no steering wheel. The table has these 25 degrees in radians, le
 camera's rows carry the angle that was driven.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,9 @@ from data_prep.driving.label_files import (
 )
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
+from modules.steering.units import SIMULATOR_FULL_LOCK_RAD
 
 LABELS = "driving_log.csv"
-FULL_LOCK_RAD = math.radians(25)
 FRAMES_PER_SECOND = 10.0  # about what the simulator records; used where names have no time
 _MPH = 0.44704  # metres a second
 _CAMERAS = ("center", "left", "right")
@@ -75,7 +74,7 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
                 root,
                 file=[f"{folder if lead == '.' else f'{lead}/{folder}'}{name}" for name in files],
                 time_s=times[rows],
-                angle_rad=0.0 - FULL_LOCK_RAD * steering[rows],  # not -0.0, which would look odd
+                angle_rad=0.0 - SIMULATOR_FULL_LOCK_RAD * steering[rows],  # not -0.0, which would look odd
                 speed_mps=speed[rows],
                 camera=camera,
                 drive=path.absolute().parent.name,

@@ -3,83 +3,62 @@
 Path, wheel, the angles of the last seconds, and where the model looks.
 
 The path is that of a kinematic bicycle on a flat road, seen by a camera that looks straight ahead. Neither
-car nor camera is known, so it is approximate: `CarView` has a passenger car's values.
+car nor camera is known, so it is approximate: `CarView` guesses them.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from data_prep.driving.road.camera import Camera
 from data_prep.driving.road.vehicle import arc
-from modules.errors import InputError, check_ranges
 from modules.steering.preprocessing import FramePreprocessing
-from pipelines.steering.drawing.picture import BLUE, GREEN, RED, Colour, draw_wheel, write_text
+from modules.steering.units import RADIANS, AngleUnit
+from pipelines.steering.drawing.car_view import View
+from pipelines.steering.drawing.picture import (
+    BLUE,
+    GREEN,
+    RED,
+    Colour,
+    draw_front_wheels,
+    draw_wheel,
+    write_text,
+)
 
 NARROWEST, WIDEST = 640, 960  # pixels of the picture
 _PANEL = 96  # rows below the camera's frame
-_HALF_WIDTH_M, _REACH_M = 0.9, 30.0
+_FLATTEST = 2.0  # columns a row at the end of a path
 _SHOWN_S = 10.0  # angles of the last seconds
 _PATH_OPACITY, _HEAT_OPACITY = 0.35, 0.75
 _BRIGHTEST_PERCENTILE = 99.5
 
 
-@dataclass
-class CarView:
-    """How an angle of the steering wheel leads to a path on the picture.
-
-    Args:
-        steering_ratio: Angle of the steering wheel over that of the front wheels; 1 where angles are those of
-            the wheels (Udacity simulator), about 2.3 where 1 is full lock (DonkeyCar).
-        wheelbase_m: From axle to axle.
-        camera_height_m: Above the road.
-        horizon: Row of the horizon, as a share of the frame's height from the top.
-        field_of_view_deg: Of the camera, from left to right.
-    """
-
-    steering_ratio: float = 15.0
-    wheelbase_m: float = 2.8
-    camera_height_m: float = 1.3
-    horizon: float = 0.45
-    field_of_view_deg: float = 60.0
-
-    def __post_init__(self) -> None:
-        sizes = ("steering_ratio", "wheelbase_m", "camera_height_m", "field_of_view_deg")
-        check_ranges(self, "car", positive=sizes, below_one=("horizon",))
-        if self.field_of_view_deg >= 180:
-            raise InputError(f"car.field_of_view_deg is {self.field_of_view_deg}; it has to be below 180")
-
-    def camera(self, width: int, height: int) -> Camera:
-        """Returns the camera that takes frames of this size."""
-        focal = width / 2 / float(np.tan(np.radians(self.field_of_view_deg / 2)))
-        return Camera(width, height, focal, self.horizon * height, self.camera_height_m, 0.0)
-
-    def curvature(self, angle_rad: float) -> float:
-        """Returns tan(angle / ratio) / wheelbase [1/m]; no front wheel turns further than 60 degrees."""
-        limit = np.pi / 3
-        return float(np.tan(np.clip(angle_rad / self.steering_ratio, -limit, limit)) / self.wheelbase_m)
-
-
-def path_outline(angle_rad: float, view: CarView, width: int, height: int) -> np.ndarray:
+def path_outline(angle: float, view: View, width: int, height: int) -> np.ndarray:
     """Returns where the car's left and right side go (2, n, 2), in columns and rows of the frame.
 
-    From the frame's lower edge to 30 m, or to where the path turns back; n may be 0.
+    From the frame's lower edge as far as the car's path is drawn, or to where it runs more aside than up on
+    the picture: beyond that a curve looks like a hook. n may be 0.
     """
-    camera = view.camera(width, height)
+    camera, car = view.camera_of(width, height), view.car
     nearest = camera.focal * camera.height_m / (height - camera.horizon)
-    curvature = view.curvature(angle_rad)
-    ahead, left, heading = arc(curvature, np.linspace(nearest, max(_REACH_M, 1.5 * nearest), 40))
-    aside = np.array([[_HALF_WIDTH_M], [-_HALF_WIDTH_M]])
+    curvature = view.curvature(angle)
+    # so near that both sides of a car that turns begin at the frame's lower edge
+    begin = max(nearest / 2, nearest - 1.5 * car.half_width_m * abs(np.sin(curvature * nearest)))
+    ahead, left, heading = arc(curvature, np.linspace(begin, max(car.reach_m, 1.5 * nearest), 60))
+    aside = np.array([[car.half_width_m], [-car.half_width_m]])
     along, across = ahead - aside * np.sin(heading), left + aside * np.cos(heading)  # (2, n)
-    turns_back = (np.abs(heading) > np.pi / 2) | (along.min(0) < nearest / 2)
+    turns_back = (np.abs(heading) > np.pi / 2) | (along.min(0) < nearest / 4)
     kept = int(turns_back.argmax()) if turns_back.any() else len(heading)
     columns, rows = camera.project(along[:, :kept], across[:, :kept], np.array(0.0), camera.horizon)
-    return np.stack([columns, rows], -1)
+    aside_px, up_px = np.abs(np.diff(columns)).max(0), -np.diff(rows).mean(0)
+    flat = aside_px > _FLATTEST * up_px
+    # near the frame's edge the sides of a straight path run flat, too: from where it has been steep on
+    steep = int((~flat).argmax()) if not flat.all() else 0
+    end = steep + int(flat[steep:].argmax()) + 1 if flat[steep:].any() else kept
+    return np.stack([columns, rows], -1)[:, :end]
 
 
 class SteeringOverlay:
@@ -90,10 +69,18 @@ class SteeringOverlay:
         rate_hz: Frames a second.
         with_truth: Whether there are true angles to draw.
         frame_shape: Rows and columns of the camera's frames.
+        unit: In which angles are written.
     """
 
-    def __init__(self, view: CarView, rate_hz: float, with_truth: bool, frame_shape: tuple[int, int]) -> None:
-        self.view, self.with_truth = view, with_truth
+    def __init__(
+        self,
+        view: View,
+        rate_hz: float,
+        with_truth: bool,
+        frame_shape: tuple[int, int],
+        unit: AngleUnit = RADIANS,
+    ) -> None:
+        self.view, self.with_truth, self.unit = view, with_truth, unit
         self.recent: deque[tuple[float, float]] = deque(maxlen=max(2, round(_SHOWN_S * rate_hz)))
         rows, columns = frame_shape
         width = min(max(columns, NARROWEST), WIDEST) // 2 * 2  # codecs want even numbers
@@ -162,20 +149,31 @@ class SteeringOverlay:
             if name == "driver" and not self.with_truth:
                 continue
             if not np.isnan(angle):
-                draw_wheel(panel, angle, (at, _PANEL // 2), 32, colour)
-            said = "-" if np.isnan(angle) else f"{angle:+.3f} rad"
+                self._draw_steering(panel, angle, at, colour)
+            said = "-" if np.isnan(angle) else self._said(angle)
             write_text(panel, name, (at + 42, 44), colour)
             write_text(panel, said, (at + 42, 64), colour)
-            at += 176
+            at += 176 if self.unit == RADIANS else 204
         left = at - 20
         self._draw_chart(panel[6:-6, left:-8])
+
+    def _draw_steering(self, panel: np.ndarray, angle: float, at: int, colour: Colour) -> None:
+        if self.view.car.has_wheel:
+            draw_wheel(panel, angle, (at, _PANEL // 2), 32, colour)
+        else:
+            draw_front_wheels(panel, self.view.wheels_rad(angle), (at, _PANEL // 2), 32, colour)
+
+    def _said(self, angle: float) -> str:
+        if self.unit == RADIANS:
+            return f"{angle:+.3f} rad"
+        return f"{100 * angle / self.unit.full_lock:+.0f} % of full lock"
 
     def _draw_chart(self, chart: np.ndarray) -> None:
         """Draws the angles of the last seconds, the newest at the right, left turns upwards."""
         height, width = chart.shape[:2]
         chart[:] = (44, 44, 48)
         angles = np.array(self.recent)
-        largest = max(0.1, float(np.nanmax(np.abs(angles), initial=0.0)))
+        largest = max(0.1 * self.unit.full_lock, float(np.nanmax(np.abs(angles), initial=0.0)))
         cv2.line(chart, (0, height // 2), (width, height // 2), (90, 90, 96), 1)
         columns = width - 1 - (len(angles) - 1 - np.arange(len(angles))) * width / (self.recent.maxlen or 1)
         for column, colour in ((1, BLUE), (0, GREEN)):
@@ -184,7 +182,7 @@ class SteeringOverlay:
                 points = np.stack([columns[first:end], rows[first:end]], 1)
                 line = [np.round(points * 16).astype(np.int32)]
                 cv2.polylines(chart, line, False, colour, 1, cv2.LINE_AA, shift=4)
-        write_text(chart, f"{largest:.2f} rad", (4, 14))
+        write_text(chart, self._said(largest).lstrip("+"), (4, 14))
 
 
 def _known_runs(values: np.ndarray) -> list[tuple[int, int]]:

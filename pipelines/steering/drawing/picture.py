@@ -34,6 +34,22 @@ def draw_wheel(
         cv2.line(picture, middle, (round(tip[0]), round(tip[1])), marked, 3, cv2.LINE_AA)
 
 
+def draw_front_wheels(
+    picture: np.ndarray, wheels_rad: float, middle: tuple[int, int], radius: int = 32, colour: Colour = WHITE
+) -> None:
+    """Draws a car without a steering wheel from above, its front wheels turned, left positive."""
+    x, y = middle
+
+    def box(at: tuple[float, float], size: tuple[float, float], turned: float, shade: Colour) -> None:
+        corners = cv2.boxPoints((at, size, -float(np.degrees(turned))))
+        cv2.fillPoly(picture, [np.round(corners * 16).astype(np.int32)], shade, cv2.LINE_AA, shift=4)
+
+    box((x, y), (0.8 * radius, 1.9 * radius), 0.0, (74, 74, 80))
+    for side in (-1, 1):
+        box((x + side * 0.55 * radius, y + 0.6 * radius), (0.26 * radius, 0.6 * radius), 0.0, (150, 150, 156))
+        box((x + side * 0.55 * radius, y - 0.6 * radius), (0.26 * radius, 0.6 * radius), wheels_rad, colour)
+
+
 def write_text(picture: np.ndarray, text: str, at: tuple[int, int], colour: Colour = WHITE) -> None:
     """Writes a line of text with a shadow, from the left end of its baseline on."""
     for shade, shift in (((0, 0, 0), 1), (colour, 0)):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.driving import read_drives
 from data_prep.driving import table as drive_table
 from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.clocks import frame_period
@@ -212,3 +213,16 @@ def test_totals_do_not_add_cameras(tmp_path: Path) -> None:
     cells = [list(column.cells) for column in describe(join_tables(parts)).columns]
     assert cells[0][-3:] == ["2 drives"] * 3 and cells[1][-3:] == list(cameras)
     assert cells[2][-3:] == ["100"] * 3 and cells[3][-3:] == ["5"] * 3
+
+
+@pytest.mark.parametrize("recorder", ["donkeycar", "simulator", "challenge"])
+def test_a_drive_csv_says_whose_commands_its_angles_are(tmp_path: Path, recorder: str) -> None:
+    table = drives(tmp_path, [9])
+    table.recorder = recorder
+    write_drive_csv(table, tmp_path / "drive.csv")
+    has_unit = recorder != "challenge"
+    assert ("recorder" in (tmp_path / "drive.csv").read_text()) == has_unit
+    assert read_drives(tmp_path).recorder == (recorder if has_unit else "drive")
+    (tmp_path / "drive.csv").write_text("file,time_s,angle_rad,recorder\n1.jpg,0,0.1,donkey\n")
+    with pytest.raises(InputError, match=r"drive.csv:2: recorder is 'donkey'; one of donkeycar, simulator"):
+        read_drives(tmp_path)

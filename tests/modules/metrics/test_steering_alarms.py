@@ -11,9 +11,7 @@ NOISE = np.random.default_rng(0).normal(size=400)
 
 
 def alarms(prediction: np.ndarray, truth: np.ndarray = TRUTH) -> list[str]:
-    return steering_alarms(
-        prediction, truth, score_steering(prediction, truth), np.zeros(len(truth), np.int64), 20.0
-    )
+    return steering_alarms(prediction, truth, score_steering(prediction, truth))
 
 
 @pytest.mark.parametrize("prediction", [TRUTH, 0.6 * TRUTH + 0.02 * NOISE, np.roll(TRUTH, 1), TRUTH + 0.1])
@@ -29,8 +27,24 @@ def test_noise_is_neither_late_nor_in_degrees():
 @pytest.mark.parametrize(("scale", "bias"), [(0.4, 0.2), (0.8, -0.4)])
 def test_a_biased_or_small_prediction_is_not_late(scale, bias):
     truth = TRUTH[:120]
-    assert score_steering(scale * truth + bias, truth).lag_frames != 0  # by the shift that fits best
+    assert score_steering(scale * truth + bias, truth).lag_frames == 0
     assert not any("late" in line or "early" in line for line in alarms(scale * truth + bias, truth))
+
+
+@pytest.mark.parametrize("late", [0, 1, 4, -6])
+def test_the_lag_of_the_score_is_that_of_the_alarm_whatever_bias_and_size(late):
+    prediction = 0.6 * np.roll(TRUTH, late)[20:-20] - 0.2
+    scores = score_steering(prediction, TRUTH[20:-20])
+    assert (scores.lag_frames, scores.lag_s) == (late, late / 20)
+    said = f"{abs(late)} frames ({abs(late) / 20:.2f} s) {'late' if late > 0 else 'early'}"
+    assert any(said in line for line in alarms(prediction, TRUTH[20:-20])) == (abs(late) > 1)
+
+
+def test_alarms_speak_in_the_unit_of_the_angles():
+    share = steering_alarms(
+        np.full(9, 0.2), np.ones(9), score_steering(np.full(9, 0.2), np.ones(9)), "% of lock"
+    )
+    assert "0.2000 % of lock at each" in share[0] and " rad" not in "".join(share)
 
 
 def test_labels_in_degrees_are_named_as_such():

@@ -24,12 +24,13 @@ def test_exponential_is_the_weighted_sum_of_all_before():
         assert said == pytest.approx(float(weights @ np.array(RAW[t::-1])))
 
 
-def test_chauffeur_is_the_mean_of_the_raw_angle_and_the_line_through_the_three_before():
+def test_chauffeur_is_between_the_raw_angle_and_the_line_through_the_ten_before():
     said = smoothed("chauffeur", RAW)
-    assert said[:3] == RAW[:3]
-    for t in range(3, len(RAW)):
-        line = np.polyfit(range(3), RAW[t - 3 : t], 1)
-        assert said[t] == pytest.approx((RAW[t] + np.polyval(line, 3)) / 2)
+    assert said[:10] == RAW[:10]
+    for t in range(10, len(RAW)):
+        line = np.polyfit(range(10), RAW[t - 10 : t], 1)
+        assert said[t] == pytest.approx(0.7 * RAW[t] + 0.3 * np.polyval(line, 10))
+    assert np.std(np.diff(said)) < 0.8 * np.std(np.diff(RAW))
 
 
 def test_chauffeur_does_not_lag_behind_a_constant_turn_and_exponential_does():

@@ -1,13 +1,17 @@
 """The picture says what the angle says: where the path goes, where the heat lies, what the driver did."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from modules.errors import InputError
 from modules.steering.preprocessing import FramePreprocessing
-from pipelines.steering.drawing.overlay import CarView, SteeringOverlay, heat_of, path_outline
+from modules.steering.units import unit_of
+from pipelines.steering.drawing import overlay as drawing
+from pipelines.steering.drawing.car_view import CarView
+from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of, path_outline
 
-VIEW = CarView()
+VIEW = CarView(horizon=0.45).settle(None, [np.zeros((480, 640, 3), np.uint8)])
 
 
 def middle(angle_rad, view=VIEW):
@@ -32,7 +36,7 @@ def test_no_angle_is_too_large_and_the_wheels_own_angle_turns_faster():
     for angle in (-40.0, -7.5, 7.5, 40.0):
         outline = path_outline(angle, VIEW, 640, 480)
         assert np.isfinite(outline).all() and outline.shape[0] == 2
-    wheels = middle(0.2, CarView(steering_ratio=1.0))
+    wheels = middle(0.2, replace(VIEW, steering_ratio=1.0))
     assert wheels[5, 0] < middle(0.2)[5, 0] - 10
 
 
@@ -89,7 +93,23 @@ def test_heat_lies_where_the_model_looks_on_the_cameras_frame():
     assert warm[45, 520] and not warm[45, 100]
 
 
-def test_a_camera_that_cannot_be_is_refused():
-    for wrong in ({"steering_ratio": 0}, {"horizon": 1.0}, {"field_of_view_deg": 180}):
-        with pytest.raises(InputError, match=f"car.{next(iter(wrong))}"):
-            CarView(**wrong)
+def test_a_path_ends_before_it_looks_like_a_hook():
+    for angle in (0.2, 0.9, 3.0, 7.0):
+        sides = path_outline(angle, VIEW, 640, 480)
+        aside, up = np.abs(np.diff(sides[..., 0])).max(0), -np.diff(sides[..., 1]).mean(0)
+        assert (aside[-3:] < 3 * up[-3:]).all()
+        assert sides[:, 0, 1].min() >= 470  # both sides begin at the lower edge
+
+
+@pytest.mark.parametrize(
+    ("recorder", "unit", "said"), [("donkeycar", 1.0, "-50 % of"), ("simulator", 0.4363, "-50 % of")]
+)
+def test_commands_are_drawn_as_shares_of_full_lock_with_wheels_of_the_road(recorder, unit, said, monkeypatch):
+    written = []
+    monkeypatch.setattr(drawing, "write_text", lambda _, text, *__: written.append(text))
+    frame = np.zeros((120, 160, 3), np.uint8)
+    view = CarView().settle(recorder, [frame])
+    overlay = SteeringOverlay(view, 20, False, frame.shape[:2], unit_of(recorder))
+    overlay.draw(overlay.fit(frame), -unit / 2, np.nan, "", True)
+    assert any(text.startswith(said) for text in written)
+    assert not view.car.has_wheel and np.degrees(view.wheels_rad(unit)) == pytest.approx(25, abs=0.1)
