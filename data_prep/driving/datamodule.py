@@ -202,10 +202,9 @@ class SteerDataModule(pl.LightningDataModule):
         clip = self.sequence_length + self.context(model)
         if stage == "fit" or model.drives is None:
             return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
-        split, old, new = split_again(table, self.cameras[0], model.drives, stage)
+        split, drives, new = split_again(table, self.cameras[0], model.drives, stage)
         if new:
-            counts = f"{table.root}: the model has seen {old:,} of {old + new:,} drives"
-            self._say_once(f"{counts}; those that it has not are scored whole")
+            self._say_once(f"{table.root}: {new:,} of {drives:,} drives are new to the model: scored whole")
         return Prepared(table, frames, stored, split)
 
     def _say_once(self, line: str) -> None:

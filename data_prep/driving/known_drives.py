@@ -60,7 +60,7 @@ def drives_learnt(
 def split_again(
     table: DriveTable, camera: str, known: KnownDrives, stage: str
 ) -> tuple[np.ndarray, int, int]:
-    """Returns the split of each row (N,) for a model that has learnt; how many drives it knows, and not.
+    """Returns the split of each row (N,) for a model that has learnt; all drives, and how many it knows not.
 
     What it knows is split as its fit did. A drive that it does not know is scored whole, in the test split.
     Where it knows none, that is the split that is asked for.
@@ -86,7 +86,7 @@ def split_again(
         for place in reversed(range(len(SPLITS))):
             for _, _, first, last in spans[(spans[:, 0] == number) & (spans[:, 1] == place)]:
                 split[own[(table.time_s[own] >= first) & (table.time_s[own] <= last)]] = SPLITS[place]
-    return split, len(found) - new, new
+    return split, len(found), new
 
 
 def _recordings(table: DriveTable, camera: str) -> list[np.ndarray]:

@@ -190,8 +190,8 @@ def lag(prediction: Angles, truth: Angles, stretch: Stretch, most: int = MAX_LAG
     """Returns by how many frames a prediction comes late, 0 where shifting it gains less than a tenth.
 
     That is the k with the least RMSE of the prediction's linear fit to the truth, of equally good ones the
-    smallest. Not of the prediction itself: where that is biased or too small, the shift of least RMSE says
-    where the truth happens to lie nearer to it, and nothing of time.
+    smallest. The prediction's own RMSE would say nothing of time where it is biased or too small: shifts
+    lessen it where the truth happens to lie nearer to it.
     """
     errors = rmse_by_shift(prediction, truth, stretch, most)
     best = min(errors, key=lambda k: (errors[k], abs(k)))

@@ -219,8 +219,8 @@ def _table(split: str, scores: dict[str, dict[str, Any]], unit: AngleUnit) -> Ta
     for name, values in scores.items():
         cells = [values[key] for key in shown]
         texts = ["-" if v is None else f"{v:d}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
-        if values["lag_s"]:
-            texts[-1] += f" ({values['lag_s']:.2f} s)"
+        if values["lag_s"] is not None:
+            texts[-1] += f", {values['lag_s']:.2f} s"
         table.add_row(name.replace("_", " "), *texts, style="bold" if name == "model" else None)
     table.caption = "the oracle repeats the last true angle, which nobody who steers has"
     return table

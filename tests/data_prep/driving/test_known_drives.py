@@ -28,20 +28,20 @@ def joined(*tables: DriveTable) -> DriveTable:
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_what_was_learnt_is_split_as_then_under_any_name_and_order(stage):
     moved = replace(TABLE, drive=np.where(TABLE.drive == "a", "z/x", "q"), file=np.char.add("q/", TABLE.file))
-    split, old, new = split_again(moved, "center", KNOWN, stage)
-    assert (old, new) == (2, 0) and split.tolist() == SPLIT.tolist()
+    split, count, new = split_again(moved, "center", KNOWN, stage)
+    assert (count, new) == (2, 0) and split.tolist() == SPLIT.tolist()
     order = np.r_[400:700, :400]
     assert split_again(TABLE.select(order), "center", KNOWN, stage)[0].tolist() == SPLIT[order].tolist()
 
 
 @pytest.mark.parametrize(("stage", "split"), [("validate", "val"), ("test", "test")])
 def test_a_drive_that_was_not_is_scored_whole(stage, split):
-    assert split_again(OTHER, "center", KNOWN, stage) == (pytest.approx(np.full(100, split)), 0, 1)
+    assert split_again(OTHER, "center", KNOWN, stage) == (pytest.approx(np.full(100, split)), 1, 1)
     # beside one that was it tests: validation frames choose checkpoints
-    beside, old, new = split_again(
+    beside, count, new = split_again(
         joined(TABLE, replace(OTHER, drive=np.full(100, "new"))), "center", KNOWN, stage
     )
-    assert (old, new) == (2, 1) and beside.tolist() == [*SPLIT.tolist(), *["test"] * 100]
+    assert (count, new) == (3, 1) and beside.tolist() == [*SPLIT.tolist(), *["test"] * 100]
 
 
 def test_parts_of_a_drive_are_known_and_two_of_equal_names_times_and_angles_here_and_there_are_not():
@@ -51,15 +51,15 @@ def test_parts_of_a_drive_are_known_and_two_of_equal_names_times_and_angles_here
         drives(Path("x"), [900], angle_rad=RANDOM.choice([0, 0, 0, 0, 0.5, -0.5], 900)) for _ in range(2)
     ]
     known = drives_learnt(coarse[0], np.full(900, "train"), "center", None)
-    assert [split_again(each, "center", known, "test")[1:] for each in coarse] == [(1, 0), (0, 1)]
+    assert [split_again(each, "center", known, "test")[1:] for each in coarse] == [(1, 0), (1, 1)]
 
 
 def test_a_fit_that_goes_on_elsewhere_has_learnt_from_both_and_what_trained_once_is_not_held_out():
     both = drives_learnt(OTHER, np.full(100, "train"), "center", KNOWN)
     again = drives_learnt(OTHER, np.full(100, "val"), "center", both)
     assert len(again["marks"]) == len(both["marks"]) and again["spans"].shape[1] == 4
-    split, old, _ = split_again(OTHER, "center", again, "test")
-    assert old == 1 and set(split.tolist()) == {"train"}
+    split, _, new = split_again(OTHER, "center", again, "test")
+    assert not new and set(split.tolist()) == {"train"}
     assert split_again(TABLE, "center", both, "test")[0].tolist() == SPLIT.tolist()
 
 
@@ -76,6 +76,4 @@ def test_the_data_module_asks_the_model(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     other.data = other.prepare(steerer, "test")
     assert (other.data.split == "test").all()
-    assert (
-        "the model has seen 0 of 1 drives; those that it has not are scored whole" in capsys.readouterr().out
-    )
+    assert "1 of 1 drives are new to the model: scored whole" in capsys.readouterr().out
