@@ -7,6 +7,8 @@ JPEG decoder, otherwise equal to the bit, leaves libjpeg's remarks on the termin
 
 import io
 import warnings
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +126,9 @@ def _decode(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int
 
 
 def _decode_whole(stream: io.BufferedReader | io.BytesIO, name: str, minimum_size: int | None) -> np.ndarray:
+    if _is_heic(stream.read(12)):
+        _learn_heic()
+    stream.seek(0)
     with Image.open(stream) as image:
         if image.format == "EPS":
             # Pillow would start Ghostscript on it: no program is run on a picture's say
@@ -197,6 +202,19 @@ def _what_it_is(stream: io.BufferedReader | io.BytesIO) -> str:
     head = stream.read(12)
     if not head:
         return "the file is empty"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1"):
-        return "is HEIC, which cannot be decoded here; convert it to JPEG"
+    if _is_heic(head):
+        return "is HEIC, which needs one more package: pip install pillow-heif"
     return "is no image in a known format"
+
+
+def _is_heic(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1")
+
+
+@cache
+def _learn_heic() -> None:
+    """Lets Pillow read what phones write, where the package for it is installed."""
+    with suppress(ImportError):
+        import pillow_heif  # type: ignore[import-not-found,unused-ignore]
+
+        pillow_heif.register_heif_opener()

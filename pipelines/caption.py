@@ -42,7 +42,7 @@ def predict(argv: Sequence[str]) -> None:
         from modules.captioning.captioner import Captioner
         from modules.captioning.ensemble import CaptionerEnsemble
         from modules.captioning.pretrained import PRETRAINED
-        from pipelines.captioning.predict import FIRST, PredictionOptions, caption_folder, trainer_arguments
+        from pipelines.captioning.predict import FIRST, PredictionOptions, caption_pictures, trainer_arguments
         from pipelines.cli import FitParser
         from pipelines.devices import take_device
         from pipelines.endings import blaming
@@ -70,7 +70,7 @@ def predict(argv: Sequence[str]) -> None:
     config = parser.instantiate(parsed)
     with blaming("trainer"):
         trainer = Trainer(**config.pop("trainer"))
-    caption_folder(PredictionOptions(**vars(config)), model, trainer)
+    caption_pictures(PredictionOptions(**vars(config)), model, trainer)
 
 
 COMMANDS: dict[str, Command] = {

@@ -114,7 +114,9 @@ def _container_frames(path: Path, topic: str, numbers: Sequence[int]) -> Iterato
     # imported when asked for: these need packages that not everyone has
     if not path.exists():
         return iter(["is absent"] * len(numbers))
-    name = "ros_bag" if topic else "comma" if path.suffix.lower() in _HDF5 else "video"
-    reader = import_module(f"data_prep.driving.formats.{name}")
+    name = "driving.formats.ros_bag" if topic else "videos"
+    if path.suffix.lower() in _HDF5:
+        name = "driving.formats.comma"
+    reader = import_module(f"data_prep.{name}")
     found: Iterator[np.ndarray | str] = reader.frames(path, *([topic] if topic else []), numbers)
     return found

@@ -1,4 +1,4 @@
-"""Captions for every image of a folder: batched, resumable, on any number of processes."""
+"""Captions for every image of a folder or archive: batched, resumable, on any number of processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
-from data_prep.input_files import list_files
+from data_prep.captions.pictures import Picture, PictureReader, list_pictures
 from data_prep.left_out import SHOWN, write_list
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Captioner
@@ -29,6 +29,8 @@ from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage
 from pipelines.captioning.prediction_rows import (
     ATTENTION_SUFFIX,
+    SUBTITLES,
+    SUFFIXES,
     UNDRAWN,
     RowWriter,
     file_state,
@@ -40,7 +42,7 @@ from pipelines.captioning.prediction_rows import (
 from pipelines.devices import TRAINER_HELP
 from pipelines.output_files import check_output, written_by_one
 
-FormatName = Literal["jsonl", "csv", "coco"]
+FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt"]
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
 # the options that --help begins with
@@ -52,15 +54,18 @@ FIRST = (
 
 @dataclass
 class PredictionOptions:
-    """Caption every image of a folder and its sub-folders.
+    """Caption every image of a folder and its sub-folders, or of whatever else holds images.
 
     Args:
-        images: Folder, walked recursively; every visible file gets one row.
+        images: Folders, walked recursively, where every visible file gets one row; image files; text files
+            with a path a line; zip and tar archives; videos.
+        every: Seconds between the captioned frames of a video.
         ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt; by default the ready-made
             one, which was trained on Flickr8k. Several write one caption together: the next word has the
             mean of their probabilities.
-        output: File of the captions.
-        format: jsonl, csv or coco; by default that of the output's suffix (.csv, .json for coco, else jsonl).
+        output: File of the captions; by default captions.jsonl, or captions with the format's suffix.
+        format: jsonl, csv, coco, or srt and vtt, subtitles of a video; by default that of the output's suffix
+            (.csv, .json for coco, .srt, .vtt, else jsonl).
         attention: Folder for one picture per image with the attention of each word.
         batch_size: Images in a batch of one process; by default 256 on a GPU, 32 elsewhere.
         num_workers: Processes that decode images; by default one fewer than there are cores, at most 8.
@@ -70,9 +75,10 @@ class PredictionOptions:
         decoding: How words are chosen. An option that is not given keeps the checkpoint's value.
     """
 
-    images: Path
+    images: list[Path]
+    every: float = 1.0
     ckpt_path: list[Path] | None = None
-    output: Path = Path("captions.jsonl")
+    output: Path | None = None
     format: FormatName | None = None
     attention: Path | None = None
     batch_size: int | None = None
@@ -82,29 +88,29 @@ class PredictionOptions:
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 
-class FolderImages:
-    """Takes numbers of files and returns a `ImageBatch`; a cut JPEG is among its images and its errors."""
+class PictureBatches:
+    """Takes numbers of pictures and returns a `ImageBatch`; a cut JPEG is among its images and its errors."""
 
-    def __init__(self, root: Path, names: Sequence[str], transform: EvalTransform) -> None:
-        self.root, self.names, self.transform = root, list(names), transform
+    def __init__(self, pictures: Sequence[Picture], transform: EvalTransform) -> None:
+        self.pictures, self.transform, self.reader = list(pictures), transform, PictureReader()
 
     def __getitem__(self, numbers: list[int]) -> ImageBatch:
         images, names, errors = [], [], []
-        for name in (self.names[number] for number in numbers):
+        for picture in (self.pictures[number] for number in numbers):
             try:
-                square, wrong = self.transform.read(self.root / name)
-                images.append(square)
-                names.append(name)
+                image, wrong = self.reader.read(picture, self.transform.minimum_size)
+                images.append(self.transform(image))
+                names.append(picture.name)
                 if wrong:
-                    errors.append((name, f"{wrong}; captioned as far as it goes"))
+                    errors.append((picture.name, f"{wrong}; captioned as far as it goes"))
             except UnreadableImage as error:
-                errors.append((name, error.reason))
+                errors.append((picture.name, error.reason))
         size = self.transform.size
         pixels = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
         return ImageBatch(pixels, names, errors)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.pictures)
 
 
 def trainer_arguments(parser: LightningArgumentParser) -> None:
@@ -122,44 +128,54 @@ def trainer_arguments(parser: LightningArgumentParser) -> None:
     )
 
 
-def caption_folder(
+def caption_pictures(
     options: PredictionOptions, model: Captioner | CaptionerEnsemble, trainer: pl.Trainer
 ) -> None:
-    """Captions all files of a folder into one file, in the order of their names.
+    """Captions all pictures into one file, in their order.
 
     Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
-    killed goes on where it stopped if checkpoint, decoding and folder are the same. What could not be read,
+    killed goes on where it stopped if checkpoint, decoding and images are the same. What could not be read,
     and a file that has changed since, is captioned anew.
     """
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
-    check_output(options.output, "output", options.overwrite, options.ckpt_path or [PRETRAINED])
+    format: str = options.format or "jsonl"
+    output = options.output or Path("captions").with_suffix(SUFFIXES[format])
+    if options.format is None:
+        format = next((name for name in SUFFIXES if SUFFIXES[name] == output.suffix.lower()), "jsonl")
+    read = [path for path in options.images if not path.is_dir()]
+    check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     if options.mirrored is not None:
         model.mirrored = options.mirrored
-    names = _names(options)
+    pictures = _pictures(options, output)
+    if format in SUBTITLES and (len(options.images) > 1 or pictures[0].time is None):
+        raise InputError(f"{output}: subtitles are of one video; --images names {options.images[0]}")
     if options.attention is not None:
         try:
             options.attention.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
     # one of several processes holds the output for all
-    with written_by_one(options.output, "output") if trainer.is_global_zero else nullcontext():
-        _caption(names, options, model, trainer)
+    with written_by_one(output, "output") if trainer.is_global_zero else nullcontext():
+        _caption(pictures, options, output, format, model, trainer)
 
 
 def _caption(
-    names: Sequence[str],
+    pictures: Sequence[Picture],
     options: PredictionOptions,
+    output: Path,
+    format: str,
     model: Captioner | CaptionerEnsemble,
     trainer: pl.Trainer,
 ) -> None:
-    part = options.output.with_name(f"{options.output.name}.part-{_identity(options, trainer.precision)}")
-    states = {name: file_state(options.images / name) for name in names}
+    part = output.with_name(f"{output.name}.part-{_identity(options, trainer.precision)}")
+    file_of = cache(file_state)  # asked once an archive or video
+    states = {picture.name: file_of(picture.file) for picture in pictures}
     done = finished(part, states)
-    left = [name for name in names if name not in done]
+    left = [picture for picture in pictures if picture.name not in done]
     if trainer.is_global_zero and done:
-        print(f"going on after {len(done):,} of {len(names):,} files")
+        print(f"going on after {len(done):,} of {len(pictures):,} files")
     # the files of a killed run are read before this one adds to them
     trainer.strategy.barrier()
 
@@ -169,8 +185,8 @@ def _caption(
         batch_size = CPU_BATCH_SIZE if trainer.strategy.root_device.type == "cpu" else GPU_BATCH_SIZE
     sampler = ShareSampler(len(left), batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
     workers = decoding_workers() if options.num_workers is None else options.num_workers
-    loader = BatchLoader(FolderImages(options.images, left, transform), sampler, workers=workers)
-    writer = RowWriter(part, len(left), options.images, options.attention, model, states)
+    loader = BatchLoader(PictureBatches(left, transform), sampler, workers=workers)
+    writer = RowWriter(part, left, options.attention, model, states)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     begun = time.monotonic()
     if left:  # a run may have been killed after its last caption
@@ -179,58 +195,54 @@ def _caption(
     if not trainer.is_global_zero:
         return
     written = {row["image"]: row for row in rows_of(part)}
-    rows = [{key: value for key, value in written[name].items() if key != "file"} for name in names]
-    write_rows(options.output, rows, _format(options))
+    rows = [{key: value for key, value in written[p.name].items() if key != "file"} for p in pictures]
+    write_rows(output, rows, format, options.every)
     for file in part_files(part):
         file.unlink()
     captioned = sum("caption" in row for row in rows)
     undrawn = sum(UNDRAWN in row.get("error", "") for row in rows)
     seconds = time.monotonic() - begun
     print(f"{captioned:,} captions, {len(rows) - captioned:,} unreadable files, {seconds:.0f} s")
-    print(f"captions in {options.output}")
-    _name_wrong(options, [f"{row['image']}: {row['error']}" for row in rows if "error" in row])
+    print(f"captions in {output}")
+    _name_wrong(output, format, [f"{row['image']}: {row['error']}" for row in rows if "error" in row])
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
         print(f"attention in {options.attention}{missing}")
 
 
-def _name_wrong(options: PredictionOptions, wrong: Sequence[str]) -> None:
+def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:
     """Names the first files with which something is wrong on stderr, and says where all of them are."""
     for line in wrong[:SHOWN]:
         print(f"warning: {line}", file=sys.stderr)
     if len(wrong) > SHOWN:
-        place = f"have an error in {options.output}"
-        if _format(options) == "coco":  # which has no room for errors
-            listing = options.output.with_name(f"{options.output.name}.unreadable.txt")
+        place = f"have an error in {output}"
+        if format not in ("jsonl", "csv"):  # the others have no room for errors
+            listing = output.with_name(f"{output.name}.unreadable.txt")
             write_list(listing, wrong)
             place = f"are listed in {listing}"
         print(f"warning: {len(wrong) - SHOWN:,} more; all {place}", file=sys.stderr)
 
 
-def _format(options: PredictionOptions) -> str:
-    return options.format or {".csv": "csv", ".json": "coco"}.get(options.output.suffix.lower(), "jsonl")
-
-
-def _names(options: PredictionOptions) -> list[str]:
-    """Returns the files to caption, less what this command itself wrote where that lies among them."""
+def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:
+    """Returns what to caption, less what this command itself wrote where that lies among it."""
     resolve = cache(Path.resolve)  # asked once a folder, not once a file
-    images, own = resolve(options.images), resolve(options.output)
-    pictures = None if options.attention is None else resolve(options.attention)
-    if pictures == images:
-        raise InputError(f"{pictures}: holds the images; choose another folder for --attention")
-    names = []
-    for path in list_files(options.images):
-        folder = resolve(path.parent)
-        written = folder == own.parent and (
-            path.name == own.name or path.name.startswith(f"{own.name}.part-")
-        )
-        if pictures is not None and images in pictures.parents and path.name.endswith(ATTENTION_SUFFIX):
-            written = written or folder.is_relative_to(pictures)
-        if not written:
-            names.append(path.relative_to(options.images).as_posix())
-    if not names:
-        raise InputError(f"{options.images}: no files but those that this command wrote")
-    return names
+    own = resolve(output)
+    drawn = None if options.attention is None else resolve(options.attention)
+    folders = [resolve(path) for path in options.images if path.is_dir()]
+    if drawn in folders:
+        raise InputError(f"{drawn}: holds the images; choose another folder for --attention")
+    beside = drawn is not None and any(folder in drawn.parents for folder in folders)
+
+    def is_own(picture: Picture) -> bool:
+        name, folder = picture.file.name, resolve(picture.file.parent)
+        if beside and drawn is not None and name.endswith(ATTENTION_SUFFIX) and folder.is_relative_to(drawn):
+            return True
+        return folder == own.parent and (name == own.name or name.startswith(f"{own.name}.part-"))
+
+    found = [picture for picture in list_pictures(options.images, options.every) if not is_own(picture)]
+    if not found:
+        raise InputError(f"{options.images[0]}: no files but those that this command wrote")
+    return found
 
 
 def _identity(options: PredictionOptions, precision: str) -> str:
@@ -239,7 +251,7 @@ def _identity(options: PredictionOptions, precision: str) -> str:
     for checkpoint in options.ckpt_path or [PRETRAINED]:
         digest.update(checkpoint.read_bytes())
     settings = (
-        str(options.images.resolve()),
+        [str(path.resolve()) for path in options.images],
         asdict(options.decoding),
         options.mirrored,
         str(options.attention),

@@ -10,25 +10,29 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from data_prep.captions.pictures import Picture, PictureReader
 from data_prep.progress import counting_bar
 from modules.captioning.batch import ImageBatch
 from modules.captioning.writing import Caption, CaptionWriter
 from modules.errors import InputError
-from modules.images import UnreadableImage, read_as_shown
+from modules.images import UnreadableImage
 from modules.whole_files import write_whole
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
+from pipelines.captioning.subtitles import subtitles
 from pipelines.output_files import LONGEST_NAME
 
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
 ATTENTION_SUFFIX = ".attention.jpg"
+SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}
+SUBTITLES = ("srt", "vtt")
 UNDRAWN = "attention:"  # begins what is said of a picture of attention that is not there
 
 
@@ -37,8 +41,7 @@ class RowWriter(Callback):
 
     Args:
         part: Beginning of the name of every process's file.
-        total: Files of all processes.
-        images: Folder of the images.
+        pictures: Of all processes.
         attention: Folder of the pictures of attention, where there are to be any.
         model: Knows grid and preprocessing of the attention.
         states: Of every file what tells that it has changed since.
@@ -47,14 +50,14 @@ class RowWriter(Callback):
     def __init__(
         self,
         part: Path,
-        total: int,
-        images: Path,
+        pictures: Sequence[Picture],
         attention: Path | None,
         model: CaptionWriter,
         states: Mapping[str, list[int]],
     ) -> None:
-        self.part, self.total, self.model = part, total, model
-        self.images, self.attention = images, attention
+        self.part, self.total, self.model = part, len(pictures), model
+        self.pictures, self.reader = {picture.name: picture for picture in pictures}, PictureReader()
+        self.attention = attention
         self.states = states
         self.file: TextIO | None = None
 
@@ -93,6 +96,9 @@ class RowWriter(Callback):
                 reasons += self._draw(name, caption, attention_path(self.attention, name))
             rows[-1] |= {"error": "; ".join(reasons)} if reasons else {}
         rows += [{"image": name, "error": reason} for name, reason in wrong.items()]
+        for row in rows:
+            if (time := self.pictures[row["image"]].time) is not None:
+                row["time"] = time
         states = (self.states[row["image"]] for row in rows)
         try:
             self.file.writelines(
@@ -109,7 +115,7 @@ class RowWriter(Callback):
         """Returns why the attention's picture could not be written: one picture does not end the others."""
         assert caption.alpha is not None
         try:
-            image = encoder_view(read_as_shown(self.images / name, 640)[0], self.model.resize)
+            image = encoder_view(self.reader.read(self.pictures[name], 640)[0], self.model.resize)
             write_attention(
                 path, image, caption.words, caption.alpha.numpy(), self.model.encoder.grid, caption.text
             )
@@ -141,9 +147,11 @@ def attention_path(folder: Path, name: str) -> Path:
 
     Args:
         folder: Of all of them.
-        name: The image's path in the folder of images.
+        name: Of the image in its row.
     """
-    path = folder / f"{name}{ATTENTION_SUFFIX}"
+    # a name may be a path anywhere; what is drawn stays in the folder
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    path = folder.joinpath(*parts[:-1], f"{parts[-1]}{ATTENTION_SUFFIX}")
     # with the dots and the process number of the file that is written first
     room = LONGEST_NAME - len(ATTENTION_SUFFIX) - 12
     encoded = os.fsencode(path.name.removesuffix(ATTENTION_SUFFIX))
@@ -201,15 +209,25 @@ def rows_of(part: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str) -> None:
-    """Writes the captions, whole or not at all; COCO results have no room for scores and errors."""
+def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every: float = 1.0) -> None:
+    """Writes the captions, whole or not at all; COCO results and subtitles have no room for errors.
+
+    Args:
+        output: The file.
+        rows: Of all images.
+        format: One of `SUFFIXES`.
+        every: Seconds that the last of a video's captions is shown in subtitles.
+    """
     text = io.StringIO(newline="")
     if format == "jsonl":
         text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     elif format == "csv":
-        writer = csv.DictWriter(text, ["image", "caption", "score", "error"])
+        timed = ["time"] if any("time" in row for row in rows) else []
+        writer = csv.DictWriter(text, ["image", *timed, "caption", "score", "error"])
         writer.writeheader()
         writer.writerows(rows)
+    elif format in SUBTITLES:
+        text.write(subtitles(rows, every, format))
     else:
         captioned = [row for row in rows if "caption" in row]
         numbers = [coco_image_id(row["image"]) for row in captioned]

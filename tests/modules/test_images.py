@@ -243,3 +243,15 @@ def test_what_is_no_file_is_unreadable(tmp_path: Path, monkeypatch: pytest.Monke
 def test_failure_travels_between_processes() -> None:
     error = pickle.loads(pickle.dumps(UnreadableImage("a.jpg", "is\nbroken")))
     assert (str(error), error.reason) == ("a.jpg: is broken", "is broken")
+
+
+def test_what_phones_write_is_read_where_the_package_for_it_is(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    upright = picture(64, 96)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.rot90(upright))
+    heif.from_pillow(stored).save(tmp_path / "a.heic", quality=95, exif=exif.tobytes())
+    found = read_image(tmp_path / "a.heic")
+    assert found.shape == upright.shape
+    assert np.abs(found.astype(int) - upright).mean() < 12

@@ -34,9 +34,9 @@ from data_prep.driving.camera_names import cameras_of
 from data_prep.driving.checks import absent_files, frame_problems
 from data_prep.driving.clocks import are_times, in_seconds, time_in_name
 from data_prep.driving.cutting import cut_drives
-from data_prep.driving.formats.video import SUFFIXES as VIDEO_SUFFIXES
-from data_prep.driving.formats.video import frame_times, raw_stream_notes
 from data_prep.driving.table import DriveTable, join_tables
+from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
+from data_prep.videos import frame_times, raw_stream_notes
 from modules.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")

@@ -10,21 +10,17 @@ left positive; or angle_deg: the same in degrees. A frame gets the nearest label
 unless that is older than three steps of the table: then its angle is unknown.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_prep.driving.clocks import frame_period, in_seconds
 from data_prep.driving.cutting import LONGEST_STEP
 from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import DriveTable, join_tables
-from data_prep.progress import counting_bar
+from data_prep.videos import SUFFIXES, frame_times, raw_stream_notes
 from modules.errors import InputError
 
-_RAW_SUFFIXES = (".h264", ".264", ".h265", ".265", ".hevc")
-SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", *_RAW_SUFFIXES)
 _TIMES = ("time_s", "time", "t", "seconds", "timestamp")
 _ANGLES = ("angle_rad", "angle", "steering_angle", "steering")
 _DEGREES = ("angle_deg", "steering_angle_deg", "steering_deg")
@@ -116,68 +112,3 @@ def _label_times(video: Path, labels: LabelFile, frame_times: np.ndarray) -> tup
             f"of the video at {frame_times[-1]:.1f} s"
         )
     return times, notes
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise InputError(f"{path}: is no video that can be read")
-    return capture
-
-
-def raw_stream_notes(path: Path) -> list[str]:
-    """Returns what is to be said of a video without a container, which tells no times; nothing of others."""
-    if path.suffix.lower() not in _RAW_SUFFIXES:
-        return []
-    capture = _open(path)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
-    return [
-        f"{path}: a raw stream tells no times; {rate:g} frames a second are assumed; for others, convert it: "
-        f"ffmpeg -r RATE -i {path.name} -c copy {path.stem}.mp4"
-    ]
-
-
-def frame_times(path: Path) -> np.ndarray:
-    """Returns the time of each frame from the first (N,), as the video has it.
-
-    The whole video is gone through: containers announce a number of frames and a constant rate, and often
-    neither holds.
-    """
-    capture = _open(path)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    times = []
-    with counting_bar("frames", announced > 500) as bar:
-        task = bar.add_task(f"reading {path.name}", total=max(announced, 0) or None)
-        while capture.grab():
-            times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            bar.advance(task)
-    capture.release()
-    if not times:
-        raise InputError(f"{path}: holds no frame that can be read")
-    found = np.array(times)
-    # some containers tell no times: FFmpeg then gives zeros
-    if len(found) > 1 and not (np.diff(found) > 0).all():
-        if not 0 < rate < 1000:
-            raise InputError(f"{path}: has neither times of frames nor their rate; convert it to mp4")
-        found = np.arange(len(found)) / rate
-    return found - found[0]
-
-
-def frames(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | str]:
-    """Yields the frames of these ascending numbers as (Hh, Ww, 3) RGB bytes, or why one cannot be read."""
-    capture = _open(path)
-    at = 0  # the frame that comes next; seeking is not exact in most containers, going forward is
-    try:
-        for number in numbers:
-            while at < number and capture.grab():
-                at += 1
-            done, image = capture.read() if at == number else (False, None)
-            if not done or image is None:
-                yield f"frame {number} cannot be read"
-                continue
-            at += 1
-            yield np.ascontiguousarray(image[:, :, ::-1])
-    finally:
-        capture.release()

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from PIL import ImageOps
@@ -148,6 +150,33 @@ def test_what_is_not_asked_for_is_decoded_as_in_the_checkpoints_run(predict, tal
     assert {len(caption.split()) for caption in found} == {6}
     assert found == captions("greedy", *longer, "--decoding.method=greedy")
     assert found != captions("beam", *longer, "--decoding.method=beam")
+
+
+def test_a_video_gets_rows_with_times_and_subtitles(talkative, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 64))
+    for seed in range(30):
+        writer.write(np.asarray(picture(seed // 10).resize((64, 64))))
+    writer.release()
+    given = ["predict", "--images", "clip.avi", "--ckpt_path", str(talkative), "--num_workers", "0"]
+    assert main([*given, "--attention", "looks"]) == 0
+    rows = rows_of(tmp_path / "captions.jsonl")
+    assert [row["time"] for row in rows] == [0.0, 1.0, 2.0]
+    assert (tmp_path / "looks" / "clip.avi#00:00:02.000.attention.jpg").is_file()
+    assert main([*given, "--every", "0.5", "--format", "srt"]) == 0
+    text = (tmp_path / "captions.srt").read_text()
+    assert rows[0]["caption"] in text and "--> 00:00:03,000" in text
+    assert main(["predict", "--images", str(tmp_path / "looks"), *given[3:], "--output", "a.vtt"]) == 2
+    assert "subtitles are of one video" in capsys.readouterr().err
+
+
+def test_pictures_from_everywhere_are_drawn_within_the_folder(talkative, gallery, tmp_path):
+    given = ["predict", "--images", str(gallery / "grey.png"), str(gallery / "deep"), "--ckpt_path"]
+    given += [str(talkative), "--num_workers", "0", "--output", str(tmp_path / "out.csv")]
+    assert main([*given, "--attention", str(tmp_path / "looks")]) == 0
+    assert len(list((tmp_path / "looks").rglob("*.attention.jpg"))) == 6
+    with (tmp_path / "out.csv").open() as file:
+        assert str(gallery / "grey.png") in {row["image"] for row in csv.DictReader(file)}
 
 
 def test_several_checkpoints_write_one_caption_together(predict, talkative, tmp_path, capsys):

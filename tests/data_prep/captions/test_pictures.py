@@ -1,0 +1,121 @@
+"""Pictures wherever they lie: each is found once, under a name of its own, and read as its file would be."""
+
+import io
+import pickle
+import tarfile
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep.captions.pictures import Picture, PictureReader, list_pictures
+from modules.errors import InputError
+from modules.images import UnreadableImage
+
+
+def png(grey):
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 6), (grey,) * 3).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "album" / "deep").mkdir(parents=True)
+    (tmp_path / "album" / "b.png").write_bytes(png(20))
+    (tmp_path / "album" / "deep" / "a.png").write_bytes(png(10))
+    return tmp_path / "album"
+
+
+def greys(pictures):
+    reader = PictureReader()
+    return {picture.name: int(reader.read(picture)[0].mean()) for picture in pictures}
+
+
+def test_a_folder_alone_names_its_pictures_from_itself(folder):
+    assert greys(list_pictures([folder])) == {"b.png": 20, "deep/a.png": 10}
+
+
+def test_several_inputs_keep_their_pictures_apart_and_name_each_once(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "b.png").write_bytes(png(30))
+    found = greys(list_pictures([folder, other, folder / "b.png"]))
+    assert found == {f"{folder}/b.png": 20, f"{folder}/deep/a.png": 10, f"{other}/b.png": 30}
+
+
+def test_a_list_has_paths_from_its_own_folder(folder, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"# mine\nalbum/b.png\n\n{folder}/deep/a.png\nalbum/none.png\n")
+    pictures = list_pictures([listing])
+    assert greys(pictures[:2]) == {"album/b.png": 20, f"{folder}/deep/a.png": 10}
+    with pytest.raises(UnreadableImage, match="No such file"):
+        PictureReader().read(pictures[2])
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_archives_are_read_in_any_order_and_in_other_processes(tmp_path, suffix):
+    path = tmp_path / f"album{suffix}"
+    members = {"two/b.png": png(20), "a.png": png(10), "broken.png": b"no picture"}
+    hidden = {"__MACOSX/._a.png": b"?", ".DS_Store": b"?"}
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in (members | hidden).items():
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(path, "w:gz" if suffix.endswith("gz") else "w") as tar:
+            for name, data in (members | hidden).items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    pictures = list_pictures([path])
+    assert [picture.name for picture in pictures] == list(members)
+    assert greys(pictures[1::-1]) == {"two/b.png": 20, "a.png": 10}
+    reader = PictureReader()
+    reader.read(pictures[0])
+    assert int(pickle.loads(pickle.dumps(reader)).read(pictures[1])[0].mean()) == 10
+    with pytest.raises(UnreadableImage, match="is no image"):
+        reader.read(pictures[2])
+    with pytest.raises(UnreadableImage, match="cannot be read from the archive"):
+        reader.read(Picture("gone.png", path, "gone.png"))
+
+
+def test_a_videos_frames_have_their_times(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (32, 32))
+    for number in range(25):
+        writer.write(np.full((32, 32, 3), number * 10, np.uint8))
+    writer.release()
+    pictures = list_pictures([path], every=1.0)
+    assert [picture.time for picture in pictures] == [0.0, 1.0, 2.0]
+    assert [picture.name for picture in pictures][1] == "clip.avi#00:00:01.000"
+    found = list(greys(pictures[::-1]).values())
+    assert np.allclose(found, [200, 100, 0], atol=4)
+    assert len(list_pictures([path], every=0.01)) == 25
+    assert len(list_pictures([path], every=100)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.jpg", None, "no such file or folder"),
+        ("empty.txt", b"# nothing\n", "names no picture"),
+        ("album.zip", b"PK\x03\x04 cut", "no zip or tar archive"),
+        ("album.tar.gz", b"\x1f\x8b", "a damaged archive"),
+        ("clip.mp4", b"no video", "is no video that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, content, said):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=said) as error:
+        list_pictures([path])
+    assert str(error.value).startswith(str(path))
+
+
+def test_frames_need_a_time_between_them(tmp_path):
+    with pytest.raises(InputError, match="every is 0"):
+        list_pictures([tmp_path], every=0.0)
