@@ -41,6 +41,10 @@ class Vocabulary:
         frequent.sort(key=lambda word: (-counts[word], word))
         return cls([*cls.MARKERS, *frequent][:max_size])
 
+    def with_words_of(self, other: "Vocabulary") -> "Vocabulary":
+        """Returns these words under their numbers, and behind them those that only the other has."""
+        return Vocabulary([*self.words, *(word for word in other.words if word not in self)])
+
     def __len__(self) -> int:
         return len(self.words)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from argparse import SUPPRESS, Action, _ArgumentGroup, _HelpAction
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
@@ -239,3 +239,17 @@ def run_folder_of(checkpoint: Path) -> Path | None:
     """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
     folder = checkpoint.resolve().parent.parent
     return folder if (folder / "config.yaml").is_file() else None
+
+
+def take_options(given: Any, stored: Mapping[str, Mapping[str, Any]]) -> None:
+    """Lets a checkpoint decide options of the model, and says so where the configuration differs.
+
+    Args:
+        given: Groups of the configuration, which are changed.
+        stored: Groups of the checkpoint.
+    """
+    for group, options in stored.items():
+        for name, value in options.items():
+            if given[group].get(name) != value:
+                print(f"note: model.{group}.{name} is {value!r}, as in the checkpoint")
+                given[group][name] = value

@@ -20,7 +20,7 @@ from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.training import TrainedModule
 from modules.whole_files import write_whole
-from pipelines.arguments import Parser, run_folder_of
+from pipelines.arguments import Parser, run_folder_of, take_options
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.devices import TRAINER_HELP, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
@@ -79,6 +79,9 @@ class RunCLI(LightningCLI):
 
     def adjust_model(self) -> None:
         """Tells a model that was built or loaded what only options and data say."""
+
+    def adjust_data(self, checkpoint: dict[str, Any]) -> None:
+        """Tells data that were read for a fit what options and the checkpoint that goes on, if any, say."""
 
     def stored_options(self, checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Returns the options of the model that a checkpoint is of."""
@@ -173,12 +176,7 @@ class RunCLI(LightningCLI):
             return
         if path in ("best", "last", "hpc", "registry"):
             raise InputError(f"--ckpt_path {path}: name the file, such as RUN/checkpoints/{path}.ckpt")
-        for group, options in self.stored_options(read_checkpoint(path, self.task)).items():
-            given = config.model[group]
-            for name, value in options.items():
-                if given.get(name) != value:
-                    print(f"note: model.{group}.{name} is {value!r}, as in the checkpoint")
-                    given[name] = value
+        take_options(config.model, self.stored_options(read_checkpoint(path, self.task)))
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
@@ -259,9 +257,10 @@ class RunCLI(LightningCLI):
             return
         # what is wrong with the data shows before the run folder is made or changed
         self.datamodule.read()
+        stored = read_checkpoint(checkpoint, self.task) if checkpoint else {}
+        self.adjust_data(stored)
         with blaming("model"):
             if checkpoint:
-                stored = read_checkpoint(checkpoint, self.task)
                 self.model.on_load_checkpoint(stored)
             self.model.use_data(self.datamodule)
             if checkpoint:

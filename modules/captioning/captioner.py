@@ -69,6 +69,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.reward: CaptionReward | None = None  # of captions of training images
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
+        self.inherited_words = 0  # the first, from the checkpoint that training began with
 
     # ---- construction and checkpoints
 
@@ -86,6 +87,13 @@ class Captioner(CaptionWriter, TrainedModule):
         with seeded(self.training_options.seed):
             self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
 
+    def begin_with(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the weights of a checkpoint whose words are the first of this one's; other words stay new."""
+        state = self.state_dict()
+        for name, value in checkpoint["state_dict"].items():
+            state[name][tuple(slice(size) for size in value.shape)] = value
+        self.inherited_words = len(checkpoint["words"])
+
     def use_data(self, data: Any) -> None:
         """Takes the words of the training captions."""
         self.use_vocabulary(data.training_words())
@@ -94,10 +102,12 @@ class Captioner(CaptionWriter, TrainedModule):
         super().on_save_checkpoint(checkpoint)
         assert self.vocabulary is not None
         checkpoint["words"] = self.vocabulary.words
+        checkpoint["inherited_words"] = self.inherited_words
         checkpoint["decoding"] = asdict(self.decoding)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
+        self.inherited_words = checkpoint.get("inherited_words", 0)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes words, and decodes as the checkpoint's run did."""

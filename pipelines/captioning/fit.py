@@ -5,20 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.captions.datamodule import CaptionDataModule
 from modules.captioning.captioner import Captioner
+from modules.captioning.pretrained import pretrained_path
+from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
+from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
+from modules.vocabulary import Vocabulary
 from modules.whole_files import write_whole
+from pipelines.arguments import take_options
 from pipelines.captioning.collapse_watch import CollapseWatch
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
+
+INIT_HELP = (
+    "fit: captioner that training begins with: pretrained, the ready-made one, or a checkpoint. Its encoder "
+    "and decoder are taken; words that it lacks are added."
+)
 
 
 class CaptionCLI(RunCLI):
@@ -37,11 +48,42 @@ class CaptionCLI(RunCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(DecodingOptions, "decoding")
+        parser.add_argument("--init", type=str | None, default=None, help=INIT_HELP)
+
+    def _parse_ckpt_path(self) -> None:
+        super()._parse_ckpt_path()
+        config = self.config[self.config.subcommand]
+        self.init: dict[str, Any] = {}  # the checkpoint that a new run begins with
+        if not config.get("init"):
+            return
+        if self.config.subcommand != "fit":
+            raise InputError(
+                f"init: {self.config.subcommand} trains nothing; --ckpt_path names what it scores"
+            )
+        if config.ckpt_path:
+            print("note: --init has no effect on a run that goes on")
+            return
+        path = pretrained_path() if config.init == "pretrained" else Path(config.init)
+        self.init = read_checkpoint(path, self.task)
+        stored = self.stored_options(self.init)
+        take_options(config.model, {group: stored[group] for group in ("encoder", "decoder")})
+
+    def adjust_data(self, checkpoint: dict[str, Any]) -> None:
+        """Gives the words of the checkpoint that training begins or began with their numbers."""
+        inherited = (
+            self.init.get("words") or checkpoint.get("words", [])[: checkpoint.get("inherited_words", 0)]
+        )
+        if inherited:
+            words = self.datamodule.training_words()
+            self.datamodule.vocabulary = Vocabulary(inherited).with_words_of(words)
 
     def fit_callbacks(self) -> list[Callback]:
         return [CollapseWatch()]
 
     def adjust_model(self) -> None:
+        if self.init:
+            self.model.begin_with(self.init)
+            self.init = {}
         self.model.decoding = self.config_init[self.subcommand].decoding
 
     def find(self, split: str, folder: Path) -> Findings:

@@ -58,3 +58,11 @@ def test_the_words_alone_rebuild_the_vocabulary():
 def test_a_list_that_is_no_vocabulary_is_refused(words):
     with pytest.raises(ValueError, match="vocabulary"):
         Vocabulary(words)
+
+
+def test_words_of_another_vocabulary_come_behind_ones_own():
+    one, other = (
+        Vocabulary([*Vocabulary.MARKERS, "dog", "a"]),
+        Vocabulary([*Vocabulary.MARKERS, "cat", "dog"]),
+    )
+    assert one.with_words_of(other).words == [*Vocabulary.MARKERS, "dog", "a", "cat"]

@@ -111,6 +111,30 @@ def test_validate_takes_decoding_options(finished_run):
     assert lengths and max(lengths) <= 3
 
 
+def test_a_fit_begins_with_another_captioner_and_adds_words(finished_run, captioned_folder, tmp_path, capsys):
+    shutil.copytree(captioned_folder, tmp_path / "data")
+    listing = tmp_path / "data" / "captions.jsonl"
+    listing.write_text(listing.read_text().replace("circle", "zeppelin"))
+    best = finished_run / "checkpoints" / "best.ckpt"
+    given = ["fit", "--config", str(DEBUG), "--data.root", str(tmp_path / "data"), "--runs", str(tmp_path)]
+    quick = ["--trainer.limit_train_batches", "1", "--model.training.learning_rate", "1e-12"]
+    assert main([*given, "--init", str(best), *quick, "--trainer.max_epochs", "1"]) == 0
+    run = tmp_path / "caption" / "debug" / "version_0"
+    before, after = (
+        torch.load(path, weights_only=True) for path in (best, run / "checkpoints" / "last.ckpt")
+    )
+    known = before["words"]
+    assert "zeppelin" in after["words"][len(known) :] and after["words"][: len(known)] == known
+    for name, value in before["state_dict"].items():
+        begun = after["state_dict"][name][tuple(slice(size) for size in value.shape)]
+        torch.testing.assert_close(begun, value)
+    capsys.readouterr()
+    going_on = ["--ckpt_path", str(last), "--trainer.max_epochs", "2"]
+    assert main([*given, *quick, *going_on]) == 0
+    assert main([*given, "--init", str(tmp_path / "none.ckpt")]) == 2
+    assert "none.ckpt: does not exist" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "minutes",
     [
