@@ -114,15 +114,14 @@ def test_validate_takes_decoding_options(finished_run):
 def test_a_fit_begins_with_another_captioner_and_adds_words(finished_run, captioned_folder, tmp_path, capsys):
     shutil.copytree(captioned_folder, tmp_path / "data")
     listing = tmp_path / "data" / "captions.jsonl"
-    listing.write_text(listing.read_text().replace("circle", "zeppelin"))
+    listing.write_text(listing.read_text().replace('["', '["zeppelin '))
     best = finished_run / "checkpoints" / "best.ckpt"
     given = ["fit", "--config", str(DEBUG), "--data.root", str(tmp_path / "data"), "--runs", str(tmp_path)]
     quick = ["--trainer.limit_train_batches", "1", "--model.training.learning_rate", "1e-12"]
     assert main([*given, "--init", str(best), *quick, "--trainer.max_epochs", "1"]) == 0
     run = tmp_path / "caption" / "debug" / "version_0"
-    before, after = (
-        torch.load(path, weights_only=True) for path in (best, run / "checkpoints" / "last.ckpt")
-    )
+    last = run / "checkpoints" / "last.ckpt"
+    before, after = (torch.load(path, weights_only=True) for path in (best, last))
     known = before["words"]
     assert "zeppelin" in after["words"][len(known) :] and after["words"][: len(known)] == known
     for name, value in before["state_dict"].items():
