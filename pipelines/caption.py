@@ -42,10 +42,11 @@ def predict(argv: Sequence[str]) -> None:
         from modules.captioning.captioner import Captioner
         from modules.captioning.ensemble import CaptionerEnsemble
         from modules.captioning.pretrained import PRETRAINED
-        from pipelines.captioning.predict import FIRST, PredictionOptions, caption_pictures, trainer_arguments
+        from pipelines.captioning.predict import FIRST, PredictionOptions, caption_pictures
         from pipelines.cli import FitParser
         from pipelines.devices import take_device
         from pipelines.endings import blaming
+        from pipelines.part_rows import trainer_arguments
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -14,9 +14,7 @@ from typing import Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.cli import LightningArgumentParser
 
-from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.captions.pictures import Picture, PictureReader, list_pictures
 from data_prep.left_out import SHOWN, write_list
 from modules.captioning.batch import ImageBatch
@@ -33,14 +31,10 @@ from pipelines.captioning.prediction_rows import (
     SUFFIXES,
     UNDRAWN,
     RowWriter,
-    file_state,
-    finished,
-    part_files,
-    rows_of,
     write_rows,
 )
-from pipelines.devices import TRAINER_HELP
 from pipelines.output_files import check_output, written_by_one
+from pipelines.part_rows import file_state, predicted_rows
 
 FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt"]
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
@@ -113,21 +107,6 @@ class PictureBatches:
         return len(self.pictures)
 
 
-def trainer_arguments(parser: LightningArgumentParser) -> None:
-    """Adds Lightning's own options (`--trainer.devices 2`, ...) with what inference needs as defaults."""
-    parser.add_argument("--device", type=str | None, default=None, help=TRAINER_HELP)
-    parser.add_lightning_class_args(pl.Trainer, "trainer")
-    parser.set_defaults(
-        {
-            "trainer.logger": False,
-            "trainer.enable_checkpointing": False,
-            "trainer.enable_progress_bar": False,
-            "trainer.enable_model_summary": False,
-            "trainer.use_distributed_sampler": False,
-        }
-    )
-
-
 def caption_pictures(
     options: PredictionOptions, model: Captioner | CaptionerEnsemble, trainer: pl.Trainer
 ) -> None:
@@ -172,33 +151,21 @@ def _caption(
     part = output.with_name(f"{output.name}.part-{_identity(options, trainer.precision)}")
     file_of = cache(file_state)  # asked once an archive or video
     states = {picture.name: file_of(picture.file) for picture in pictures}
-    done = finished(part, states)
-    left = [picture for picture in pictures if picture.name not in done]
-    if trainer.is_global_zero and done:
-        print(f"going on after {len(done):,} of {len(pictures):,} files")
-    # the files of a killed run are read before this one adds to them
-    trainer.strategy.barrier()
-
     transform = EvalTransform(model.encoder.image_size, model.resize)
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = CPU_BATCH_SIZE if trainer.strategy.root_device.type == "cpu" else GPU_BATCH_SIZE
-    sampler = ShareSampler(len(left), batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
-    workers = decoding_workers() if options.num_workers is None else options.num_workers
-    loader = BatchLoader(PictureBatches(left, transform), sampler, workers=workers)
-    writer = RowWriter(part, left, options.attention, model, states)
-    trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+
+    def prepare(done: Container[str]) -> tuple[PictureBatches, RowWriter]:
+        left = [picture for picture in pictures if picture.name not in done]
+        return PictureBatches(left, transform), RowWriter(part, left, options.attention, model, states)
+
     begun = time.monotonic()
-    if left:  # a run may have been killed after its last caption
-        trainer.predict(model, loader, return_predictions=False)
-    trainer.strategy.barrier()
-    if not trainer.is_global_zero:
-        return
-    written = {row["image"]: row for row in rows_of(part)}
-    rows = [{key: value for key, value in written[p.name].items() if key != "file"} for p in pictures]
-    write_rows(output, rows, format, options.every)
-    for file in part_files(part):
-        file.unlink()
+    workers = options.num_workers
+    with predicted_rows(states, part, model, trainer, prepare, batch_size, workers) as rows:
+        if rows is None:
+            return
+        write_rows(output, rows, format, options.every)
     captioned = sum("caption" in row for row in rows)
     undrawn = sum(UNDRAWN in row.get("error", "") for row in rows)
     seconds = time.monotonic() - begun

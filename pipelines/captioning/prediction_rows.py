@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import csv
-import glob
 import hashlib
 import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
-
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from typing import Any
 
 from data_prep.captions.pictures import Picture, PictureReader
-from data_prep.progress import counting_bar
 from modules.captioning.batch import ImageBatch
 from modules.captioning.writing import Caption, CaptionWriter
 from modules.errors import InputError
@@ -27,17 +21,16 @@ from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.captioning.subtitles import subtitles
 from pipelines.output_files import LONGEST_NAME
+from pipelines.part_rows import ESCAPED, PartWriter
 
-# a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
-ESCAPED = "backslashreplace"
 ATTENTION_SUFFIX = ".attention.jpg"
 SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}
 SUBTITLES = ("srt", "vtt")
 UNDRAWN = "attention:"  # begins what is said of a picture of attention that is not there
 
 
-class RowWriter(Callback):
-    """Appends the rows of every batch to this process's part file, and shows progress.
+class RowWriter(PartWriter):
+    """Appends captions, and draws their attention where that was asked for.
 
     Args:
         part: Beginning of the name of every process's file.
@@ -55,41 +48,14 @@ class RowWriter(Callback):
         model: CaptionWriter,
         states: Mapping[str, list[int]],
     ) -> None:
-        self.part, self.total, self.model = part, len(pictures), model
+        super().__init__(part, len(pictures), states, "captioning", "captions")
         self.pictures, self.reader = {picture.name: picture for picture in pictures}, PictureReader()
-        self.attention = attention
-        self.states = states
-        self.file: TextIO | None = None
+        self.attention, self.model = attention, model
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        try:
-            self.file = self.part.with_name(f"{self.part.name}-{trainer.global_rank}").open(
-                "a", encoding="utf-8", errors=ESCAPED
-            )
-            if self.file.tell():
-                self.file.write("\n")  # a kill may have cut the last line short
-                self.file.flush()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-        self.bar = counting_bar("images", trainer.is_global_zero)
-        # the other processes are as fast as this one
-        self.task = self.bar.add_task("captioning", total=self.total)
-        self.bar.start()
-
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: ImageBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        assert self.file is not None
-        captions: list[Caption] = outputs
+    def rows(self, outputs: list[Caption], batch: ImageBatch) -> list[dict[str, Any]]:
         wrong = dict(batch.errors)
         rows: list[dict[str, Any]] = []
-        for name, caption in zip(batch.names, captions, strict=True):
+        for name, caption in zip(batch.names, outputs, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
@@ -99,17 +65,7 @@ class RowWriter(Callback):
         for row in rows:
             if (time := self.pictures[row["image"]].time) is not None:
                 row["time"] = time
-        states = (self.states[row["image"]] for row in rows)
-        try:
-            self.file.writelines(
-                json.dumps(row | {"file": state}, ensure_ascii=False) + "\n"
-                for row, state in zip(rows, states, strict=True)
-            )
-            self.file.flush()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-        left = self.total - self.bar.tasks[self.task].completed
-        self.bar.advance(self.task, min(left, len(rows) * trainer.world_size))
+        return rows
 
     def _draw(self, name: str, caption: Caption, path: Path) -> list[str]:
         """Returns why the attention's picture could not be written: one picture does not end the others."""
@@ -124,22 +80,6 @@ class RowWriter(Callback):
         except OSError as error:
             return [f"{UNDRAWN} cannot be written ({error.strerror})"]
         return []
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert self.file is not None
-        self.bar.stop()
-        try:
-            self.file.close()
-        except OSError as error:
-            raise cannot_go_on(self.part, error) from error
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        if self.file is not None:
-            self.bar.stop()
-            with suppress(OSError):  # what could not be written is the exception already
-                self.file.close()
 
 
 def attention_path(folder: Path, name: str) -> Path:
@@ -161,52 +101,6 @@ def attention_path(folder: Path, name: str) -> Path:
     # a letter that the cut halves is dropped
     kept = encoded[: room - len(digest) - 1].decode(errors="ignore")
     return path.with_name(f"{kept}-{digest}{ATTENTION_SUFFIX}")
-
-
-def cannot_go_on(part: Path, error: OSError) -> InputError:
-    """Returns what ends a run that cannot write its rows."""
-    return InputError(
-        f"{part.parent}: captions cannot be written ({error.strerror}); what is there is kept: make room or "
-        "choose another --output, and give the command again to go on"
-    )
-
-
-def file_state(path: Path) -> list[int]:
-    """Returns size and time of change (ns): a row is of this very file."""
-    try:
-        status = path.stat()
-    except OSError:  # it went while the folder was listed: reading it says so
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
-
-def finished(part: Path, states: Mapping[str, list[int]]) -> set[str]:
-    """Returns the files that need not be read again: captioned without an error, and unchanged since."""
-    last = {row["image"]: row for row in rows_of(part)}
-    return {
-        name
-        for name, row in last.items()
-        if "error" not in row and name in states and row.get("file") == states[name]
-    }
-
-
-def part_files(part: Path) -> list[Path]:
-    """Returns the part files of all processes."""
-    return sorted(part.parent.glob(f"{glob.escape(part.name)}-*"))
-
-
-def rows_of(part: Path) -> list[dict[str, Any]]:
-    """Returns the rows of all processes; a line that a kill cut short counts as never written."""
-    rows = []
-    for file in part_files(part):
-        for line in file.read_bytes().split(b"\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("image"), str):
-                rows.append(row)
-    return rows
 
 
 def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every: float = 1.0) -> None:

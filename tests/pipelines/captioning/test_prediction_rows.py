@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import part_rows
 from pipelines.caption import main
 from pipelines.captioning import predict as predicting
 from pipelines.captioning import prediction_rows
@@ -153,7 +154,7 @@ def test_an_output_that_cannot_be_written_is_one_line(
 ):
     if output == "full":
         monkeypatch.setattr(predicting, "_identity", lambda options, precision: "0")
-        monkeypatch.setattr(prediction_rows, "part_files", lambda part: [])
+        monkeypatch.setattr(part_rows, "part_files", lambda part: [])
         (tmp_path / "full.part-0-0").symlink_to("/dev/full")
     given = ["predict", "--images", str(gallery), "--ckpt_path", str(talkative)]
     assert main([*given, "--output", str(tmp_path / output)]) == 2
