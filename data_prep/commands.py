@@ -51,6 +51,10 @@ def run_commands(
     explained = (getdoc(command) or "").partition("\n\nArgs:")[0]
     parser = _Parser(prog=prog, description=explained, allow_abbrev=False)
     parser.add_function_arguments(command, None, as_group=False, as_positional=True)
+    for action in parser._actions:
+        if getattr(action, "_typehint", None) == list[Path]:  # jsonargparse wants JSON for it
+            several: Any = action
+            several.nargs, several._typehint, several.metavar = "+", Path, several.dest.upper()
 
     def main() -> None:
         options: dict[str, Any] = vars(parser.parse_args(given))

@@ -56,7 +56,9 @@ def read_drives(
     return table
 
 
-def read_several(roots: Sequence[Path], format: str = "auto", topic: str | None = None) -> "DriveTable":
+def read_several(
+    roots: Sequence[Path], format: str = "auto", topic: str | None = None, labelled: bool = True
+) -> "DriveTable":
     """Returns the drives of several folders in one table, which is of the folder that they have in common.
 
     A drive of a folder is called FOLDER/DRIVE where two folders have drives of one name. InputError where a
@@ -66,13 +68,14 @@ def read_several(roots: Sequence[Path], format: str = "auto", topic: str | None 
         roots: folders of the data, or files.
         format: of all of them; auto takes that of each.
         topic: of the images, in bags.
+        labelled: whether a bag without angles is refused.
     """
     # with what they need imported here: most of this package is imported without NumPy
     import numpy as np
 
     from data_prep.driving.table import join_tables
 
-    tables = [read_drives(root, format, topic) for root in roots]
+    tables = [read_drives(root, format, topic, labelled) for root in roots]
     if len(tables) == 1:
         return tables[0]
     places = [table.root.resolve() for table in tables]

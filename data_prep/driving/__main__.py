@@ -7,29 +7,30 @@ from pathlib import Path
 from rich.console import Console
 
 from data_prep.commands import check_new, run_commands
-from data_prep.driving import read_drives
+from data_prep.driving import read_several
 from data_prep.driving.road import dataset as road
 from data_prep.driving.summary import describe, prepared
 from data_prep.driving.table import DriveTable, write_drive_csv
 from modules.errors import InputError
 
 
-def read(dir: Path, format: str = "auto", topic: str | None = None, output: Path | None = None) -> None:
+def read(dir: list[Path], format: str = "auto", topic: str | None = None, output: Path | None = None) -> None:
     """Print what is in driving data, in any format that fit reads, and what is wrong with them.
 
     `draw DIR` draws drives.
 
     Args:
-        dir: folder of the data, or the file itself.
+        dir: folder of the data, or the file itself; or several, as fit's --data.root takes them.
         format: road, drive, udacity, challenge, simulator, sullychen, donkeycar, ros, comma or video; auto
             takes the first whose files are there.
         topic: of the images, where a bag has several cameras.
         output: also write the table to this file (drive.csv).
     """
-    if not dir.exists():
-        raise InputError(f"{dir}: no such file or folder")
-    check_new(dir, output=output)
-    table, warnings = prepared(read_drives(dir, format, topic))
+    for root in dir:
+        if not root.exists():
+            raise InputError(f"{root}: no such file or folder")
+        check_new(root, output=output)
+    table, warnings = prepared(read_several(dir, format, topic, labelled=False))
     Console().print(describe(table))
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)

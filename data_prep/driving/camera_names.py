@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 
 # what people call the cameras of a table
 _WORDS = {
@@ -12,6 +13,21 @@ _WORDS = {
 }  # fmt: skip
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(_WORDS)})(?![a-z])", re.IGNORECASE)
 _LEAST_SHARE = 0.5
+
+
+def drives_of(videos: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns drive and camera of each video: `left.mp4` and `center.mp4` are cameras of one drive.
+
+    Where names tell no cameras each video is a drive of its own, called as its file.
+
+    Args:
+        videos: names of the files of one folder.
+    """
+    told = cameras_of(videos)
+    if told is None:
+        return [(PurePath(name).stem, "center") for name in videos]
+    rests = [PurePath(rest).stem.strip("_- ") if PurePath(rest).suffix else "" for rest in told[1]]
+    return [(rest or "drive", camera) for rest, camera in zip(rests, told[0], strict=True)]
 
 
 def cameras_of(files: Sequence[str]) -> tuple[list[str], list[str]] | None:

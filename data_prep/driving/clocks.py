@@ -1,4 +1,4 @@
-"""Times as recordings have them: in seconds, milli-, micro- or nanoseconds, and in the names of images.
+"""Times as recordings have them: in minutes, seconds, milli-, micro- or nanoseconds; in names of images.
 
 No camera is slower than a frame every four seconds or faster than 240 a second. So the usual step from one
 time to the next tells the unit. Times since 1970 tell it by their size.
@@ -14,6 +14,7 @@ import numpy as np
 from modules.errors import InputError
 
 UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_ALL = {**UNITS, "minutes": 1 / 60}  # no clock counts minutes since 1970, and nobody announces them
 _ENOUGH = 8  # fewer times say nothing of their unit
 _FASTEST_HZ = 240.0
 _LONGEST_S = 1000 / _FASTEST_HZ
@@ -64,9 +65,9 @@ def in_seconds(
         found = _since_1970(first, step) or _by_step(step, where)
     notes = []
     if found != unit:
-        rate = "" if np.isnan(step) else f", {UNITS[found] / step:.3g} a second"
+        rate = "" if np.isnan(step) else f", {_ALL[found] / step:.3g} a second"
         notes.append(f"{where}: times are read as {found}{rate}, not as {unit}")
-    return times / UNITS[found], notes
+    return times / _ALL[found], notes
 
 
 def _since_1970(first: float, step: float) -> str | None:
@@ -77,7 +78,7 @@ def _since_1970(first: float, step: float) -> str | None:
 
 
 def _by_step(step: float, where: str) -> str:
-    for name, scale in UNITS.items():
+    for name, scale in _ALL.items():
         if 1 / _FASTEST_HZ <= step / scale < _LONGEST_S:
             return name
     if 1 / _FASTEST_LABELS_HZ <= step < _LONGEST_S:
@@ -88,7 +89,7 @@ def _by_step(step: float, where: str) -> str:
 def _by_duration(times: np.ndarray, step: float, duration_s: float, where: str) -> str:
     possible = {
         name: abs(np.log(np.ptp(times) / scale / max(duration_s, 1e-3)))
-        for name, scale in UNITS.items()
+        for name, scale in _ALL.items()
         if 1 / _FASTEST_LABELS_HZ <= step / scale <= _SLOWEST_LABELS_S
     }
     if not possible:
@@ -98,7 +99,7 @@ def _by_duration(times: np.ndarray, step: float, duration_s: float, where: str) 
 
 def _refusal(step: float, where: str) -> InputError:
     return InputError(
-        f"{where}: times step by {step:.3g}, which fits none of {', '.join(UNITS)}; write them in seconds"
+        f"{where}: times step by {step:.3g}, which fits none of {', '.join(_ALL)}; write them in seconds"
     )
 
 

@@ -24,7 +24,7 @@ from data_prep.progress import counting_bar
 from modules.errors import InputError
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
-from modules.steering.units import RADIANS, AngleUnit, unit_of
+from modules.steering.units import AngleUnit, unit_of
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
@@ -104,7 +104,7 @@ def _steer(options: SteerPredictionOptions) -> None:
     if options.overlay is not None:
         view = options.car.settle(table.recorder or learnt, some)
         overlay = SteeringOverlay(view, rate_hz, options.labels is not None, some[0].shape[:2], unit)
-        print(f"note: the path is that of a {view.described()} (--car.kind, --car.camera)", file=sys.stderr)
+        print(f"note: the path is drawn for {view.described()} (--car.kind, --car.camera)", file=sys.stderr)
 
     begun = time.monotonic()
     steered: list[SteeredFrame] = []
@@ -224,8 +224,10 @@ def _summarise(
         lines.append(("unreadable", f"{len(failed):,}, their angles are empty: {names}"))
     lines.append(("seconds", f"{seconds:.0f}, {len(steered) / max(seconds, 1e-9):.0f} frames/s"))
     lines.append(("predictions", str(options.output)))
-    full = "" if unit == RADIANS else f", {unit.full_lock:.4g} is full lock"
-    lines.append(("unit", f"{unit.described if unit.full_lock == 1 else 'radians of the road wheels'}{full}"))
+    scale = (
+        "" if unit.full_lock == 1 else f"; {unit.full_lock:.4g} is full lock, as radians of the road wheels"
+    )
+    lines.append(("unit", f"{unit.described}{scale}"))
     if options.overlay is not None:
         lines.append(("overlay", str(options.overlay)))
     for label, value in lines:

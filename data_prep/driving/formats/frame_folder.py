@@ -2,7 +2,8 @@
 
     DIR/center/*.jpg        or in DIR itself, or DIR/images: whichever holds most images
     DIR/*.mp4               or one video by name; each is a drive
-    DIR/left/*.jpg          or left_1.jpg beside center_1.jpg: cameras, told apart by these words
+    DIR/left/*.jpg          or left_1.jpg beside center_1.jpg, left.mp4 beside center.mp4: cameras, told apart
+                            by these words
 
 Any other recording that `read_drives` knows is read as such, without a look at its angles. The names of the
 images tell their order and their times:
@@ -30,7 +31,7 @@ from typing import NoReturn
 import numpy as np
 
 from data_prep.driving import read_drives, recognise
-from data_prep.driving.camera_names import cameras_of
+from data_prep.driving.camera_names import cameras_of, drives_of
 from data_prep.driving.checks import absent_files, frame_problems
 from data_prep.driving.clocks import are_times, in_seconds, time_in_name
 from data_prep.driving.cutting import cut_drives
@@ -127,7 +128,8 @@ def _is_video(name: str) -> bool:
 
 def _read_videos(root: Path, videos: Sequence[Path]) -> DriveTable:
     tables = []
-    for video in videos:
+    names = drives_of([video.name for video in videos])
+    for video, (drive, camera) in zip(videos, names, strict=True):
         times = frame_times(video)
         numbers = [str(number) for number in range(len(times))]
         tables.append(
@@ -136,7 +138,8 @@ def _read_videos(root: Path, videos: Sequence[Path]) -> DriveTable:
                 file=[f"{video.name}#{number}" for number in numbers],
                 time_s=times,
                 angle_rad=np.nan,
-                drive=video.stem,
+                camera=camera,
+                drive=drive,
                 source=video,
                 line=np.arange(len(times)),
                 notes=raw_stream_notes(video),

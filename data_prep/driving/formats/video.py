@@ -3,17 +3,19 @@
     DIR/monday.mp4      any container that FFmpeg reads
     DIR/monday.csv      time_s,angle_rad[,torque,speed_mps]; or frame,angle_rad: its number, from 0
 
-or several such pairs in DIR, each a drive of its own. The time column may be called time_s, time, t, seconds
-or timestamp. It is in seconds from the beginning of the video, or in another unit that spans the video.
-The angle column may be called angle_rad, angle, steering_angle or steering: radians of the steering wheel,
-left positive; or angle_deg: the same in degrees. A frame gets the nearest label that is not later than it,
-unless that is older than three steps of the table: then its angle is unknown.
+or several such pairs in DIR, each a drive of its own; left.mp4 beside center.mp4 is its other camera. The
+time column may be called time_s, time, t, seconds or timestamp. It is in seconds from the beginning of the
+video, or in another unit that spans the video. The angle column may be called angle_rad, angle,
+steering_angle or steering: radians of the steering wheel, left positive; or angle_deg: the same in degrees. A
+frame gets the nearest label that is not later than it, unless that is older than three steps of the table:
+then its angle is unknown.
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.driving.camera_names import drives_of
 from data_prep.driving.clocks import frame_period, in_seconds
 from data_prep.driving.cutting import LONGEST_STEP
 from data_prep.driving.label_files import LabelFile, read_labels
@@ -47,10 +49,11 @@ def read(root: Path) -> DriveTable:
     if not pairs:
         raise InputError(f"{root}: no video with a csv of the same name ({', '.join(SUFFIXES)})")
     folder = root.parent if root.is_file() else root
-    return join_tables([_read_drive(video, labels, folder) for video, labels in pairs])
+    names = drives_of([video.name for video, _ in pairs])
+    return join_tables([_read_drive(*pair, folder, *name) for pair, name in zip(pairs, names, strict=True)])
 
 
-def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
+def _read_drive(video: Path, path: Path, root: Path, drive: str, camera: str) -> DriveTable:
     labels = read_labels(path, drop_cut_end=True)
     degrees = labels.find(*_DEGREES)
     angle = labels.numbers(degrees or labels.need("angle", *_ANGLES, *_DEGREES))
@@ -72,7 +75,8 @@ def _read_drive(video: Path, path: Path, root: Path) -> DriveTable:
         file=[f"{video.relative_to(root).as_posix()}#{number}" for number in range(len(times))],
         time_s=times,
         **taken,
-        drive=video.stem,
+        camera=camera,
+        drive=drive,
         source=video,
         line=np.arange(len(times)),
         notes=notes,

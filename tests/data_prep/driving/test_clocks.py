@@ -16,6 +16,7 @@ from tests.data_prep.driving.driving_folders import drive, put
 from tests.data_prep.driving.formats.test_formats_containers import write_video
 
 UNITS = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+MINUTES = {**UNITS, "minutes": 1 / 60}
 EPOCH = 1479425441.0
 
 
@@ -44,10 +45,10 @@ def test_numbers_of_frames_are_no_times() -> None:
     assert are_times(np.arange(20) * 50_000_000) and are_times(np.array([1479425441182]))
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", MINUTES)
 def test_drive_csv_in_any_unit(tmp_path: Path, unit: str) -> None:
     table = drive(tmp_path, 40)
-    table.time_s *= UNITS[unit]
+    table.time_s *= MINUTES[unit]
     write_drive_csv(table, tmp_path / "drive.csv")
     again = read_drives(tmp_path)
     np.testing.assert_allclose(again.time_s, np.arange(40) / 20, atol=1e-9)
@@ -57,12 +58,13 @@ def test_drive_csv_in_any_unit(tmp_path: Path, unit: str) -> None:
     assert labels.notes == again.notes
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", MINUTES)
 def test_labels_of_a_video_in_any_unit(tmp_path: Path, unit: str) -> None:
     write_video(tmp_path / "a.mp4", 50, 5.0)  # of 10 s
     for every, start in ((0.001, 0.0), (0.01, EPOCH), (0.1, 0.0), (1.0, EPOCH)):
+        start *= unit in UNITS
         times = start + np.arange(0, 10, every)
-        rows = "\n".join(f"{time * UNITS[unit]!r},{time - start}" for time in times.tolist())
+        rows = "\n".join(f"{time * MINUTES[unit]!r},{time - start}" for time in times.tolist())
         put(tmp_path, "a.csv", f"time,angle\n{rows}\n")
         table = read_drives(tmp_path)
         np.testing.assert_allclose(table.angle_rad, np.arange(50) / 5, atol=every + 1e-3)

@@ -22,6 +22,10 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     assert "2 drives" in printed.out and "wrote 50 frames" in printed.out and printed.err == ""
     assert list(dict.fromkeys(read_drive_csv(output).drive.tolist())) == ["a", "a~2", "b"]
 
+    write_drive_csv(drive(tmp_path / "more", 9, drawn=True), tmp_path / "more/drive.csv")
+    assert main([str(tmp_path / "more"), str(tmp_path / "data"), "--format", "drive"]) == 0
+    assert "3 drives" in capsys.readouterr().out
+
     assert main([str(tmp_path / "absent")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'absent'}: no such file or folder\n"
 

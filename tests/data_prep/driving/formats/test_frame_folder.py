@@ -1,8 +1,11 @@
 """Frames without labels: what their names tell, where they lie, what is refused."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
+from data_prep.driving import read_drives
 from data_prep.driving.formats.frame_folder import frames_of, image_times
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import write_drive_csv
@@ -127,6 +130,19 @@ def test_cameras_are_told_apart_by_names(tmp_path, pattern):
         assert set(table.camera) == {camera} and len(set(table.drive)) == 1
         assert sum(f"camera {camera} is taken" in note for note in notes) == 1
         np.testing.assert_allclose(np.diff(table.time_s), 0.05, atol=1e-6)
+
+
+@pytest.mark.parametrize(("names", "drives"), [("{side}", ["drive"]), ("{n}_{side}", ["1", "2"])])
+@pytest.mark.parametrize("read", [lambda root: frames_of(root)[0], read_drives])
+def test_videos_called_by_cameras_are_of_one_drive(tmp_path, names, drives, read):
+    for n, side in product(range(1, len(drives) + 1), ("left", "center")):
+        name = names.format(n=n, side=side)
+        write_video([numbered(50, 32, 48)] * 3, tmp_path / f"{name}.mp4", 10)
+        put(tmp_path, f"{name}.csv", "time_s,angle_rad\n0,0.1\n0.1,0.2\n0.2,0.3\n")
+    table = read(tmp_path)
+    table = table.select(table.camera == "center")
+    assert table.drive.tolist() == [drive for drive in drives for _ in range(3)]
+    assert all("center" in file for file in table.file)
 
 
 def test_turns_to_left_and_right_are_no_cameras(tmp_path):

@@ -257,7 +257,7 @@ def test_a_bag_without_angles_can_be_predicted(tmp_path: Path) -> None:
             bag.raw("/rear/image", n / 20, n / 20, numbered(50 + n), "rgb8")
     table, notes = frames_of(tmp_path)
     assert len(table) == 5 and np.isnan(table.angle_rad).all() and table.file[0] == "a.bag#/front/image#0"
-    assert len(notes) == 1 and "/rear/image, too (topic)" in notes[0]
+    assert main([str(tmp_path)]) == 0 and len(notes) == 1 and "/rear/image, too (topic)" in notes[0]
     other, notes = frames_of(tmp_path / "a.bag", topic="/rear/image")
     assert other.file[0] == "a.bag#/rear/image#0" and not notes
     put(tmp_path, "b/1.png")
