@@ -15,6 +15,7 @@ from modules.errors import InputError
 
 UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 _ALL = {**UNITS, "minutes": 1 / 60}  # no clock counts minutes since 1970, and nobody announces them
+_LARGEST_RATIO = 20  # of the time that a video lasts to that of its labels
 _ENOUGH = 8  # fewer times say nothing of their unit
 _FASTEST_HZ = 240.0
 _LONGEST_S = 1000 / _FASTEST_HZ
@@ -44,7 +45,7 @@ def in_seconds(
 ) -> tuple[np.ndarray, list[str]]:
     """Returns times in seconds (N,), and what is said of them where they are in another unit than announced.
 
-    InputError where their steps fit no unit.
+    InputError where their steps fit no unit, or all are the same.
 
     Args:
         times: as the file has them (N,).
@@ -55,6 +56,8 @@ def in_seconds(
     """
     times = np.asarray(times, np.float64)
     step, first = frame_period(times), float(times.min()) if len(times) else 0.0
+    if len(times) >= _ENOUGH and not np.ptp(times):
+        raise InputError(f"{where}: all {len(times):,} times are {first:g}; write the time of each frame")
     if np.isnan(step) or len(times) < _ENOUGH:
         found = unit if unit == "seconds" else _since_1970(first, step) or unit
     elif duration_s is not None:
@@ -94,7 +97,13 @@ def _by_duration(times: np.ndarray, step: float, duration_s: float, where: str) 
     }
     if not possible:
         raise _refusal(step, where)
-    return min(possible, key=lambda name: possible[name])
+    best = min(possible, key=lambda name: possible[name])
+    if possible[best] > np.log(_LARGEST_RATIO):
+        raise InputError(
+            f"{where}: times span {np.ptp(times):.3g}, which in no unit is about the {duration_s:.3g} s of "
+            "the video; write them in seconds"
+        )
+    return best
 
 
 def _refusal(step: float, where: str) -> InputError:

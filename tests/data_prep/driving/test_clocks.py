@@ -40,6 +40,13 @@ def test_times_of_no_recording_are_refused_and_few_are_believed() -> None:
     assert in_seconds(np.array([0.0, 50, 100]), "a.csv:2") == (pytest.approx([0, 50, 100]), [])
 
 
+def test_times_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InputError, match=r"a.csv:2: all 9 times are 5; write the time of each frame"):
+        in_seconds(np.full(9, 5.0), "a.csv:2")
+    with pytest.raises(InputError, match=r"times span 0.00.*in no unit is about the 6 s of the video"):
+        in_seconds(np.linspace(0, 6 / 3600, 120), "a.csv:2", duration_s=6.0)  # hours
+
+
 def test_numbers_of_frames_are_no_times() -> None:
     assert not are_times(np.arange(0, 300_000, 5)) and not are_times(np.array([7]))
     assert are_times(np.arange(20) * 50_000_000) and are_times(np.array([1479425441182]))
