@@ -89,7 +89,13 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
         assert main(["test", *SMALL, "--data.root", str(drives), "--ckpt_path", checkpoint]) == 0
         again = angles(run / f"test_{number}" / "predictions.csv")
         assert again == pytest.approx(angles(run / "predictions.csv"), abs=1e-4)
+        said = [json.loads((folder / "metrics.json").read_text()) for folder in (run, run / f"test_{number}")]
+        for name in (*TRIVIAL, "single_frame"):  # those of the fit, out of its checkpoint
+            assert said[1]["baselines"][name]["rmse_rad"] == pytest.approx(
+                said[0]["baselines"][name]["rmse_rad"], abs=1e-5
+            )
         assert f"version_0/test_{number}" in (run / f"test_{number}" / "report.html").read_text()
+    assert set(Steerer.load(checkpoint).ridges) == {SHIFTS, FLOW}
 
 
 def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run, drives):
