@@ -19,7 +19,8 @@ FORMATS = {
     "voc": "Annotations/*.xml",
     "meters": "folders 0 to 9, or 0.0 to 9.9",
 }
-MADE = ("plates", "meters")  # numbers are drawn or put together, as many as are asked for
+DRAWN = {"plates": "plates.dataset", "fronts": "plates.fronts"}
+MADE = (*DRAWN, "meters")  # numbers are drawn or put together, as many as are asked for
 
 
 def read_numbers(
@@ -31,17 +32,18 @@ def read_numbers(
 
     Args:
         root: Folder of the data set; None for drawn plates.
-        format: plates or one of FORMATS; auto takes the first whose files are there.
+        format: One of DRAWN or FORMATS; auto takes the first whose files are there, and draws plates
+            where there is no folder.
         numbers: Training numbers where they are drawn or put together.
         seed: Of what is drawn or put together.
     """
     if format == "auto":
         format = "plates" if root is None else recognise_format(root)
-    if format != "plates" and format not in FORMATS:
-        near = get_close_matches(format.lower(), [*FORMATS, "plates", "auto"], n=1, cutoff=0.0)[0]
-        known = ", ".join(["auto", "plates", *FORMATS])
+    if format not in DRAWN and format not in FORMATS:
+        near = get_close_matches(format.lower(), [*FORMATS, *DRAWN, "auto"], n=1, cutoff=0.0)[0]
+        known = ", ".join(["auto", *DRAWN, *FORMATS])
         raise InputError(f"format {format!r}: did you mean {near!r}? There are {known}")
-    if root is None and format != "plates":
+    if root is None and format not in DRAWN:
         raise InputError(f"format {format!r} needs a folder: --data.root DIR")
     reader = _reader(format)
     table: NumberTable
@@ -66,5 +68,5 @@ def recognise_format(root: Path) -> str:
 
 def _reader(format: str) -> ModuleType:
     # imported when asked for: no reader is loaded for a data set of another format
-    place = "plates.dataset" if format == "plates" else f"formats.{format}"
+    place = DRAWN.get(format, f"formats.{format}")
     return import_module(f"data_prep.house_numbers.{place}")

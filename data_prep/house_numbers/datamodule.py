@@ -29,7 +29,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-FormatName = Literal["auto", "plates", "folder", "svhn", "svhn_cropped", "voc", "meters"]
+FormatName = Literal["auto", "plates", "fronts", "folder", "svhn", "svhn_cropped", "voc", "meters"]
 
 
 class Numbers:
@@ -79,7 +79,7 @@ class NumberDataModule(pl.LightningDataModule):
     The squares that the model sees are made once and cached.
 
     Args:
-        root: Folder of the data set; by default plates are drawn.
+        root: Folder of the data set; by default plates are drawn (format plates or fronts).
         format: How it is laid out; auto recognises it by its files.
         numbers: Training numbers, where they are drawn or put together; a tenth as many validate and as many
             are tested.

@@ -23,9 +23,34 @@ def draw_number(rng: np.random.Generator, number: str, font: str, size: int) -> 
     """
     canvas = _wall(rng, size)
     _clutter(rng, canvas, font, size)
-    plate, alpha = _plate(rng, number, font, size)
+    plate, alpha = draw_plate(rng, number, font, size)
     _hang(rng, canvas, plate, alpha)
     return _photograph(rng, canvas)
+
+
+def draw_front(rng: np.random.Generator, number: str, font: str, size: int) -> np.ndarray:
+    """Returns a plate from the front that fills the middle half of a picture, uint8 RGB (size, size, 3).
+
+    Args:
+        rng: Draws everything but number and font.
+        number: Digits.
+        font: As in `fonts.FONTS`.
+        size: Side of the picture in pixels, from 32.
+    """
+    plate, alpha = draw_plate(rng, number, font, 2 * size)
+    scale = min(size / alpha.shape[1], size / 2 / alpha.shape[0]) * float(rng.uniform(0.86, 0.98))
+    h, w = (max(2, round(side * scale)) for side in alpha.shape)
+    plate, alpha = (cv2.resize(each, (w, h), interpolation=cv2.INTER_AREA) for each in (plate, alpha))
+    canvas = _wall(rng, size)
+    canvas += 0.6 * (canvas.mean((0, 1)) - canvas)  # a wall out of focus
+    y = round((size - h) * float(rng.uniform(0.45, 0.55)))
+    x = round((size - w) * float(rng.uniform(0.3, 0.7)))
+    part = canvas[y : y + h, x : x + w]
+    part += (plate - part) * alpha[:, :, None]
+    ramp = np.linspace(-1, 1, size, dtype=np.float32)
+    light = (1 + float(rng.normal(0, 0.1)) * ramp) * float(rng.uniform(0.75, 1.1))
+    noise = rng.standard_normal((size, size), np.float32) * float(rng.uniform(1, 3))
+    return np.clip(canvas * light[None, :, None] + noise[:, :, None], 0, 255).astype(np.uint8)
 
 
 def _strip(number: str, font: str, height: int, gap: int, condensed: float) -> np.ndarray:
@@ -42,7 +67,7 @@ def _strip(number: str, font: str, height: int, gap: int, condensed: float) -> n
     return np.hstack(parts[:-1]).astype(np.float32) / 255
 
 
-def _plate(rng: np.random.Generator, number: str, font: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_plate(rng: np.random.Generator, number: str, font: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a plate, float32 RGB (h, w, 3), and how much of it covers what is behind (h, w)."""
     share = float(rng.uniform(0.68, 0.96))  # of the picture's width, or of its height where that is less
     condensed, gap = float(rng.uniform(0.85, 1.1)), float(rng.uniform(0.06, 0.24))
