@@ -133,7 +133,5 @@ def learnt(strokes: int, iterations: int) -> float:
 
 
 @pytest.mark.slow
-def test_one_batch_is_learnt_by_heart_and_more_strokes_paint_it_better():
-    once, often = learnt(1, 150), learnt(6, 150)
-    assert often < once - 0.5
-    assert often < 3.0
+def test_more_strokes_paint_what_one_window_cannot_reach():
+    assert learnt(6, 300) < learnt(1, 300) - 0.3
