@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from modules.caption_tokens import detokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.ensemble import Reader
-from modules.decoding import DecodingOptions, decode
+from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
 from modules.encoders.image import ImageEncoder
 from modules.errors import check_at_least
 from modules.images import rgb_image
@@ -25,12 +26,21 @@ from modules.vocabulary import Vocabulary
 
 
 class Caption(NamedTuple):
-    """A decoded caption: its text, the words behind it, its score, and the attention (T, L) of each word."""
+    """A decoded caption.
+
+    Attributes:
+        text: As people write it.
+        words: Behind it.
+        score: Of the decoding.
+        alpha: Attention (T, L) of each word, where it was asked for.
+        others: Further captions of the image, the likeliest first, where they were asked for.
+    """
 
     text: str
     words: list[str]
     score: float
     alpha: Tensor | None
+    others: tuple[str, ...] = ()
 
 
 class CaptionWriter:
@@ -42,6 +52,7 @@ class CaptionWriter:
         vocabulary: Words and their numbers.
         decoding: How words are chosen.
         keep_attention: Keep that of every word in predictions.
+        captions: Different captions of each image in predictions, by beam search.
         device: Where the weights lie.
     """
 
@@ -50,6 +61,7 @@ class CaptionWriter:
     vocabulary: Vocabulary | None
     decoding: DecodingOptions
     keep_attention: bool
+    captions: int = 1
     device: Any
 
     def views(self, inputs: Tensor) -> Any:
@@ -101,6 +113,7 @@ class CaptionWriter:
         names: Sequence[str],
         options: DecodingOptions | None = None,
         keep_alpha: bool = False,
+        captions: int = 1,
     ) -> list[Caption]:
         """Returns the caption of each image; sampling draws from random numbers of the image's name.
 
@@ -109,28 +122,36 @@ class CaptionWriter:
             names: Of the images.
             options: How words are chosen, if not as the checkpoint says.
             keep_alpha: Keep the attention weights of every word.
+            captions: Different captions of each image, the best and others; beam search has as many beams.
         """
-        assert self.vocabulary is not None
         reader = self.reader()
         precise = [view.float() for view in views] if isinstance(views, list) else views.float()
+        options = options or self.decoding
         # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
         with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
-            hypotheses = decode(
-                reader.step,
-                reader.init_state(precise),
-                options or self.decoding,
-                images=len(names),
-                keep_alpha=keep_alpha,
-                seeds=[zlib.crc32(name.encode(errors="surrogateescape")) for name in names],
-            )
-        captions = []
-        for hypothesis in hypotheses:
-            words = self.vocabulary.decode(hypothesis.tokens)
-            captions.append(Caption(detokenize(words), words, hypothesis.score, hypothesis.alpha))
-        return captions
+            state = reader.init_state(precise)
+            if captions > 1:
+                wider = replace(options, beam_size=max(options.beam_size, captions))
+                found = beam_search(reader.step, state, wider, images=len(names), keep_alpha=keep_alpha)
+            else:
+                seeds = [zlib.crc32(name.encode(errors="surrogateescape")) for name in names]
+                best = decode(
+                    reader.step, state, options, images=len(names), keep_alpha=keep_alpha, seeds=seeds
+                )
+                found = [[hypothesis] for hypothesis in best]
+        return [self._caption(hypotheses, captions) for hypotheses in found]
+
+    def _caption(self, hypotheses: Sequence[Hypothesis], captions: int) -> Caption:
+        assert self.vocabulary is not None
+        decoded = [self.vocabulary.decode(hypothesis.tokens) for hypothesis in hypotheses]
+        texts = list(dict.fromkeys(detokenize(words) for words in decoded))
+        best = hypotheses[0]
+        return Caption(texts[0], decoded[0], best.score, best.alpha, tuple(texts[1:captions]))
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[Caption]:
         """Returns the captions of the images that could be read."""
         if not batch.names:
             return []
-        return self.caption(self.views(batch.images), batch.names, keep_alpha=self.keep_attention)
+        return self.caption(
+            self.views(batch.images), batch.names, keep_alpha=self.keep_attention, captions=self.captions
+        )

@@ -60,6 +60,7 @@ class PredictionOptions:
         output: File of the captions; by default captions.jsonl, or captions with the format's suffix.
         format: jsonl, csv, coco, or srt and vtt, subtitles of a video; by default that of the output's suffix
             (.csv, .json for coco, .srt, .vtt, else jsonl).
+        captions: Different captions of each image, by beam search; the best is its caption.
         attention: Folder for one picture per image with the attention of each word.
         batch_size: Images in a batch of one process; by default 256 on a GPU, 32 elsewhere.
         num_workers: Processes that decode images; by default one fewer than there are cores, at most 8.
@@ -74,6 +75,7 @@ class PredictionOptions:
     ckpt_path: list[Path] | None = None
     output: Path | None = None
     format: FormatName | None = None
+    captions: int = 1
     attention: Path | None = None
     batch_size: int | None = None
     num_workers: int | None = None
@@ -118,6 +120,12 @@ def caption_pictures(
     """
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
+    check_at_least(1, captions=options.captions)
+    if options.captions > 1 and options.decoding.method != "beam":
+        raise InputError(
+            f"captions is {options.captions}: several of an image come from beam search; the method is "
+            f"{options.decoding.method} (--decoding.method beam)"
+        )
     format: str = options.format or "jsonl"
     output = options.output or Path("captions").with_suffix(SUFFIXES[format])
     if options.format is None:
@@ -125,6 +133,7 @@ def caption_pictures(
     read = [path for path in options.images if not path.is_dir()]
     check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
+    model.captions = options.captions
     if options.mirrored is not None:
         model.mirrored = options.mirrored
     pictures = _pictures(options, output)
@@ -220,6 +229,7 @@ def _identity(options: PredictionOptions, precision: str) -> str:
     settings = (
         [str(path.resolve()) for path in options.images],
         asdict(options.decoding),
+        options.captions,
         options.mirrored,
         str(options.attention),
         precision,

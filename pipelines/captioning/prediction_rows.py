@@ -57,6 +57,8 @@ class RowWriter(PartWriter):
         rows: list[dict[str, Any]] = []
         for name, caption in zip(batch.names, outputs, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
+            if caption.others:
+                rows[-1]["captions"] = [caption.text, *caption.others]
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
                 reasons += self._draw(name, caption, attention_path(self.attention, name))
@@ -117,9 +119,14 @@ def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every:
         text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     elif format == "csv":
         timed = ["time"] if any("time" in row for row in rows) else []
-        writer = csv.DictWriter(text, ["image", *timed, "caption", "score", "error"])
+        most = max((len(row.get("captions", ())) for row in rows), default=0)
+        more = [f"caption_{number}" for number in range(2, most + 1)]
+        writer = csv.DictWriter(text, ["image", *timed, "caption", *more, "score", "error"])
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            others = row.get("captions", [])[1:]
+            told = {name: value for name, value in row.items() if name != "captions"}
+            writer.writerow(told | dict(zip(more, others, strict=False)))
     elif format in SUBTITLES:
         text.write(subtitles(rows, every, format))
     else:
