@@ -57,7 +57,7 @@ class RowWriter(PartWriter):
         rows: list[dict[str, Any]] = []
         for name, caption in zip(batch.names, outputs, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
-            if caption.others:
+            if self.model.captions > 1:
                 rows[-1]["captions"] = [caption.text, *caption.others]
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
