@@ -1,0 +1,89 @@
+"""The control that reads a number at one look: a CNN with a softmax for each digit (Goodfellow et al. 2014)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modules.house_numbers.batch import CLASSES, MOST_DIGITS
+
+CHANNELS = (16, 32, 64, 128)
+
+
+class DigitCNN(nn.Module):
+    """Four convolutions with pooling, one wide layer, and five softmax layers, each for a digit or none.
+
+    Args:
+        size: Side of the pictures in pixels.
+        parameters: About how many it is to have; the wide layer is as wide as that needs.
+    """
+
+    def __init__(self, size: int, parameters: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for place, channels in enumerate(CHANNELS):
+            kernel = 5 if place == 0 else 3
+            layers += [nn.Conv2d(before, channels, kernel, padding=kernel // 2), nn.ReLU(), nn.MaxPool2d(2)]
+            before = channels
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        flat = before * (size // 2 ** len(CHANNELS)) ** 2
+        spent = sum(parameter.numel() for parameter in self.features.parameters())
+        outputs = MOST_DIGITS * CLASSES
+        width = max(16, round((parameters - spent) / (flat + outputs + 1)))
+        self.joint = nn.Sequential(nn.Linear(flat, width), nn.ReLU())
+        self.heads = nn.Linear(width, outputs)
+
+    def forward(self, pictures: Float[Tensor, "B 1 S S"]) -> Float[Tensor, "B M 11"]:
+        logits: Tensor = self.heads(self.joint(self.features(pictures)))
+        return logits.unflatten(1, (MOST_DIGITS, CLASSES))
+
+
+class MultiplyAdds:
+    """Counts the multiplications of convolutions, linear layers and recurrent cells while a model runs.
+
+    A bias, an activation and pooling cost none.
+
+    Args:
+        model: Whose layers are counted.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.count = 0
+        self.model = model
+
+    def __enter__(self) -> MultiplyAdds:
+        from modules.cells import RecurrentCell
+
+        self.hooks = [
+            module.register_forward_hook(self._count)
+            for module in self.model.modules()
+            if isinstance(module, nn.Conv2d | nn.Linear | RecurrentCell)
+        ]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            self.count += output.numel() * module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+        elif isinstance(module, nn.Linear):
+            self.count += output.numel() * module.in_features
+        else:
+            weights = (p for name, p in module.named_parameters() if name.startswith("weight"))
+            self.count += len(inputs[0]) * sum(weight.numel() for weight in weights)
+
+
+def multiply_adds(model: nn.Module, picture: Tensor) -> int:
+    """Returns the multiplications of a model's layers for one picture.
+
+    Args:
+        model: It is called with the picture.
+        picture: What it reads, with a batch axis of one.
+    """
+    with torch.no_grad(), MultiplyAdds(model) as counted:
+        model(picture)
+    return counted.count

@@ -1,0 +1,183 @@
+"""The networks of the reader: what a glimpse shows, where to look next, what digit it is (Ba et al. 2015)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modules.attention import MultiplicativeAttention
+from modules.cells import CELLS, State
+from modules.house_numbers.batch import CLASSES, MOST_DIGITS
+from modules.house_numbers.glimpse import GlimpseSensor
+from modules.house_numbers.options import ReaderOptions
+
+THUMBNAIL = 32  # pixels along a side of the small picture
+
+
+class Reading(NamedTuple):
+    """What was read of B pictures in M steps of N glimpses each.
+
+    Attributes:
+        logits: Of the classes at every step (B, M, 11).
+        places: Where each glimpse was (B, M N, 2), x and y from -1 to 1.
+        means: What the network said where to look (B, M N, 2); places were drawn about it when it explores.
+        baselines: What each step is expected to earn (B, M).
+    """
+
+    logits: Tensor
+    places: Tensor
+    means: Tensor
+    baselines: Tensor
+
+
+def convolution(before: int, after: int, *, pool: bool, dilation: int = 1) -> list[nn.Module]:
+    """Returns the layers of a 3x3 convolution, normalised over the batch (Ioffe and Szegedy 2015)."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    ]
+    return [*layers, nn.MaxPool2d(2)] if pool else layers
+
+
+class ContextNetwork(nn.Module):
+    """Reads the small picture: annotations of its places, and what they come to altogether.
+
+    Args:
+        width: H of the summary.
+    """
+
+    channels = 32
+    side = THUMBNAIL // 2  # annotations along a side
+    annotation_size = channels + 4
+    coordinates: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *convolution(1, 16, pool=True),
+            *convolution(16, self.channels, pool=False),
+            *convolution(self.channels, self.channels, pool=False, dilation=2),
+        )
+        self.summary = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(self.channels * 16, width), nn.Tanh()
+        )
+        steps = (2 * torch.arange(self.side) + 1) / self.side - 1
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        self.register_buffer("coordinates", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
+
+    def forward(self, thumbnails: Float[Tensor, "B 1 32 32"]) -> tuple[Tensor, Tensor]:
+        """Returns annotations (B, L, D), each with its place's coordinates and their squares; summary (B, H)."""
+        features = self.layers(thumbnails)
+        places = torch.cat([self.coordinates, self.coordinates.square()], dim=1)  # (L, 4)
+        places = places.to(features.dtype).expand(len(features), -1, -1)
+        return torch.cat([features.flatten(2).mT, places], dim=2), self.summary(features)
+
+
+class GlimpseNetwork(nn.Module):
+    """What a glimpse shows, times where it was: `g = relu(W what + b) * relu(W where + b)`.
+
+    Args:
+        points: G along each side of a window.
+        scales: Windows K of a glimpse.
+        width: H of the result.
+    """
+
+    def __init__(self, points: int, scales: int, width: int) -> None:
+        super().__init__()
+        self.what = nn.Sequential(
+            *convolution(scales, 32, pool=True),
+            *convolution(32, 64, pool=True),
+            *convolution(64, 64, pool=False),
+            nn.Flatten(),
+            nn.Linear(64 * (points // 4) ** 2, width),
+            nn.ReLU(),
+        )
+        self.where = nn.Sequential(nn.Linear(2, width), nn.ReLU())
+        # all pass at first: a product of two small numbers would hardly learn
+        nn.init.ones_(self.where[0].bias)
+
+    def forward(self, glimpses: Float[Tensor, "B K G G"], places: Float[Tensor, "B 2"]) -> Tensor:
+        return self.what(glimpses) * self.where(places)
+
+
+class Reader(nn.Module):
+    """Two recurrent layers in one direction: the lower one reads, the upper one decides where to look next.
+
+        g_n = glimpse(picture, l_n);  r1_n = cell(g_n, r1_{n-1});  r2_n = cell(r1_n, r2_{n-1})
+        alpha_n = attention(small picture, [r2_{n-1}; l_{n-1}]);  l_n = sum_i alpha_ni place_i + W r2_{n-1} + b
+
+    The small picture gives r2_0, too. After every N glimpses `[r1_n; g_n]` says a digit, or that there are no
+    more. The papers have `l_n = W r2_{n-1} + b` alone: to learn from few pictures where a number begins, a
+    network has to be told no more than that it begins where the small picture looks like it.
+
+    Args:
+        options: Widths, cell and glimpses.
+        sensor: Takes the glimpses.
+        glimpse: Reads them.
+    """
+
+    def __init__(self, options: ReaderOptions, sensor: GlimpseSensor, glimpse: GlimpseNetwork) -> None:
+        super().__init__()
+        width = options.hidden_size
+        self.options, self.sensor, self.glimpse = options, sensor, glimpse
+        self.reads = CELLS[options.cell](width, width)
+        self.looks = CELLS[options.cell](width, width)
+        self.attention = MultiplicativeAttention(ContextNetwork.annotation_size, width + 2, 32)
+        self.place = nn.Linear(width, 2)
+        nn.init.normal_(self.place.weight, std=0.01)
+        nn.init.zeros_(self.place.bias)
+        self.classify = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(2 * width, CLASSES))
+        self.expect = nn.Linear(width, 1)
+
+    def forward(
+        self,
+        pyramid: list[Tensor],
+        annotations: Float[Tensor, "B L D"],
+        summary: Float[Tensor, "B H"],
+        coordinates: Float[Tensor, "L 2"],
+        noise: float = 0.0,
+    ) -> Reading:
+        """Returns what is read of pictures.
+
+        Args:
+            pyramid: Of the pictures, from the sensor.
+            annotations: Of the small pictures.
+            summary: Of the small pictures.
+            coordinates: Of the annotations' places, x and y.
+            noise: Standard deviation of places about what the network says; with it no gradient goes through
+                a window.
+        """
+        read: State = self.reads.init_state(len(summary))
+        look: State = self.looks.init_state(len(summary))
+        look = (summary.to(look[0].dtype), *look[1:])
+        projected = self.attention.project(annotations)
+        is_nailed = self.options.kind == "centre"
+        place = summary.new_zeros(len(summary), 2)
+        seen: Tensor | None = None
+        logits, places, means, baselines = [], [], [], []
+        for _ in range(MOST_DIGITS):
+            for _ in range(self.options.glimpses):
+                query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
+                alpha = self.attention(projected, query).squeeze(1)  # (B, L)
+                mean = (alpha @ coordinates.to(alpha.dtype) + self.place(look[0])).clamp(-1, 1)
+                if is_nailed:
+                    place = torch.zeros_like(mean)
+                elif noise:
+                    place = (mean + noise * torch.randn_like(mean)).clamp(-1, 1).detach()
+                else:
+                    place = mean
+                if seen is None or not is_nailed:  # what a nailed window sees stays the same
+                    seen = self.glimpse(self.sensor(pyramid, place), place)
+                read = self.reads(seen, read)
+                look = self.looks(read[0], look)
+                places.append(place)
+                means.append(mean)
+            logits.append(self.classify(torch.cat([read[0], seen], dim=1)))
+            baselines.append(self.expect(read[0].detach()).squeeze(1))
+        return Reading(
+            torch.stack(logits, 1), torch.stack(places, 1), torch.stack(means, 1), torch.stack(baselines, 1)
+        )

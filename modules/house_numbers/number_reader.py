@@ -1,0 +1,246 @@
+"""The reader of house numbers as a LightningModule: glimpses or the control, losses, whole numbers.
+
+It knows tensors, not files: batches come from a DataModule, and a checkpoint holds everything that reading
+another picture needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from modules.house_numbers.batch import NumberBatch, decode
+from modules.house_numbers.control import DigitCNN, multiply_adds
+from modules.house_numbers.glimpse import GlimpseSensor
+from modules.house_numbers.networks import THUMBNAIL, ContextNetwork, GlimpseNetwork, Reader, Reading
+from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
+from modules.house_numbers.preprocessing import NumberPictures, grey
+from modules.house_numbers.scoring import number_scores, read_terms, reversed_digits, whole_numbers
+from modules.images import read_image, rgb_image
+from modules.training import TrainedModule, seeded
+
+
+class NumberRead(NamedTuple):
+    """What was read of one picture.
+
+    Attributes:
+        number: Its digits.
+        probability: Of the whole number, among all of 1 to 5 digits.
+        digits: Probability of each digit.
+        places: Where each glimpse was (T, 2), x and y from -1 (left, top) to 1; those of a second reader, who
+            goes from right to left, follow. The control has none.
+    """
+
+    number: str
+    probability: float
+    digits: list[float]
+    places: list[tuple[float, float]]
+
+
+class GlimpseReaders(nn.Module):
+    """One reader from left to right and perhaps a second from right to left, over the same eyes.
+
+    Args:
+        options: Of the reader.
+    """
+
+    def __init__(self, options: ReaderOptions) -> None:
+        super().__init__()
+        self.sensor = GlimpseSensor(options.points, options.scales, options.window, options.reading)
+        self.context = ContextNetwork(options.hidden_size)
+        glimpse = GlimpseNetwork(options.points, options.scales, options.hidden_size)
+        self.glimpse = glimpse
+        count = 2 if options.backward else 1
+        self.readers = nn.ModuleList(Reader(options, self.sensor, glimpse) for _ in range(count))
+
+    def forward(self, pictures: Float[Tensor, "B 1 S S"], noise: float = 0.0) -> list[Reading]:
+        """Returns what each reader reads."""
+        pyramid = self.sensor.pyramid(pictures)
+        small = F.interpolate(pictures, size=(THUMBNAIL, THUMBNAIL), mode="area")
+        annotations, summary = self.context(small)
+        places = self.context.coordinates
+        return [reader(pyramid, annotations, summary, places, noise) for reader in self.readers]
+
+
+class NumberReader(TrainedModule):
+    """Reads a house number by glimpses, digit after digit (Ba, Mnih and Kavukcuoglu 2015).
+
+    >>> from modules import NumberReader
+    >>> reader = NumberReader.load("reader.ckpt")
+    >>> [read.number for read in reader.read_images(["door.jpg"])]
+    ['1247']
+
+    Args:
+        pictures: What it sees of a picture.
+        reader: How it reads.
+        training: Losses, learning rates and their schedule.
+    """
+
+    task = "house_numbers"
+    training_options: ReadingTrainingOptions
+
+    def __init__(
+        self,
+        pictures: NumberPictures = NumberPictures(),  # noqa: B008
+        reader: ReaderOptions = ReaderOptions(),  # noqa: B008
+        training: ReadingTrainingOptions = ReadingTrainingOptions(),  # noqa: B008
+    ) -> None:
+        super().__init__(pictures=pictures, reader=reader, training=training)
+        self.pictures, self.reader_options = pictures, reader
+        with seeded(training.seed):
+            if reader.kind == "cnn":
+                # as many parameters as the reader that these options describe
+                equal = GlimpseReaders(replace(reader, kind="window"))
+                wanted = sum(parameter.numel() for parameter in equal.parameters())
+                self.network: GlimpseReaders | DigitCNN = DigitCNN(pictures.size, wanted)
+            else:
+                self.network = GlimpseReaders(reader)
+        self.rows: list[dict[str, Any]] = []
+
+    # ---- training
+
+    def forward(self, images: UInt8[Tensor, "B 3 S S"], noise: float = 0.0) -> list[Reading]:
+        """Returns what each reader reads of RGB bytes; the control's one look has no places."""
+        seen = grey(images)
+        if isinstance(self.network, DigitCNN):
+            logits = self.network(seen)
+            none = logits.new_zeros(len(logits), 0, 2)
+            return [Reading(logits, none, none, logits.new_zeros(logits.shape[:2]))]
+        return self.network(seen, noise)
+
+    def training_step(self, batch: NumberBatch, batch_idx: int) -> Tensor:
+        options = self.training_options
+        is_reinforced = self.reader_options.kind == "reinforce"
+        readings = self(batch.images, options.noise if is_reinforced else 0.0)
+        loss = readings[0].logits.new_zeros(())
+        digit_loss = loss
+        for reading, digits in zip(readings, (batch.digits, reversed_digits(batch.digits)), strict=False):
+            terms = read_terms(digits)
+            losses = F.cross_entropy(reading.logits.flatten(0, 1), digits.flatten(), reduction="none")
+            digit_loss = digit_loss + (losses.view(digits.shape) * terms).sum() / terms.sum() / len(readings)
+            if is_reinforced:
+                loss = loss + reinforced_loss(reading, digits, terms, options) / len(readings)
+        self.log("train/loss", digit_loss.detach(), prog_bar=True, batch_size=len(batch.digits), sync_dist=True)
+        return loss + digit_loss
+
+    # ---- reading
+
+    def read_batch(self, images: UInt8[Tensor, "B 3 S S"]) -> list[NumberRead]:
+        """Returns the most probable number of each picture, with all that is said of it."""
+        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            readings = self(images)
+            forward, *others = [reading.logits.float().log_softmax(-1).cpu() for reading in readings]
+            numbers, probabilities, digits = whole_numbers(forward, others[0] if others else None)
+        glimpses = self.reader_options.glimpses
+        result = []
+        for row, number in enumerate(numbers):
+            places = [
+                (float(x), float(y))
+                for reading in readings
+                for x, y in reading.places[row, : len(number) * glimpses].tolist()
+            ]
+            result.append(NumberRead(number, float(probabilities[row]), digits[row], places))
+        return result
+
+    def predict_step(self, batch: NumberBatch, batch_idx: int) -> list[NumberRead]:
+        return self.read_batch(batch.images) if len(batch.images) else []
+
+    def read_images(self, images: Sequence[Path | str | np.ndarray]) -> list[NumberRead]:
+        """Returns what is read of files or of RGB arrays (Hh, Ww, 3).
+
+        Raises:
+            UnreadableImage: A file or an array is no picture.
+        """
+        decoded = [
+            rgb_image(image, f"image {place}") if isinstance(image, np.ndarray) else read_image(image)
+            for place, image in enumerate(images)
+        ]
+        if not decoded:
+            return []
+        squares = torch.from_numpy(np.stack([self.pictures(image) for image in decoded]))
+        was_training = self.training
+        self.eval()
+        try:
+            return self.read_batch(squares.permute(0, 3, 1, 2).to(self.device))
+        finally:
+            self.train(was_training)
+
+    def multiply_adds(self, size: int | None = None) -> int:
+        """Returns the multiplications that reading one picture of five digits takes.
+
+        Counted are convolutions, linear layers, recurrent cells and the sampling of glimpses. Shrinking a
+        picture adds and does not multiply.
+
+        Args:
+            size: Side of the picture in pixels; by default that of the model's.
+        """
+        side = size or self.pictures.size
+        picture = torch.zeros(1, 1, side, side, device=self.device)
+        count = multiply_adds(self.network, picture)
+        if isinstance(self.network, GlimpseReaders):
+            (reading, *_) = self.network(picture)
+            looks = 1 if self.reader_options.kind == "centre" else reading.places.shape[1]
+            count += looks * len(self.network.readers) * self.network.sensor.multiply_adds()
+        return count
+
+    # ---- evaluation
+
+    def begin_evaluation(self) -> None:
+        self.rows = []
+
+    def evaluate(self, batch: NumberBatch, batch_idx: int) -> None:
+        """Reads a batch and keeps what was read beside what is true."""
+        for name, true, read in zip(
+            batch.names, decode(batch.digits.cpu()), self.read_batch(batch.images), strict=True
+        ):
+            self.rows.append({"image": name, "true": true, **read._asdict()})
+
+    def conclude_evaluation(self, stage: str) -> None:
+        """Gathers all processes' pictures, scores them once and logs under `stage/`."""
+        parts = [row for rows in self.of_all_processes(self.rows) for row in rows]
+        self.rows = list({row["image"]: row for row in parts}.values())
+        scores = number_scores([row["number"] for row in self.rows], [row["true"] for row in self.rows])
+        for name, value in scores.items():
+            # every process computed the same value: there is nothing to reduce
+            shown = stage == "val" and name == "accuracy"
+            self.log(f"{stage}/{name}", value, prog_bar=shown, rank_zero_only=False, sync_dist=False)
+
+    def control(self, kind: str) -> NumberReader:
+        """Returns an untrained control of this reader: centre or cnn."""
+        options = ReaderOptions(**{**asdict(self.reader_options), "kind": kind})
+        return NumberReader(self.pictures, options, self.training_options)
+
+
+def reinforced_loss(
+    reading: Reading, digits: Int[Tensor, "B M"], terms: Tensor, options: ReadingTrainingOptions
+) -> Float[Tensor, ""]:
+    """Returns the loss of REINFORCE with a learned baseline (Mnih et al. 2014, eq. 2; Ba et al. 2015, eq. 12).
+
+    A step earns 1 where its class is right. What a place earns is the sum of what its own and later steps
+    earn, less what was expected of it; its score is `log N(place; mean, noise^2)`.
+
+    Args:
+        reading: With places that were tried.
+        digits: What is true.
+        terms: Which steps count (B, M).
+        options: Noise and weights.
+    """
+    rewards = ((reading.logits.argmax(-1) == digits) & terms).float()  # (B, M)
+    returns = rewards.flip(1).cumsum(1).flip(1)
+    errors = (reading.baselines - returns) * terms
+    advantage = -errors.detach()
+    steps = digits.shape[1]
+    per_step = reading.places.unflatten(1, (steps, -1)), reading.means.unflatten(1, (steps, -1))
+    log_p = -(per_step[0] - per_step[1]).square().sum((2, 3)) / (2 * options.noise**2)  # (B, M)
+    count = terms.sum()
+    reinforce = -(log_p * advantage * terms).sum() / count
+    return options.reinforce_weight * reinforce + options.baseline_weight * errors.square().sum() / count
