@@ -3,6 +3,7 @@
     seqsight caption COMMAND ...       photographs to sentences
     seqsight steer COMMAND ...         camera drives to steering-wheel angles
     seqsight text COMMAND ...          texts: learn to write like one, go on with a prompt, score one
+    seqsight house_numbers COMMAND ... pictures of house numbers: read by glimpses
 
 seqsight TASK prints the manual of a task, seqsight TASK COMMAND --help lists every option. The configurations
 that manuals name, such as configs/caption/folder.yaml, come with the package and are found from any folder.
@@ -28,7 +29,7 @@ def _door(task: str) -> Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command of one task; returns its exit status."""
-    return run_command(__doc__, {task: _door(task) for task in ("caption", "steer", "text")}, argv)
+    return run_command(__doc__, {task: _door(task) for task in ("caption", "steer", "text", "house_numbers")}, argv)
 
 
 if __name__ == "__main__":

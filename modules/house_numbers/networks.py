@@ -15,6 +15,7 @@ from modules.house_numbers.glimpse import GlimpseSensor
 from modules.house_numbers.options import ReaderOptions
 
 THUMBNAIL = 32  # pixels along a side of the small picture
+NEAR = 0.25  # how far a place can be from what the small picture shows, in halves of the picture
 
 
 class Reading(NamedTuple):
@@ -163,7 +164,8 @@ class Reader(nn.Module):
             for _ in range(self.options.glimpses):
                 query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
                 alpha = self.attention(projected, query).squeeze(1)  # (B, L)
-                mean = (alpha @ coordinates.to(alpha.dtype) + self.place(look[0])).clamp(-1, 1)
+                moved = NEAR * torch.tanh(self.place(look[0]))
+                mean = (alpha @ coordinates.to(alpha.dtype) + moved).clamp(-1, 1)
                 if is_nailed:
                     place = torch.zeros_like(mean)
                 elif noise:

@@ -6,7 +6,7 @@ another picture needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.house_numbers.batch import NumberBatch, decode
+from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, decode
 from modules.house_numbers.control import DigitCNN, multiply_adds
 from modules.house_numbers.glimpse import GlimpseSensor
 from modules.house_numbers.networks import THUMBNAIL, ContextNetwork, GlimpseNetwork, Reader, Reading
@@ -26,6 +26,8 @@ from modules.house_numbers.preprocessing import NumberPictures, grey
 from modules.house_numbers.scoring import number_scores, read_terms, reversed_digits, whole_numbers
 from modules.images import read_image, rgb_image
 from modules.training import TrainedModule, seeded
+
+SIZES = (64, 128, 256)  # pictures whose cost is compared, in pixels
 
 
 class NumberRead(NamedTuple):
@@ -128,8 +130,22 @@ class NumberReader(TrainedModule):
             digit_loss = digit_loss + (losses.view(digits.shape) * terms).sum() / terms.sum() / len(readings)
             if is_reinforced:
                 loss = loss + reinforced_loss(reading, digits, terms, options) / len(readings)
-        self.log("train/loss", digit_loss.detach(), prog_bar=True, batch_size=len(batch.digits), sync_dist=True)
+        self.log(
+            "train/loss", digit_loss.detach(), prog_bar=True, batch_size=len(batch.digits), sync_dist=True
+        )
         return loss + digit_loss
+
+    def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
+        """Returns what decides where to look, which learns slower, and all else, with their learning rates."""
+        options = self.training_options
+        looking = [
+            parameter
+            for name, parameter in self.named_parameters()
+            if ".attention." in name or ".place." in name
+        ]
+        known = {id(parameter) for parameter in looking}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [(others, options.learning_rate), (looking, options.learning_rate * options.looking)]
 
     # ---- reading
 
@@ -174,23 +190,27 @@ class NumberReader(TrainedModule):
         finally:
             self.train(was_training)
 
-    def multiply_adds(self, size: int | None = None) -> int:
-        """Returns the multiplications that reading one picture of five digits takes.
+    def operations(self) -> dict[str, int]:
+        """Returns the multiply-adds that reading a number of five digits takes, by the picture's side in pixels.
 
         Counted are convolutions, linear layers, recurrent cells and the sampling of glimpses. Shrinking a
-        picture adds and does not multiply.
-
-        Args:
-            size: Side of the picture in pixels; by default that of the model's.
+        picture adds and does not multiply. The control of another side is another model of as many parameters.
         """
-        side = size or self.pictures.size
-        picture = torch.zeros(1, 1, side, side, device=self.device)
-        count = multiply_adds(self.network, picture)
-        if isinstance(self.network, GlimpseReaders):
-            (reading, *_) = self.network(picture)
-            looks = 1 if self.reader_options.kind == "centre" else reading.places.shape[1]
-            count += looks * len(self.network.readers) * self.network.sensor.multiply_adds()
-        return count
+        counts = {}
+        for size in SIZES:
+            network = self.network
+            if isinstance(network, DigitCNN):
+                network = DigitCNN(size, sum(parameter.numel() for parameter in network.parameters()))
+            was_training = network.training
+            picture = torch.zeros(1, 1, size, size, device=next(network.parameters()).device)
+            counts[str(size)] = multiply_adds(network.eval(), picture)
+            network.train(was_training)
+            if isinstance(network, GlimpseReaders):
+                looks = (
+                    1 if self.reader_options.kind == "centre" else MOST_DIGITS * self.reader_options.glimpses
+                )
+                counts[str(size)] += looks * len(network.readers) * network.sensor.multiply_adds()
+        return counts
 
     # ---- evaluation
 

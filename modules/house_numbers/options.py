@@ -29,7 +29,6 @@ class ReaderOptions:
         backward: A second reader goes from right to left, and both decide.
     """
 
-
     kind: Literal["window", "reinforce", "centre", "cnn"] = "window"
     reading: Literal["bilinear", "filterbank"] = "bilinear"
     points: int = 16
@@ -60,6 +59,8 @@ class ReadingTrainingOptions(ScheduleOptions):
 
     Args:
         learning_rate: Largest learning rate (AdamW).
+        looking: Learning rate of what decides where to look, as a share of all others': windows that move
+            faster than digits are learnt leave the picture.
         noise: Standard deviation of the places that are tried, where the reader is reinforced; the picture
             reaches from -1 to 1.
         reinforce_weight: Weight of the reward's term beside the digits' cross entropy.
@@ -67,7 +68,8 @@ class ReadingTrainingOptions(ScheduleOptions):
         controls: Train the controls as long as the reader, and show their scores beside its own.
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
+    looking: float = 0.1
     noise: float = 0.1
     reinforce_weight: float = 0.1
     baseline_weight: float = 0.1
@@ -78,6 +80,6 @@ class ReadingTrainingOptions(ScheduleOptions):
         check_ranges(
             self,
             "model.training",
-            positive=("noise",),
+            positive=("noise", "looking"),
             not_negative=("reinforce_weight", "baseline_weight"),
         )

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, Timer
 
 from data_prep.driving.datamodule import SteerDataModule
@@ -18,6 +17,7 @@ from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.endings import Ending
+from pipelines.plain_trainer import plain_trainer
 from pipelines.progress_lines import EpochLines, LogLines
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model
@@ -31,25 +31,6 @@ def frame_by_frame(data: SteerDataModule) -> SteerDataModule:
     frames.sequence_length, frames.stride, frames.stateful, frames.batch_size = 1, 1, False, 32
     frames.left_context = None
     return frames
-
-
-def plain_trainer(config: Any, **options: Any) -> pl.Trainer:
-    """Returns a trainer that keeps nothing, on the devices of a command's configuration.
-
-    Args:
-        config: the subcommand's.
-        options: more of Lightning's, and others than these.
-    """
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    return pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        strategy=config.trainer.strategy,
-        precision=config.trainer.precision,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        **quiet | options,
-    )
 
 
 def control_of(model: Steerer) -> Steerer:

@@ -1,0 +1,122 @@
+"""fit, validate and test of the reader of house numbers, and what they leave behind: numbers and scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from data_prep.house_numbers.datamodule import NumberDataModule
+from modules.house_numbers.number_reader import NumberReader
+from modules.house_numbers.scoring import number_scores
+from modules.whole_files import write_whole
+from pipelines.cli import RunCLI
+from pipelines.findings import Findings
+from pipelines.glimpses.controls import CONTROLS, control_rows, most_frequent, train_controls
+from pipelines.glimpses.report import choose_examples, png_text, write_report
+from pipelines.glimpses.score import interval, remarks, scores_table
+
+LABELS = {"centre": "window nailed to the centre", "cnn": "CNN of equal parameters"}
+
+
+class ReaderCLI(RunCLI):
+    """Numbers are read whole, beside a CNN, a window that cannot move and the most frequent number."""
+
+    task = "house_numbers"
+    model_class, datamodule_class = NumberReader, NumberDataModule
+    monitor, mode = "val/accuracy", "max"
+    monitors = ("val/accuracy", "val/digit_accuracy", "val/length_accuracy")
+    shown = ("train/loss", "val/accuracy", "val/digit_accuracy")
+    first = ("data.root", "data.batch_size", "model.reader.kind", "model.training.learning_rate")
+    following = ("read --images DIR --output out.csv",)
+    model: NumberReader
+    datamodule: NumberDataModule
+    controls: dict[str, list[dict[str, Any]]]  # what each control read
+
+    def compare(self, split: str, checkpoint: Path) -> None:
+        """Lets the controls read, which a fit has to train first."""
+        config = self.config_init[self.subcommand]
+        is_reader = self.model.reader_options.kind not in CONTROLS
+        wanted = is_reader and self.model.training_options.controls
+        if self.subcommand == "fit" and wanted and not self.ending.asked:
+            steps = max(1, self.trainer.global_step)
+            train_controls(self.model, self.datamodule, config, steps, checkpoint.parent)
+        self.controls = control_rows(checkpoint, self.datamodule, split, config) if is_reader else {}
+
+    def find(self, split: str, folder: Path) -> Findings:
+        """Writes predictions.jsonl; returns scores with their intervals, and those of the controls."""
+        rows = self.model.rows
+        true = [row["true"] for row in rows]
+        array = self.datamodule.prepare(split, self.model.pictures)
+        places = {record.image: place for place, record in enumerate(array.records)}
+        shown = {image for images in choose_examples(rows).values() for image in images}
+        lines = []
+        for row in rows:
+            place = places[row["image"]]
+            path = array.records[place].path
+            line = row | {"file": str(path.resolve()) if path else None, "split": split}
+            if row["image"] in shown:
+                line["picture"] = png_text(array[[place]][0])
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
+        read = [row["number"] for row in rows]
+        scores, low_high = number_scores(read, true), interval(read, true)
+        frequent = most_frequent(self.datamodule.training_numbers())
+        controls = {
+            LABELS[name]: number_scores([row["number"] for row in said], [row["true"] for row in said])
+            for name, said in self.controls.items()
+        }
+        controls[f"most frequent number ({frequent})"] = number_scores([frequent] * len(true), true)
+        metrics = {
+            "scores": scores,
+            "intervals": {"accuracy": low_high},
+            "controls": controls,
+            "by_length": by_length(rows),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "multiply_adds": self._operations(),
+        }
+        table = scores_table(scores, low_high, controls)
+        return Findings(
+            f"{len(rows):,} pictures",
+            metrics,
+            [table, self._operations_table(metrics["multiply_adds"])],
+            {"predictions": predictions},
+            remarks(scores["accuracy"], low_high, controls),
+        )
+
+    def write_page(self, folder: Path) -> Path:
+        return write_report(folder)
+
+    def _operations(self) -> dict[str, dict[str, int]]:
+        """Returns the multiply-adds of one picture by system and by the picture's side in pixels."""
+        if self.model.reader_options.kind in CONTROLS:
+            systems = {"this model": self.model}
+        else:
+            systems = {"reader": self.model, LABELS["cnn"]: self.model.control("cnn")}
+        return {name: model.operations() for name, model in systems.items()}
+
+    @staticmethod
+    def _operations_table(operations: dict[str, dict[str, int]]) -> Table:
+        table = Table(title="Million multiply-adds a picture")
+        table.add_column("side of the picture (pixels)")
+        sizes = list(next(iter(operations.values())))
+        for size in sizes:
+            table.add_column(size, justify="right")
+        for name, counts in operations.items():
+            table.add_row(name, *(f"{counts[size] / 1e6:.1f}" for size in sizes))
+        return table
+
+
+def by_length(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Returns how many pictures show a number of so many digits, and the share that was read right."""
+    lengths = sorted({len(row["true"]) for row in rows})
+    groups = {length: [row for row in rows if len(row["true"]) == length] for length in lengths}
+    return {
+        str(length): {
+            "pictures": len(group),
+            "accuracy": sum(row["number"] == row["true"] for row in group) / len(group),
+        }
+        for length, group in groups.items()
+    }
