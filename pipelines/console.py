@@ -29,7 +29,9 @@ def _door(task: str) -> Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command of one task; returns its exit status."""
-    return run_command(__doc__, {task: _door(task) for task in ("caption", "steer", "text", "house_numbers")}, argv)
+    return run_command(
+        __doc__, {task: _door(task) for task in ("caption", "steer", "text", "house_numbers")}, argv
+    )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class ContextNetwork(nn.Module):
         self.register_buffer("coordinates", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
 
     def forward(self, thumbnails: Float[Tensor, "B 1 32 32"]) -> tuple[Tensor, Tensor]:
-        """Returns annotations (B, L, D), each with its place's coordinates and their squares; summary (B, H)."""
+        """Returns annotations (B, L, D) with each place's coordinates and their squares, and a summary (B, H)."""
         features = self.layers(thumbnails)
         places = torch.cat([self.coordinates, self.coordinates.square()], dim=1)  # (L, 4)
         places = places.to(features.dtype).expand(len(features), -1, -1)
@@ -85,31 +85,37 @@ class GlimpseNetwork(nn.Module):
         points: G along each side of a window.
         scales: Windows K of a glimpse.
         width: H of the result.
+        shared: The same convolutions read each window by itself; else the windows are channels of one picture.
     """
 
-    def __init__(self, points: int, scales: int, width: int) -> None:
+    def __init__(self, points: int, scales: int, width: int, shared: bool) -> None:
         super().__init__()
-        self.what = nn.Sequential(
-            *convolution(scales, 32, pool=True),
-            *convolution(32, 64, pool=True),
-            *convolution(64, 64, pool=False),
+        self.shared = shared
+        channels = (16, 32, 48) if shared else (32, 64, 64)
+        self.convolutions = nn.Sequential(
+            *convolution(1 if shared else scales, channels[0], pool=True),
+            *convolution(channels[0], channels[1], pool=True),
+            *convolution(channels[1], channels[2], pool=False),
             nn.Flatten(),
-            nn.Linear(64 * (points // 4) ** 2, width),
-            nn.ReLU(),
         )
+        flat = channels[2] * (points // 4) ** 2 * (scales if shared else 1)
+        self.what = nn.Sequential(nn.Linear(flat, width), nn.ReLU())
         self.where = nn.Sequential(nn.Linear(2, width), nn.ReLU())
         # all pass at first: a product of two small numbers would hardly learn
         nn.init.ones_(self.where[0].bias)
 
     def forward(self, glimpses: Float[Tensor, "B K G G"], places: Float[Tensor, "B 2"]) -> Tensor:
-        return self.what(glimpses) * self.where(places)
+        windows = glimpses.flatten(0, 1).unsqueeze(1) if self.shared else glimpses
+        features = self.convolutions(windows).reshape(len(glimpses), -1)
+        return self.what(features) * self.where(places)
 
 
 class Reader(nn.Module):
     """Two recurrent layers in one direction: the lower one reads, the upper one decides where to look next.
 
         g_n = glimpse(picture, l_n);  r1_n = cell(g_n, r1_{n-1});  r2_n = cell(r1_n, r2_{n-1})
-        alpha_n = attention(small picture, [r2_{n-1}; l_{n-1}]);  l_n = sum_i alpha_ni place_i + W r2_{n-1} + b
+        alpha_n = attention(small picture, [r2_{n-1}; l_{n-1}])
+        l_n = sum_i alpha_ni place_i + tanh(W r2_{n-1} + b) / 4
 
     The small picture gives r2_0, too. After every N glimpses `[r1_n; g_n]` says a digit, or that there are no
     more. The papers have `l_n = W r2_{n-1} + b` alone: to learn from few pictures where a number begins, a

@@ -58,7 +58,7 @@ class GlimpseReaders(nn.Module):
         super().__init__()
         self.sensor = GlimpseSensor(options.points, options.scales, options.window, options.reading)
         self.context = ContextNetwork(options.hidden_size)
-        glimpse = GlimpseNetwork(options.points, options.scales, options.hidden_size)
+        glimpse = GlimpseNetwork(options.points, options.scales, options.hidden_size, options.shared)
         self.glimpse = glimpse
         count = 2 if options.backward else 1
         self.readers = nn.ModuleList(Reader(options, self.sensor, glimpse) for _ in range(count))
