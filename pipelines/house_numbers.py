@@ -1,7 +1,7 @@
 """House numbers: train a reader that takes glimpses, read a folder of pictures, score, report, export.
 
-    python pipelines/house_numbers.py fit                                 drawn plates, no data needed, minutes
-    python pipelines/house_numbers.py fit --config configs/house_numbers/drawn.yaml          better, an hour
+    python pipelines/house_numbers.py fit                               drawn plates, no data needed, minutes
+    python pipelines/house_numbers.py fit --config configs/house_numbers/drawn.yaml        better, an hour
     python pipelines/house_numbers.py fit --config configs/house_numbers/folder.yaml --data.root DIR
     python pipelines/house_numbers.py fit --ckpt_path RUN/checkpoints/last.ckpt   goes on where it was killed
     python pipelines/house_numbers.py validate|test --ckpt_path RUN/checkpoints/best.ckpt

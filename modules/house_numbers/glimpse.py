@@ -56,7 +56,7 @@ class GlimpseSensor(nn.Module):
         offsets = (2 * steps + 1 - self.points) / level.shape[-1]  # (G,), in halves of the picture
         x = (places[:, :1] + offsets).unsqueeze(1).expand(-1, self.points, -1)  # (B, G, G)
         y = (places[:, 1:] + offsets).unsqueeze(2).expand(-1, -1, self.points)
-        grid = torch.stack([x, y], dim=3).to(level.dtype)
+        grid = torch.stack([x, y], dim=3)
         return F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def _filtered(self, level: Float[Tensor, "B 1 N N"], places: Tensor) -> Tensor:

@@ -170,8 +170,9 @@ class Reader(nn.Module):
             for _ in range(self.options.glimpses):
                 query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
                 alpha = self.attention(projected, query).squeeze(1)  # (B, L)
-                moved = NEAR * torch.tanh(self.place(look[0]))
-                mean = (alpha @ coordinates.to(alpha.dtype) + moved).clamp(-1, 1)
+                moved = NEAR * torch.tanh(self.place(look[0]).float())
+                # no product of matrices, which autocast would round to 1/256 of the picture
+                mean = ((alpha.unsqueeze(2) * coordinates).sum(1) + moved).clamp(-1, 1)
                 if is_nailed:
                     place = torch.zeros_like(mean)
                 elif noise:

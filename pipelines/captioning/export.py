@@ -18,13 +18,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,28 +33,11 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
-from modules.encoders.image import ImageEncoder
-from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 from pipelines.devices import chosen_device
+from pipelines.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
 
-PROTOBUF_LIMIT = 1_900_000_000  # bytes of weights that still fit into one ONNX file, which ends at 2 GiB
 CHECKED_STEPS = 5
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A module to export, an example of its inputs (two rows of each) and names in order."""
-
-    name: str
-    module: nn.Module
-    example: tuple[Tensor, ...]
-    inputs: list[str]
-    outputs: list[str]
-
-    @property
-    def file(self) -> str:
-        return f"{self.name}.onnx"
 
 
 class InitialState(nn.Module):
@@ -108,11 +86,7 @@ def export(output: Path, ckpt_path: Path | None = None, device: str = "cpu") -> 
             one.
         device: Where PyTorch runs for the comparison: auto, cpu, cuda, cuda:N or mps.
     """
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise InputError(f'export needs {", ".join(missing)}: pip install -e ".[onnx]"')
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output}: exists already; name a new or an empty folder")
+    check_export(output)
     chosen = chosen_device(device)
     model = Captioner.load(ckpt_path or PRETRAINED)
     with new_folder(output) as folder:
@@ -125,10 +99,7 @@ def export(output: Path, ckpt_path: Path | None = None, device: str = "cpu") -> 
             differences = compare(model.to(chosen), folder)
         text = json.dumps(describe(model, graphs), ensure_ascii=False, indent=1)
         (folder / "captioner.json").write_text(text + "\n", encoding="utf-8")
-    for graph in graphs:
-        size = sum(file.stat().st_size for file in output.glob(f"{graph.file}*")) / 1e6
-        arrow = f"{', '.join(graph.inputs)} -> {', '.join(graph.outputs)}"
-        print(f"{output / graph.file}  {size:.1f} MB  {arrow}")
+    print_graphs(graphs, output)
     print(output / "captioner.json")
     shown = ", ".join(f"{name} {difference:.1e}" for name, difference in differences.items())
     print(f"largest difference to PyTorch on random images: {shown}")
@@ -154,7 +125,7 @@ def graphs_of(model: Captioner) -> list[Graph]:
     tensors = (torch.full((2,), Vocabulary.BOS), *state.memory, *state.recurrent)
     first, step = InitialState(decoder, known).eval(), Step(decoder, len(memory)).eval()
     return [
-        Graph("encoder", encoder, (images,), ["images"], ["annotations"]),
+        Graph("encoder", encoder, (images,), ["images"], ["annotations"], strict=False),
         Graph("init", first, (annotations,), ["annotations"], [*memory, *recurrent][known:]),
         Graph("step", step, tensors, ["tokens", *memory, *recurrent], logits),
     ]
@@ -171,36 +142,6 @@ def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
 
         decoder.attention.forward = attend  # type: ignore[method-assign]
     return decoder
-
-
-def write_graph(graph: Graph, path: Path) -> None:
-    """Writes an ONNX file; the first dimension of every input and output is the batch, of any size."""
-    rows = {0: torch.export.Dim("batch")}
-    first, *rest = [rows] * len(graph.example)
-    # what follows the first input is one *argument
-    shapes = (first, tuple(rest)) if rest else (first,)
-    weights = sum(weight.nbytes for weight in graph.module.parameters())
-    # the decoder's len() of a tensor is a plain number, fixed in the graph, unless its bytecode is traced
-    strict = not isinstance(graph.module, ImageEncoder)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, about its own insides
-        try:
-            traced = torch.export.export(graph.module, graph.example, dynamic_shapes=shapes, strict=strict)
-            program = torch.onnx.export(
-                traced,
-                dynamo=True,
-                input_names=graph.inputs,
-                output_names=graph.outputs,
-                dynamic_shapes=shapes,
-                verbose=False,
-            )
-        except RuntimeError as error:
-            cause = " ".join(str(error.__cause__ or error).split())[:200]
-            raise InputError(f"{graph.file}: PyTorch cannot export this network to ONNX ({cause})") from error
-    assert program is not None
-    for node in program.model.graph:
-        node.metadata_props.clear()  # stack traces, with the paths of this machine
-    program.save(path, external_data=weights > PROTOBUF_LIMIT)
 
 
 def compare(model: Captioner, folder: Path) -> dict[str, float]:
@@ -267,18 +208,3 @@ def describe(model: Captioner, graphs: Sequence[Graph]) -> dict[str, Any]:
         "decoding": asdict(model.decoding),
         "words": model.vocabulary.words,
     }
-
-
-@contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
-    """Gives a folder to write to, which becomes `output` at the end or, after an error, is gone."""
-    output = output.resolve()
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        unfinished.replace(output)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -20,7 +20,7 @@ SHOWN = {"accuracy": "whole numbers", "digit_accuracy": "digits", "length_accura
 def score(predictions: Path, numbers: Path, json: bool = False) -> None:
     """Print how many numbers of any system are right as a whole, and digits and lengths.
 
-    Missing, duplicate or unknown pictures are an error. A picture of which no number was read counts as wrong.
+    Missing, duplicate or unknown pictures are an error. A picture without a number counts as wrong.
 
     Args:
         predictions: Numbers to score: csv (image, number), as read writes it, or jsonl.

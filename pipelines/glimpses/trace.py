@@ -97,7 +97,7 @@ def draw_trace(trace: Trace, shown: int | None = None) -> np.ndarray:
 
 
 def write_trace(path: Path, trace: Trace) -> None:
-    """Writes NAME.png, the whole sheet, and NAME.gif, which grows window after window; each whole or not at all.
+    """Writes NAME.png, the whole sheet, and NAME.gif, which grows window after window.
 
     Args:
         path: Without a suffix of its own: .png and .gif are added.

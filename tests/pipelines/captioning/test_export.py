@@ -19,6 +19,7 @@ from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 from modules.images import read_image
 from modules.vocabulary import Vocabulary
+from pipelines import onnx_graphs
 from pipelines.caption import main
 from pipelines.captioning import export as exporting
 
@@ -195,7 +196,7 @@ def test_every_kind_of_decoder_is_exported(options, init, tmp_path, monkeypatch)
     model.use_vocabulary(Vocabulary(["<pad>", "<bos>", "<eos>", "<unk>", *(f"w{i}" for i in range(20))]))
     model.decoder.eval()
     graphs = exporting.graphs_of(model)
-    monkeypatch.setattr(exporting, "PROTOBUF_LIMIT", 100)  # weights beside the graph
+    monkeypatch.setattr(onnx_graphs, "PROTOBUF_LIMIT", 100)  # weights beside the graph
     with unchecked():
         for graph in graphs[1:]:
             exporting.write_graph(graph, tmp_path / graph.file)

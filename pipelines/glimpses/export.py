@@ -1,0 +1,102 @@
+"""The `export` command: a reader as one ONNX graph and one JSON file, for any runtime without PyTorch.
+
+The graph takes pictures (B, 3, S, S) as RGB bytes and gives logits (B, 5, 11) and, but for the control, the
+places of the glimpses (B, T, 2), x and y from -1 to 1. Of each picture read the largest logit of every step,
+up to the first that is class 10.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from modules.house_numbers.batch import MOST_DIGITS, STOP
+from modules.house_numbers.control import DigitCNN
+from modules.house_numbers.number_reader import GlimpseReaders, NumberReader
+from modules.house_numbers.preprocessing import grey
+from pipelines.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
+
+
+class Looks(nn.Module):
+    """Returns logits and places of each reader of a network, from left to right and perhaps back.
+
+    Args:
+        network: Of the model.
+    """
+
+    def __init__(self, network: GlimpseReaders | DigitCNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        seen = grey(images)
+        if isinstance(self.network, DigitCNN):
+            return (self.network(seen),)
+        return tuple(part for reading in self.network(seen) for part in (reading.logits, reading.places))
+
+
+def export(output: Path, ckpt_path: Path) -> None:
+    """Write a reader as an ONNX graph with a reader.json that explains it.
+
+    The graph computes in float32 and takes any batch size; the difference to PyTorch is measured and printed.
+
+    Args:
+        output: Folder to write, new or empty.
+        ckpt_path: Checkpoint of a reader, such as RUN/checkpoints/best.ckpt.
+    """
+    check_export(output)
+    model = NumberReader.load(ckpt_path)
+    size = model.pictures.size
+    names = ["logits"] if model.reader_options.kind == "cnn" else ["logits", "places"]
+    if len(names) > 1 and model.reader_options.backward:
+        names += ["logits_backward", "places_backward"]
+    example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    graph = Graph("reader", Looks(model.network), (example,), ["images"], names)
+    with new_folder(output) as folder:
+        with Console(stderr=True).status("exporting reader.onnx"):
+            write_graph(graph, folder / graph.file)
+            difference = compare(model, folder / graph.file)
+        text = json.dumps(describe(model, graph), indent=1)
+        (folder / "reader.json").write_text(text + "\n", encoding="utf-8")
+    print_graphs([graph], output)
+    print(output / "reader.json")
+    print(f"largest difference to PyTorch on random pictures: logits {difference:.1e}")
+
+
+def compare(model: NumberReader, path: Path) -> float:
+    """Returns the largest difference of logits, of several batch sizes."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    size, largest = model.pictures.size, 0.0
+    for batch in (1, 3):
+        images = torch.randint(0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8)
+        with torch.no_grad():
+            wanted = model(images)[0].logits.numpy()
+        (logits,) = session.run(["logits"], {"images": images.numpy()})
+        largest = max(largest, float(np.abs(logits - wanted).max()))
+    return largest
+
+
+def describe(model: NumberReader, graph: Graph) -> dict[str, Any]:
+    """Returns what reader.json holds: all that a program needs to read a picture with the graph."""
+    reader = model.reader_options
+    return {
+        "task": "house_numbers",
+        "graph": {"file": graph.file, "inputs": graph.inputs, "outputs": graph.outputs},
+        "image_size": model.pictures.size,
+        "resize": model.pictures.resize,
+        "colour": "RGB",
+        "most_digits": MOST_DIGITS,
+        "stop": STOP,
+        "glimpses": reader.glimpses,
+        "window": reader.window,
+        "scales": reader.scales,
+    }
