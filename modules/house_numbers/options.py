@@ -71,7 +71,7 @@ class ReadingTrainingOptions(ScheduleOptions):
     """
 
     learning_rate: float = 3e-3
-    looking: float = 0.1
+    looking: float = 0.3
     noise: float = 0.1
     reinforce_weight: float = 0.1
     baseline_weight: float = 0.1
