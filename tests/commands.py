@@ -12,10 +12,10 @@ from unittest.mock import patch
 from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningCLI
 
-from pipelines import caption, steer, text
+from pipelines import caption, house_numbers, steer, text
 
 ROOT = Path(__file__).resolve().parents[1]
-DOORS = {"caption": caption, "steer": steer, "text": text}
+DOORS = {"caption": caption, "steer": steer, "text": text, "house_numbers": house_numbers}
 _built: dict[type, dict[str, Any]] = {}  # what setup_parser made of a CLI, which takes a second each time
 
 

@@ -1,4 +1,4 @@
-"""The control that reads a number at one look: a CNN with a softmax for each digit (Goodfellow et al. 2014)."""
+"""The control that reads at one look: a CNN with a softmax for each digit (Goodfellow et al. 2014)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The glimpse sensor: several resolutions about a place (Mnih et al. 2014, Ba et al. 2015), differentiable in it.
+"""The glimpse sensor: several resolutions about a place, differentiable in it (Mnih et al. 2014).
 
 A picture is shrunk once to a pyramid, whose levels have one size whatever the picture's. A glimpse takes a
 window of G x G points from each level. So its cost does not depend on the picture.

@@ -71,7 +71,7 @@ class ContextNetwork(nn.Module):
         self.register_buffer("coordinates", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)
 
     def forward(self, thumbnails: Float[Tensor, "B 1 32 32"]) -> tuple[Tensor, Tensor]:
-        """Returns annotations (B, L, D) with each place's coordinates and their squares, and a summary (B, H)."""
+        """Returns annotations (B, L, D), with coordinates and their squares, and a summary (B, H)."""
         features = self.layers(thumbnails)
         places = torch.cat([self.coordinates, self.coordinates.square()], dim=1)  # (L, 4)
         places = places.to(features.dtype).expand(len(features), -1, -1)
@@ -85,7 +85,7 @@ class GlimpseNetwork(nn.Module):
         points: G along each side of a window.
         scales: Windows K of a glimpse.
         width: H of the result.
-        shared: The same convolutions read each window by itself; else the windows are channels of one picture.
+        shared: The same convolutions read each window by itself; else windows are channels of one picture.
     """
 
     def __init__(self, points: int, scales: int, width: int, shared: bool) -> None:

@@ -136,7 +136,7 @@ class NumberReader(TrainedModule):
         return loss + digit_loss
 
     def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
-        """Returns what decides where to look, which learns slower, and all else, with their learning rates."""
+        """Returns what decides where to look, which learns slower, and all else, with their rates."""
         options = self.training_options
         looking = [
             parameter
@@ -191,10 +191,10 @@ class NumberReader(TrainedModule):
             self.train(was_training)
 
     def operations(self) -> dict[str, int]:
-        """Returns the multiply-adds that reading a number of five digits takes, by the picture's side in pixels.
+        """Returns the multiply-adds that a number of five digits takes, by the picture's side in pixels.
 
         Counted are convolutions, linear layers, recurrent cells and the sampling of glimpses. Shrinking a
-        picture adds and does not multiply. The control of another side is another model of as many parameters.
+        picture adds and does not multiply. The CNN of another side is another one of as many parameters.
         """
         counts = {}
         for size in SIZES:
@@ -243,7 +243,7 @@ class NumberReader(TrainedModule):
 def reinforced_loss(
     reading: Reading, digits: Int[Tensor, "B M"], terms: Tensor, options: ReadingTrainingOptions
 ) -> Float[Tensor, ""]:
-    """Returns the loss of REINFORCE with a learned baseline (Mnih et al. 2014, eq. 2; Ba et al. 2015, eq. 12).
+    """Returns the loss of REINFORCE with a learned baseline (Mnih et al. 2014; Ba et al. 2015, eq. 12).
 
     A step earns 1 where its class is right. What a place earns is the sum of what its own and later steps
     earn, less what was expected of it; its score is `log N(place; mean, noise^2)`.

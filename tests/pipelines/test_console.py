@@ -2,11 +2,11 @@
 
 import pytest
 
-from pipelines import caption, steer, text
+from pipelines import caption, house_numbers, steer, text
 from pipelines.arguments import CONFIGS, with_config
 from pipelines.console import main
 
-DOORS = {"caption": caption, "steer": steer, "text": text}
+DOORS = {"caption": caption, "steer": steer, "text": text, "house_numbers": house_numbers}
 
 
 def test_without_a_task_it_prints_a_manual_of_all(capsys):

@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import yaml
 
-from pipelines import caption, steer, text
+from pipelines import caption, house_numbers, steer, text
 from pipelines.arguments import KINDS, Parser
 from pipelines.options.known_options import FILE, LIBRARY, TRAINING, check_early
 
-DOORS = {"caption": caption, "steer": steer, "text": text}
+DOORS = {"caption": caption, "steer": steer, "text": text, "house_numbers": house_numbers}
 HEAVY = "torch", "pytorch_lightning", "lightning_fabric", "torchvision", "timm", "matplotlib", "cv2", "nltk"
 
 
@@ -173,8 +173,8 @@ def test_what_is_wrong_is_said_before_anything_heavy_is_imported(tmp_path):
     (tmp_path / "wrong.yaml").write_text("trainer:\n  max_epoch: 3\n")
     lines = ["import io, sys", "from contextlib import redirect_stderr", "from pipelines import console"]
     lines += [
-        "from pipelines import caption, steer, text",
-        "doors = dict(caption=caption, steer=steer, text=text)",
+        "from pipelines import caption, house_numbers, steer, text",
+        "doors = dict(caption=caption, steer=steer, text=text, house_numbers=house_numbers)",
     ]
     for task, argv, _ in WRONG:
         lines += [
