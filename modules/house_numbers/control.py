@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modules.cells import RecurrentCell
 from modules.house_numbers.batch import CLASSES, MOST_DIGITS
 
 CHANNELS = (16, 32, 64, 128)
@@ -54,8 +57,6 @@ class MultiplyAdds:
         self.model = model
 
     def __enter__(self) -> MultiplyAdds:
-        from modules.cells import RecurrentCell
-
         self.hooks = [
             module.register_forward_hook(self._count)
             for module in self.model.modules()
@@ -67,7 +68,7 @@ class MultiplyAdds:
         for hook in self.hooks:
             hook.remove()
 
-    def _count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _count(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(module, nn.Conv2d):
             self.count += output.numel() * module.in_channels * module.kernel_size[0] * module.kernel_size[1]
         elif isinstance(module, nn.Linear):

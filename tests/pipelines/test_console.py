@@ -25,7 +25,8 @@ def test_the_manual_of_a_task_is_its_doors_under_another_name(task, capsys):
 def test_an_unknown_task_or_command_is_one_line(capsys):
     assert main(["captoin", "fit"]) == 2
     assert capsys.readouterr().err == (
-        "error: no command 'captoin'; the nearest is 'caption'; there are caption, steer, text, house_numbers\n"
+        "error: no command 'captoin'; the nearest is 'caption'; there are caption, steer, text, "
+        "house_numbers\n"
     )
     assert main(["caption", "predcit"]) == 2
     assert capsys.readouterr().err.startswith("error: no command 'predcit'; the nearest is 'predict'")

@@ -1,0 +1,158 @@
+"""The reader of house numbers: it learns, every parameter, and a row knows nothing of its batch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modules.errors import InputError
+from modules.house_numbers.batch import NumberBatch, encode
+from modules.house_numbers.control import DigitCNN, multiply_adds
+from modules.house_numbers.number_reader import NumberReader
+from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
+from modules.house_numbers.preprocessing import NumberPictures
+
+SMALL = ReaderOptions(points=8, scales=2, hidden_size=24)
+NUMBERS = ["7", "31", "905", "2468", "13579", "42"]
+
+
+def reader(options: ReaderOptions = SMALL, **training: float) -> NumberReader:
+    torch.manual_seed(0)
+    return NumberReader(NumberPictures(32), options, ReadingTrainingOptions(**training))
+
+
+def batch() -> NumberBatch:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 255, (len(NUMBERS), 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return NumberBatch(images, encode(NUMBERS), [f"{number}.png" for number in NUMBERS])
+
+
+def loss_of(model: NumberReader) -> torch.Tensor:
+    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    return model.training_step(batch(), 0)
+
+
+KINDS = {
+    "window": SMALL,
+    "filterbank": replace(SMALL, reading="filterbank"),
+    "reinforce": replace(SMALL, kind="reinforce"),
+    "backward": replace(SMALL, backward=True, shared=False, glimpses=2, cell="gru"),
+    "cnn": replace(SMALL, kind="cnn"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_every_parameter(kind: str) -> None:
+    model = reader(KINDS[kind])
+    loss_of(model).backward()
+    still = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum().item() > 0
+    ]
+    # what is earned is expected by the reinforced reader alone
+    assert [name for name in still if ".expect." not in name] == []
+    assert bool(still) == (kind not in ("reinforce", "cnn"))
+
+
+def test_nothing_moves_a_nailed_window() -> None:
+    model = reader(replace(SMALL, kind="centre"))
+    (reading,) = model.eval()(batch().images)
+    assert reading.places.abs().max() == 0
+    loss_of(model.train()).backward()
+    assert all(p.grad is None for name, p in model.named_parameters() if ".place." in name)
+
+
+def test_reinforced_places_are_tried_in_training_alone_and_learn_from_what_they_earn() -> None:
+    model = reader(KINDS["reinforce"])
+    tried, again = (model(batch().images, noise=0.1)[0] for _ in range(2))
+    assert not tried.places.equal(again.places) and not tried.places.requires_grad
+    read, once_more = (model.eval()(batch().images)[0].places for _ in range(2))
+    assert read.equal(once_more)
+    plain = reader(KINDS["reinforce"], reinforce_weight=0.0, baseline_weight=0.0)
+    loss_of(plain).backward()
+    place = {name: p for name, p in plain.named_parameters() if ".place." in name}
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in place.values())
+
+
+@pytest.mark.slow
+def test_one_batch_is_learnt_by_heart() -> None:
+    model = reader(replace(SMALL, hidden_size=48))
+    model.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    first = float(loss_of(model).detach())
+    for _ in range(50):
+        optimizer.zero_grad()
+        loss = loss_of(model)
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.1 * first
+    read = model.train().read_batch(batch().images)
+    assert [each.number for each in read] == NUMBERS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_knows_nothing_of_its_batch(kind: str) -> None:
+    model = reader(KINDS[kind]).eval()
+    together = model.read_batch(batch().images)
+    for row, image in enumerate(batch().images):
+        (alone,) = model.read_batch(image.unsqueeze(0))
+        assert alone.number == together[row].number
+        assert alone.probability == pytest.approx(together[row].probability, abs=1e-6)
+        assert np.allclose(alone.places, together[row].places, atol=1e-6)
+
+
+def test_a_checkpoint_reads_as_the_model_did(tmp_path: Path) -> None:
+    model = reader(KINDS["backward"]).eval()
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": dict(model.hparams),
+        "pytorch-lightning_version": "2.6.0",
+    }
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    loaded = NumberReader.load(tmp_path / "a.ckpt")
+    assert loaded.read_batch(batch().images) == model.read_batch(batch().images)
+    pictures = [np.zeros((1, 1, 3), np.uint8), np.full((50, 9, 3), 200, np.uint8)]
+    assert all(1 <= len(read.number) <= 5 for read in loaded.read_images(pictures))
+
+
+def test_the_controls_are_as_large_as_the_reader() -> None:
+    model = NumberReader(NumberPictures(64))
+    sizes = {kind: sum(p.numel() for p in model.control(kind).parameters()) for kind in ("cnn", "centre")}
+    own = sum(p.numel() for p in model.parameters())
+    assert sizes["centre"] == own and abs(sizes["cnn"] / own - 1) < 0.01
+
+
+def test_a_larger_picture_costs_the_reader_no_more_and_the_cnn_four_times_as_much() -> None:
+    model = NumberReader(NumberPictures(128))
+    counts, control = model.operations(), model.control("cnn").operations()
+    assert counts["64"] == counts["128"] == counts["256"]
+    assert counts["128"] < control["128"] / 3
+    assert 3.5 < control["128"] / control["64"] < 4.5
+
+
+def test_multiply_adds_are_those_of_the_formulas() -> None:
+    network = DigitCNN(32, 200_000)
+    channels = [1, 16, 32, 64, 128]
+    kernels, sides = [5, 3, 3, 3], [32, 16, 8, 4]
+    wanted = sum(
+        side**2 * kernel**2 * before * after
+        for side, kernel, before, after in zip(sides, kernels, channels[:-1], channels[1:], strict=True)
+    )
+    wide = network.joint[0].out_features
+    wanted += 2 * 2 * 128 * wide + wide * 55
+    assert multiply_adds(network, torch.zeros(1, 1, 32, 32)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"points": 10}, "points is 10"),
+        ({"window": 1.5}, "window is 1.5"),
+        ({"glimpses": 0}, "glimpses is 0"),
+    ],
+)
+def test_options_out_of_range_are_named(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=rf"model\.reader\.{message}"):
+        ReaderOptions(**wrong)

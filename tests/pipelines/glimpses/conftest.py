@@ -1,0 +1,40 @@
+"""A reader that has learnt nothing, as a checkpoint, and a folder of pictures and of what is none."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from modules.house_numbers.number_reader import NumberReader
+from modules.house_numbers.options import ReaderOptions
+from modules.house_numbers.preprocessing import NumberPictures
+
+GOOD = ("a.png", "b/c.jpg", "dot.png")
+BAD = ("bad.png", "notes.txt")
+
+
+def save(path: Path, model: NumberReader) -> Path:
+    checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = NumberReader(NumberPictures(32), ReaderOptions(points=8, scales=2, hidden_size=16, backward=True))
+    return save(tmp_path_factory.mktemp("reader") / "best.ckpt", model)
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gallery")
+    (folder / "b").mkdir()
+    rng = np.random.default_rng(0)
+    for name, height, width in zip(GOOD, (40, 25, 1), (90, 300, 1), strict=True):
+        cv2.imwrite(str(folder / name), rng.integers(0, 255, (height, width, 3)).astype(np.uint8))
+    for name in BAD:
+        (folder / name).write_text("no picture")
+    return folder

@@ -1,0 +1,70 @@
+"""fit from the first line to the report; a stopped fit goes on; validate and test repeat its scores."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.house_numbers import main
+
+DEBUG = ["--config", "configs/debug/house_numbers.yaml", "--trainer.enable_progress_bar", "false"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        assert main(["fit", *DEBUG, "--runs", str(runs)]) == 0
+    return runs / "house_numbers" / "debug" / "version_0"
+
+
+@pytest.mark.slow
+def test_a_fit_leaves_scores_controls_and_a_report(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["scores"]) == {"accuracy", "digit_accuracy", "length_accuracy"}
+    assert len(metrics["controls"]) == 3
+    assert metrics["multiply_adds"]["reader"]["64"] == metrics["multiply_adds"]["reader"]["256"]
+    rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 and any("picture" in row for row in rows)
+    page = (run / "report.html").read_text()
+    assert "CNN of equal parameters" in page and "data:image/jpeg" in page
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {
+        *("best.ckpt", "last.ckpt", "cnn.ckpt", "centre.ckpt")
+    }
+
+
+@pytest.mark.slow
+def test_a_test_repeats_the_scores_of_the_fit(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path))
+    before = json.loads((run / "metrics.json").read_text())
+    assert main(["test", "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]) == 0
+    again = json.loads((run / "test_0" / "metrics.json").read_text())
+    assert again["scores"] == before["scores"] and again["controls"] == before["controls"]
+    assert main(["report", "--run", str(run / "test_0")]) == 0
+
+
+@pytest.mark.slow
+def test_a_stopped_fit_goes_on_as_if_it_had_not_stopped(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path / "cache"))
+    options = [*DEBUG, "--model.training.controls", "false", "--model.training.schedule", "constant"]
+    for name, epochs in (("whole", "2"), ("stopped", "1")):
+        fitted = ["--runs", str(tmp_path), "--name", name, "--trainer.max_epochs", epochs]
+        assert main(["fit", *options, *fitted]) == 0
+    whole, stopped = (
+        tmp_path / "house_numbers" / name / "version_0" / "checkpoints" / "last.ckpt"
+        for name in ("whole", "stopped")
+    )
+    assert main(["fit", "--ckpt_path", str(stopped), "--trainer.max_epochs", "2"]) == 0
+    one, other = (torch.load(path, weights_only=True)["state_dict"] for path in (whole, stopped))
+    assert all(one[name].equal(other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_an_export_says_what_pytorch_says(run: Path, tmp_path: Path, capsys) -> None:
+    given = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--output", str(tmp_path / "onnx")]
+    assert main(["export", *given]) == 0
+    assert json.loads((tmp_path / "onnx" / "reader.json").read_text())["stop"] == 10
+    difference = float(capsys.readouterr().out.split()[-1])
+    assert difference < 1e-4

@@ -1,0 +1,99 @@
+"""read: a row a file, whatever it holds; a killed run goes on; traces can be looked at."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.glimpses import read as reading
+from pipelines.house_numbers import main
+from tests.pipelines.glimpses.conftest import BAD, GOOD
+
+
+def read(checkpoint: Path, gallery: Path, output: Path, *options: str) -> int:
+    given = ["--images", str(gallery), "--ckpt_path", str(checkpoint), "--output", str(output)]
+    return main(["read", *given, "--num_workers", "0", "--device", "cpu", *options])
+
+
+def test_every_file_gets_a_row(checkpoint, gallery, tmp_path, capsys) -> None:
+    assert read(checkpoint, gallery, tmp_path / "out.csv", "--trace", str(tmp_path / "trace")) == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(GOOD + BAD)
+    for name in GOOD:
+        row = rows[name]
+        assert row["number"].isdigit() and 0 < float(row["probability"]) <= 1 and row["unsure"] == "yes"
+        assert len(row["digits"].split()) == len(row["number"])
+        assert len(row["glimpses"].split()) == 2 * len(row["number"])  # both readers'
+        with Image.open(tmp_path / "trace" / f"{name}.trace.gif") as animation:
+            assert animation.n_frames == 1 + 2 * len(row["number"])
+        with Image.open(tmp_path / "trace" / f"{name}.trace.png") as sheet:
+            assert sheet.width >= 320
+    assert all(rows[name]["number"] == "" and rows[name]["error"] for name in BAD)
+    said = capsys.readouterr()
+    assert "3 numbers, 3 unsure, 2 unreadable files" in said.out
+    assert "warning: bad.png: is no image in a known format" in said.err
+
+
+def test_a_killed_run_goes_on_where_it_stopped(checkpoint, gallery, tmp_path, monkeypatch, capsys) -> None:
+    write = reading.NumberWriter.on_predict_batch_end
+
+    def dying(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        write(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+        if batch_idx == 1:
+            raise MemoryError("killed")
+
+    output = tmp_path / "out.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(reading.NumberWriter, "on_predict_batch_end", dying)
+        read(checkpoint, gallery, output, "--batch_size", "1")
+    assert not output.exists()
+    (part,) = tmp_path.glob("out.jsonl.part-*")
+    with part.open("ab") as file:  # the kill cut a line
+        file.write(b'{"image": "dot.png", "num')
+    assert read(checkpoint, gallery, output) == 0
+    assert "going on after 2 of 5 files" in capsys.readouterr().out
+    assert read(checkpoint, gallery, tmp_path / "whole.jsonl") == 0
+    one, other = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("out.jsonl", "whole.jsonl")
+    )
+    # alone and together the last digits of a probability differ
+    assert [row["image"] for row in one] == [row["image"] for row in other]
+    assert [row.get("number") for row in one] == [row.get("number") for row in other]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
+
+
+def test_what_cannot_be_done_is_one_line(checkpoint, gallery, tmp_path, capsys) -> None:
+    (tmp_path / "out.csv").write_text("years of work")
+    for options, said in (
+        ([], "exists already"),
+        (["--overwrite", "--threshold", "2"], "threshold is 2.0; it has to be from 0 to 1"),
+        (["--overwrite", "--batch_size", "0"], "batch_size is 0"),
+        (["--overwrite", "--trace", str(gallery)], "holds the images"),
+    ):
+        assert read(checkpoint, gallery, tmp_path / "out.csv", *options) == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "out.csv").read_text() == "years of work"
+    assert read(checkpoint, tmp_path / "absent", tmp_path / "new.csv") == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert read(gallery / "notes.txt", gallery, tmp_path / "new.csv") == 2
+    assert "notes.txt: no readable checkpoint" in capsys.readouterr().err
+
+
+def test_what_was_read_is_scored(checkpoint, gallery, tmp_path, capsys) -> None:
+    output = tmp_path / "out.csv"
+    read(checkpoint, gallery, output)
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    truth = tmp_path / "numbers.csv"
+    lines = [f"{row['image']},{row['number'] or 5}" for row in rows]
+    truth.write_text("\n".join(["image,number", *lines]))
+    capsys.readouterr()
+    assert main(["score", "--predictions", str(output), "--numbers", str(truth), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["accuracy"] == pytest.approx(0.6) and scores["pictures"] == 5
+    assert main(["score", "--predictions", str(output), "--numbers", str(truth)]) == 0
+    assert "0.600" in capsys.readouterr().out
