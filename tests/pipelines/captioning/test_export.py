@@ -226,7 +226,7 @@ def test_absent_checkpoint_and_packages_are_one_line(tmp_path, checkpoint, capsy
     absent = tmp_path / "no.ckpt"
     assert main(["export", "--ckpt_path", str(absent), "--output", str(output)]) == 2
     assert f"{absent}: does not exist" in capsys.readouterr().err
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "onnxscript" else name)
+    monkeypatch.setattr(onnx_graphs, "find_spec", lambda name: None if name == "onnxscript" else name)
     assert main(["export", "--ckpt_path", str(checkpoint), "--output", str(output)]) == 2
     assert 'export needs onnxscript: pip install -e ".[onnx]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
