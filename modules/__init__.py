@@ -1,7 +1,7 @@
 """PyTorch parts: cells, attention, encoders, decoders, decoding, metrics and the LightningModules over them.
 
-Three classes use a trained model from Python, one a task: `Captioner`, `SteeringPredictor`, `TextGenerator`.
-Whatever a caller can get wrong raises `InputError`.
+Four classes use a trained model from Python, one a task: `Captioner`, `SteeringPredictor`,
+`TextGenerator` and `NumberReader`. Whatever a caller can get wrong raises `InputError`.
 
 Axis letters in every docstring: B batch, T time or words, L locations, D annotation width, H hidden,
 A attention, E embedding, V vocabulary, K beams, C Hh Ww image.
@@ -14,13 +14,15 @@ from modules.errors import InputError
 
 if TYPE_CHECKING:
     from modules.captioning.captioner import Captioner
+    from modules.house_numbers.number_reader import NumberReader
     from modules.language.text_generator import TextGenerator
     from modules.steering.stream import SteeringPredictor
 
-__all__ = ["Captioner", "InputError", "SteeringPredictor", "TextGenerator"]
+__all__ = ["Captioner", "InputError", "NumberReader", "SteeringPredictor", "TextGenerator"]
 
 _HOMES = {
     "Captioner": "modules.captioning.captioner",
+    "NumberReader": "modules.house_numbers.number_reader",
     "SteeringPredictor": "modules.steering.stream",
     "TextGenerator": "modules.language.text_generator",
 }

@@ -46,7 +46,7 @@ def predict(argv: Sequence[str]) -> None:
         from pipelines.cli import FitParser
         from pipelines.devices import take_device
         from pipelines.endings import blaming
-        from pipelines.part_rows import trainer_arguments
+        from pipelines.running.part_rows import trainer_arguments
 
     silence_libraries()  # once more: Lightning chooses its own level when it is imported
     parser = FitParser(

@@ -1,4 +1,4 @@
-"""What the three front doors share: a command by its name, a function as a command, one way to fail.
+"""What the front doors share: a command by its name, a function as a command, one way to fail.
 
 It imports no PyTorch, so that a command which needs none answers at once.
 """
@@ -117,7 +117,7 @@ def run_command(
         manual: What a front door's docstring says.
         commands: What to call with all arguments, by the first of them.
         argv: The arguments; by default those of the process.
-        task: Whose options are known, caption, steer or text.
+        task: Whose options are known, such as caption.
     """
     given = list(sys.argv[1:] if argv is None else argv)
 

@@ -100,9 +100,10 @@ class GlimpseNetwork(nn.Module):
         )
         flat = channels[2] * (points // 4) ** 2 * (scales if shared else 1)
         self.what = nn.Sequential(nn.Linear(flat, width), nn.ReLU())
-        self.where = nn.Sequential(nn.Linear(2, width), nn.ReLU())
+        place = nn.Linear(2, width)
         # all pass at first: a product of two small numbers would hardly learn
-        nn.init.ones_(self.where[0].bias)
+        nn.init.ones_(place.bias)
+        self.where = nn.Sequential(place, nn.ReLU())
 
     def forward(self, glimpses: Float[Tensor, "B K G G"], places: Float[Tensor, "B 2"]) -> Tensor:
         windows = glimpses.flatten(0, 1).unsqueeze(1) if self.shared else glimpses
@@ -118,8 +119,8 @@ class Reader(nn.Module):
         l_n = sum_i alpha_ni place_i + tanh(W r2_{n-1} + b) / 4
 
     The small picture gives r2_0, too. After every N glimpses `[r1_n; g_n]` says a digit, or that there are no
-    more. The papers have `l_n = W r2_{n-1} + b` alone: to learn from few pictures where a number begins, a
-    network has to be told no more than that it begins where the small picture looks like it.
+    more. The papers have `l_n = W r2_{n-1} + b` alone. With attention fewer pictures teach where to look:
+    what the small picture shows of a digit is the same wherever it is.
 
     Args:
         options: Widths, cell and glimpses.
@@ -185,6 +186,7 @@ class Reader(nn.Module):
                 look = self.looks(read[0], look)
                 places.append(place)
                 means.append(mean)
+            assert seen is not None
             logits.append(self.classify(torch.cat([read[0], seen], dim=1)))
             baselines.append(self.expect(read[0].detach()).squeeze(1))
         return Reading(

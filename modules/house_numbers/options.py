@@ -31,7 +31,7 @@ class ReaderOptions:
     """
 
     kind: Literal["window", "reinforce", "centre", "cnn"] = "window"
-    reading: Literal["bilinear", "filterbank"] = "bilinear"
+    reading: Literal["bilinear", "filterbank"] = "filterbank"
     points: int = 16
     scales: int = 3
     window: float = 0.25
@@ -71,7 +71,7 @@ class ReadingTrainingOptions(ScheduleOptions):
     """
 
     learning_rate: float = 3e-3
-    looking: float = 0.3
+    looking: float = 0.05
     noise: float = 0.1
     reinforce_weight: float = 0.1
     baseline_weight: float = 0.1

@@ -17,8 +17,8 @@ def whole_numbers(
     """Returns the most probable number of each picture, its probability, and that of each of its digits.
 
     Steps do not depend on what was read before, so the best number is found exactly: of every length the best
-    digits, and of these the best length. Where two readers decide, their log-probabilities are averaged, the
-    k-th digit from the left being the k-th from the right of the other (Ba et al. 2015, sec. 4.1).
+    digits, and of these the best length. Where two readers decide, their log-probabilities are averaged (Ba
+    et al. 2015, sec. 4.1). The first digit of the one is the last of the other.
 
     Args:
         log_p: Log-probabilities of the classes at every step, from left to right.
@@ -38,13 +38,13 @@ def whole_numbers(
         candidates.append((best.sum(1) + stop, everything.sum(1) + stop, chosen, (best - everything).exp()))
     scores = torch.stack([score for score, _, _, _ in candidates], 1)  # (B, M)
     total = torch.stack([everything for _, everything, _, _ in candidates], 1).logsumexp(1)
-    best, length = scores.max(1)
+    most, lengths = scores.max(1)
     numbers, by_digit = [], []
-    for row, digits_less_one in enumerate(length.tolist()):
+    for row, digits_less_one in enumerate(lengths.tolist()):
         _, _, chosen, p = candidates[digits_less_one]
         numbers.append("".join(map(str, chosen[row].tolist())))
         by_digit.append(p[row].tolist())
-    return numbers, (best - total).exp(), by_digit
+    return numbers, (most - total).exp(), by_digit
 
 
 def read_terms(digits: Int[Tensor, "B M"]) -> Tensor:

@@ -35,7 +35,7 @@ from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
 from modules.vocabulary import Vocabulary
 from pipelines.devices import chosen_device
-from pipelines.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
+from pipelines.running.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
 
 CHECKED_STEPS = 5
 

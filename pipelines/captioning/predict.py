@@ -34,7 +34,7 @@ from pipelines.captioning.prediction_rows import (
     write_rows,
 )
 from pipelines.output_files import check_output, written_by_one
-from pipelines.part_rows import file_state, predicted_rows
+from pipelines.running.part_rows import file_state, predicted_rows
 
 FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt"]
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256

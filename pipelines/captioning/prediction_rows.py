@@ -21,7 +21,7 @@ from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.captioning.subtitles import subtitles
 from pipelines.output_files import LONGEST_NAME
-from pipelines.part_rows import ESCAPED, PartWriter
+from pipelines.running.part_rows import ESCAPED, PartWriter
 
 ATTENTION_SUFFIX = ".attention.jpg"
 SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}

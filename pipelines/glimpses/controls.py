@@ -11,8 +11,8 @@ from typing import Any
 from data_prep.house_numbers.datamodule import NumberDataModule
 from modules.house_numbers.number_reader import NumberReader
 from pipelines.checkpoint_callbacks import BestCheckpoint, sort_callbacks
-from pipelines.plain_trainer import plain_trainer
 from pipelines.progress_lines import EpochLines, LogLines
+from pipelines.running.plain_trainer import plain_trainer
 
 CONTROLS = ("cnn", "centre")  # their checkpoints lie beside the reader's
 

@@ -1,7 +1,7 @@
 """The `export` command: a reader as one ONNX graph and one JSON file, for any runtime without PyTorch.
 
-The graph takes pictures (B, 3, S, S) as RGB bytes and gives logits (B, 5, 11) and, but for the control, the
-places of the glimpses (B, T, 2), x and y from -1 to 1. Of each picture read the largest logit of every step,
+The graph takes pictures (B, 3, S, S) as RGB bytes. It gives logits (B, 5, 11) and the places of the glimpses
+(B, T, 2), x and y from -1 to 1; the control has none. Of each picture read the largest logit of every step,
 up to the first that is class 10.
 """
 
@@ -20,7 +20,7 @@ from modules.house_numbers.batch import MOST_DIGITS, STOP
 from modules.house_numbers.control import DigitCNN
 from modules.house_numbers.number_reader import GlimpseReaders, NumberReader
 from modules.house_numbers.preprocessing import grey
-from pipelines.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
+from pipelines.running.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
 
 
 class Looks(nn.Module):

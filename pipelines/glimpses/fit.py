@@ -69,19 +69,20 @@ class ReaderCLI(RunCLI):
             for name, said in self.controls.items()
         }
         controls[f"most frequent number ({frequent})"] = number_scores([frequent] * len(true), true)
-        metrics = {
+        operations = self._operations()
+        metrics: dict[str, Any] = {
             "scores": scores,
             "intervals": {"accuracy": low_high},
             "controls": controls,
             "by_length": by_length(rows),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "multiply_adds": self._operations(),
+            "multiply_adds": operations,
         }
         table = scores_table(scores, low_high, controls)
         return Findings(
             f"{len(rows):,} pictures",
             metrics,
-            [table, self._operations_table(metrics["multiply_adds"])],
+            [table, self._operations_table(operations)],
             {"predictions": predictions},
             remarks(scores["accuracy"], low_high, controls),
         )

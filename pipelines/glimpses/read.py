@@ -30,7 +30,7 @@ from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
 from pipelines.output_files import LONGEST_NAME, check_output, written_by_one
-from pipelines.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
+from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
 SUFFIXES = (".trace.png", ".trace.gif")

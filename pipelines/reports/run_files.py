@@ -1,4 +1,4 @@
-"""Reads what the run folders of all three applications hold: metrics.json and config.yaml."""
+"""Reads what the run folders of all applications hold: metrics.json and config.yaml."""
 
 from pathlib import Path
 from typing import Any

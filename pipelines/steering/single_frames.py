@@ -17,8 +17,8 @@ from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.endings import Ending
-from pipelines.plain_trainer import plain_trainer
 from pipelines.progress_lines import EpochLines, LogLines
+from pipelines.running.plain_trainer import plain_trainer
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model
 FIRST_STAGE_OF = "first_stage_of"  # in its checkpoints: options of the whole model

@@ -19,9 +19,9 @@ from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 from modules.images import read_image
 from modules.vocabulary import Vocabulary
-from pipelines import onnx_graphs
 from pipelines.caption import main
 from pipelines.captioning import export as exporting
+from pipelines.running import onnx_graphs
 
 MAX_LENGTH = 8
 

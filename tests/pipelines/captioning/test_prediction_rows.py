@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import part_rows
 from pipelines.caption import main
 from pipelines.captioning import predict as predicting
 from pipelines.captioning import prediction_rows
 from pipelines.captioning.predictions import read_predictions
 from pipelines.output_files import written_by_one
+from pipelines.running import part_rows
 from tests.pipelines.captioning.gallery import BAD, GOOD, by_name, picture
 
 
