@@ -2,25 +2,22 @@
 
 The weights alpha (T, L) of Xu et al. 2015 (eq. 5) belong to an h by w grid over the picture the encoder saw.
 They are shown in multiples of an even share 1/L, all words of a caption on one colour scale: a word that
-looks everywhere gives a flat dark panel, a word that looks at one spot a bright one. The text is set in the
-font that comes with matplotlib, so no system fonts are needed; it has Latin, Greek and Cyrillic letters,
-others show as boxes.
+looks everywhere gives a flat dark panel, a word that looks at one spot a bright one.
 
 Axis letters: T words, L locations, Hh and Ww the height and width of a picture in pixels.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from modules.whole_files import write_whole
+from pipelines.captioning.fonts import font_for
 from pipelines.reports.page import fit_within
 
 PANEL_WIDTH = 216  # pixels
@@ -138,7 +135,7 @@ def draw_attention(
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     for line, text in enumerate(title):
-        draw.text((margin, margin + line * line_height), text, INK, font=_font(18))
+        draw.text((margin, margin + line * line_height), text, INK, font=font_for(caption, 18))
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
         left = margin + column * (cell_width + gap)
@@ -179,12 +176,7 @@ def _draw_scale(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: i
     ramp = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (10, 1))
     sheet.paste(Image.fromarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1]), (left, top + 4))
     text = f"attention per word, 0 to {peak:.1f} times an even share"
-    draw.text((left + 104, top + 9), text, FAINT, font=_font(12), anchor="lm")
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
+    draw.text((left + 104, top + 9), text, FAINT, font=font_for(text, 12), anchor="lm")
 
 
 def _printable(text: str) -> str:
@@ -196,25 +188,27 @@ def _fit_text(text: str, width: int) -> tuple[str, ImageFont.FreeTypeFont]:
     """The text and the largest font that fit into width pixels; cut with an ellipsis at the smallest size."""
     text = _printable(text)
     for size in range(16, 10, -1):
-        if _font(size).getlength(text) <= width:
-            return text, _font(size)
-    while len(text) > 1 and _font(11).getlength(text + "…") > width:
+        font = font_for(text, size)
+        if font.getlength(text) <= width:
+            return text, font
+    while len(text) > 1 and font.getlength(text + "…") > width:
         text = text[:-1]
-    return text + "…", _font(11)
+    return text + "…", font
 
 
 def _wrap(text: str, size: int, width: int) -> list[str]:
     """Lines no wider than width pixels; a word that is wider than that is broken."""
+    font = font_for(text, size)
     lines = [""]
     for word in _printable(text).split():
         candidate = f"{lines[-1]} {word}".strip()
-        if _font(size).getlength(candidate) <= width:
+        if font.getlength(candidate) <= width:
             lines[-1] = candidate
             continue
         if lines[-1]:
             lines.append("")
         for letter in word:
-            if _font(size).getlength(lines[-1] + letter) > width:
+            if font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
