@@ -24,7 +24,7 @@ from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
-from modules.caption_tokens import tokenize
+from modules.caption_tokens import tokenize, unsegmented
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.consensus import consensus_weights
@@ -219,11 +219,16 @@ class CaptionDataModule(pl.LightningDataModule):
         if not self.splits["train"]:
             raise InputError(f"{self.root}: no training images; fit needs a training split")
         assert self.vocabulary is not None
+        captions = [text for record in self.splits["train"] for text in record.captions]
+        if language := unsegmented(captions):
+            raise InputError(
+                f"{self.root}: {language} captions without blanks between their words, such as "
+                f"{captions[0][:20]!r}; segment them first and write the words with blanks between them"
+            )
+        counts = Counter(word for text in captions for word in tokenize(text))
+        if not any(letter.isalnum() for word in counts for letter in word):
+            raise InputError(f"{self.root}: no word in its training captions; punctuation and emoji are none")
         if len(self.vocabulary) == len(Vocabulary.MARKERS):
-            captions = [text for record in self.splits["train"] for text in record.captions]
-            counts = Counter(word for text in captions for word in tokenize(text))
-            if not counts:
-                raise InputError(f"{self.root}: no word in its training captions; punctuation is none")
             most = max(counts.values())
             raise InputError(
                 f"{self.root}: no word of its training captions occurs {self.min_count} times; "

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from modules import caption_tokens
-from modules.caption_tokens import PUNCTUATION, detokenize, tokenize
+from modules.caption_tokens import PUNCTUATION, detokenize, tokenize, unsegmented
 
 # what Stanford's tokenizer gives for the COCO evaluation, punctuation dropped
 STANFORD = {
@@ -70,8 +70,45 @@ def test_other_languages_pass_through():
         "die",
         "straße",
     ]
-    assert tokenize("一只 狗 在 跑") == ["一只", "狗", "在", "跑"]
+    assert tokenize("강아지가 뛴다.") == ["강아지가", "뛴다"]
     assert tokenize("ДВЕ собаки, ŽLUTÝ kůň") == ["две", "собаки", "žlutý", "kůň"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "words", "shown"),
+    [
+        ("一只狗在跑。", "一 只 狗 在 跑", "一只狗在跑"),
+        ("一只 狗，在 跑！", "一 只 狗 在 跑", "一只狗在跑"),  # noqa: RUF001
+        ("「犬」がボールで遊ぶ・々ー", "犬 が ボ ー ル で 遊 ぶ 々 ー", "犬がボールで遊ぶ々ー"),
+        ("か\u3099くせい", "か\u3099 く せ い", "か\u3099くせい"),
+        ("A dog一只狗's 3匹", "a dog 一 只 狗 's 3 匹", "a dog 一只狗 's 3 匹"),
+    ],
+)
+def test_a_chinese_or_japanese_character_is_a_token(caption, words, shown):
+    assert tokenize(caption) == words.split()
+    assert detokenize(words.split()) == shown and tokenize(shown) == words.split()
+
+
+@pytest.mark.parametrize("caption", ["😀", "😀😀 🐶", "👨\u200d👩\u200d👧", "。"])
+def test_emoji_are_no_words(caption):
+    assert tokenize(caption) == []
+
+
+@pytest.mark.parametrize(
+    ("captions", "language"),
+    [
+        (["สุนัขสีน้ำตาลกำลังวิ่งบนหญ้า", "แมวสองตัวนอนอยู่บนโซฟา"], "Thai"),
+        (["ໝາສີນ້ຳຕານກຳລັງແລ່ນ"], "Lao"),
+        (["ခွေးတစ်ကောင်ပြေးနေသည်"], "Burmese"),
+        (["ឆ្កែពណ៌ត្នោតកំពុងរត់"], "Khmer"),
+        (["สุนัข สี น้ำตาล กำลัง วิ่ง บน หญ้า"], None),
+        (["สุนัขสีน้ำตาลกำลังวิ่งบนหญ้า", "a dog", "a cat"], None),  # one among others
+        (["一只狗在跑", "a dog runs over the grass"], None),
+        ([], None),
+    ],
+)
+def test_captions_without_blanks_are_recognised(captions, language):
+    assert unsegmented(captions) == language
 
 
 @pytest.mark.parametrize("caption", READABLE)

@@ -34,6 +34,9 @@ def folder(root, captions, copies=()):
         (["red red", "red", "green", "green"], 5, r"no word .* occurs 5 times; --data.min_count 3"),
         (["...", "?!", "a dog", "a cat"], 1, r"no word in its training captions"),
         (["...", "?!", "a dog", "a cat"], 3, r"no word in its training captions"),
+        (["😀", "👨\u200d👩", "a dog", "a cat"], 1, r"punctuation and emoji are none"),
+        (["❤", "☺ ❤", "a dog", "a cat"], 1, r"punctuation and emoji are none"),
+        (["สุนัขกำลังวิ่งบนหญ้า", "แมวนอนอยู่บนโซฟา", "a", "b"], 1, r"Thai captions .* segment them"),
         (["one two", "a dog", "a dog"], 2, r"--data.min_count 1"),
     ],
 )
