@@ -176,7 +176,7 @@ class RunCLI(LightningCLI):
             return
         if path in ("best", "last", "hpc", "registry"):
             raise InputError(f"--ckpt_path {path}: name the file, such as RUN/checkpoints/{path}.ckpt")
-        take_options(config.model, self.stored_options(read_checkpoint(path, self.task)))
+        take_options(config.model, self.stored_options(read_checkpoint(path, self.model_class.task)))
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
@@ -257,7 +257,7 @@ class RunCLI(LightningCLI):
             return
         # what is wrong with the data shows before the run folder is made or changed
         self.datamodule.read()
-        stored = read_checkpoint(checkpoint, self.task) if checkpoint else {}
+        stored = read_checkpoint(checkpoint, self.model_class.task) if checkpoint else {}
         self.adjust_data(stored)
         with blaming("model"):
             if checkpoint:

@@ -1,4 +1,4 @@
-"""House numbers: train a reader that takes glimpses, read a folder of pictures, score, report, export.
+"""House numbers: a reader that takes glimpses of a picture, and a painter that adds strokes to a canvas.
 
     python pipelines/house_numbers.py fit                               drawn plates, no data needed, minutes
     python pipelines/house_numbers.py fit --config configs/house_numbers/drawn.yaml        better, an hour
@@ -7,6 +7,8 @@
     python pipelines/house_numbers.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
     python pipelines/house_numbers.py read --images DIR --ckpt_path CKPT --output out.csv [--trace DIR]
     python pipelines/house_numbers.py score --predictions out.csv --numbers numbers.csv [--json]
+    python pipelines/house_numbers.py fit --config configs/house_numbers/painter.yaml      trains a painter
+    python pipelines/house_numbers.py paint --number 1247 --n 16 --output sheet.png [--animation paint.gif]
     python pipelines/house_numbers.py report --run RUN
     python pipelines/house_numbers.py export --ckpt_path CKPT --output DIR       ONNX, for use without PyTorch
 
@@ -19,18 +21,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, with_config
+from pipelines.arguments import CONFIGS, find_config, given_values, read_config, with_config
 from pipelines.front_door import Command, function_command, loading, run_command
+from pipelines.glimpses.painter_runs import is_of_painter
 
 TASK = "house_numbers"
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
     """Runs fit, validate or test."""
+    words = with_config(argv, CONFIGS / TASK / "plates.yaml")
+    files = [find_config(name) for name in given_values(words, "--config", "-c")]
+    paints = any(is_of_painter(read_config(file)) for file in files if file is not None)
     with loading():
         from pipelines.glimpses.fit import ReaderCLI
+        from pipelines.glimpses.fit_painter import PainterCLI
 
-    ReaderCLI(with_config(argv, CONFIGS / TASK / "plates.yaml"))
+    (PainterCLI if paints else ReaderCLI)(words)
 
 
 COMMANDS: dict[str, Command] = {
@@ -38,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
     "read": function_command("house_numbers.py", "pipelines.glimpses"),
+    "paint": function_command("house_numbers.py", "pipelines.glimpses"),
     "score": function_command("house_numbers.py", "pipelines.glimpses"),
     "report": function_command("house_numbers.py", "pipelines.glimpses"),
     "export": function_command("house_numbers.py", "pipelines.glimpses"),

@@ -13,13 +13,13 @@ from modules.errors import InputError
 LONGEST_NAME = 255  # bytes of a file's name that every file system takes
 
 
-def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path] = ()) -> None:
+def check_output(path: Path, option: str, overwrite: bool | None, taken: Iterable[Path] = ()) -> None:
     """Makes the folder of a file that is to be written; InputError where it cannot or must not be written.
 
     Args:
         path: The file.
         option: That names it, without dashes.
-        overwrite: Whether it may exist.
+        overwrite: Whether it may exist; None where the command has no such option.
         taken: What else is read or written; nothing that exists in a folder among them is replaced.
     """
     # as long as the name of any file that is written on the way
@@ -34,7 +34,8 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
     if path.exists() and read:
         raise InputError(f"{path}: lies in {read[0]}, where nothing is replaced; choose another --{option}")
     if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists already; choose another --{option} or give --overwrite")
+        other_way = "" if overwrite is None else " or give --overwrite"
+        raise InputError(f"{path}: exists already; choose another --{option}{other_way}")
     if path.exists() and _is_picture(path):
         raise InputError(f"{path}: is a picture, which nothing here replaces; choose another --{option}")
     try:
@@ -50,12 +51,14 @@ def check_output(path: Path, option: str, overwrite: bool, taken: Iterable[Path]
 
 
 @contextmanager
-def outputs(files: Mapping[str, Path | None], overwrite: bool, taken: Iterable[Path] = ()) -> Iterator[None]:
+def outputs(
+    files: Mapping[str, Path | None], overwrite: bool | None, taken: Iterable[Path] = ()
+) -> Iterator[None]:
     """Checks files that are to be written, and holds them for this command.
 
     Args:
         files: By the options that name them, without dashes; None for one that was not asked for.
-        overwrite: Whether they may exist.
+        overwrite: Whether they may exist; None where the command has no such option.
         taken: What is read.
     """
     with ExitStack() as held:

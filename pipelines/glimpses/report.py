@@ -21,6 +21,8 @@ from rich.console import Console
 
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
+from pipelines.glimpses.painter_report import write_painter_report
+from pipelines.glimpses.painter_runs import is_of_painter
 from pipelines.glimpses.score import SHOWN
 from pipelines.glimpses.trace import Trace, draw_trace, labels_of
 from pipelines.reports.curves import best_step, monitored_metric, read_curves
@@ -39,7 +41,8 @@ def report(run: Path) -> None:
     Args:
         run: Folder of a run, as fit prints it.
     """
-    print(write_report(run))
+    paints = is_of_painter(read_config(existing_run(Path(run))))
+    print(write_painter_report(run) if paints else write_report(run))
 
 
 def choose_examples(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -23,13 +23,17 @@ class Found(Exception):
     """The parser of a command."""
 
 
-def parser_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+# where a configuration chooses another system, and with it other options
+OTHERS = {"house_numbers": ["--config", "configs/house_numbers/painter.yaml"]}
+
+
+def parser_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ()) -> Any:
     def caught(self: Parser, *args: Any, **kwargs: Any) -> None:
         raise Found(self)
 
     monkeypatch.setattr(Parser, "parse_args", caught)
     with pytest.raises(Found) as found:
-        DOORS[task].COMMANDS[command]([command])
+        DOORS[task].COMMANDS[command]([command, *words])
     parser = found.value.args[0]
     maps = [getattr(action, "_name_parser_map", None) for action in parser._actions]
     return next((each[command] for each in maps if each), parser)
@@ -48,9 +52,13 @@ def wanted(kind: Any) -> list[str] | None:
 
 
 def options_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | None]:
+    parsers = [parser_of(task, command, monkeypatch)]
+    if command in TRAINING and task in OTHERS:
+        parsers.append(parser_of(task, command, monkeypatch, OTHERS[task]))
     return {
         written[2:]: wanted(getattr(action, "_typehint", None) or action.type)
-        for action in parser_of(task, command, monkeypatch)._actions
+        for parser in parsers
+        for action in parser._actions
         for written in action.option_strings
         if written.startswith("--") and not written.endswith("+")
     }

@@ -1,0 +1,49 @@
+"""Finds runs of painters among those of house_numbers.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modules.errors import InputError
+from pipelines.arguments import read_config
+
+
+def is_of_painter(config: dict[str, Any]) -> bool:
+    """Returns whether a configuration describes a painter, not a reader."""
+    model = config.get("model")
+    return isinstance(model, dict) and "painter" in model
+
+
+def newest_painter(runs: Path) -> Path:
+    """Returns the best checkpoint of the newest painter's run.
+
+    Args:
+        runs: Folder of all runs.
+
+    Raises:
+        InputError: There is none.
+    """
+    newest = newest_checkpoint(runs, painter=True)
+    if newest is None:
+        raise InputError(
+            f"{runs}: no painter's run; name one with --ckpt_path, or make one with "
+            "fit --config configs/house_numbers/painter.yaml"
+        )
+    return newest
+
+
+def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
+    """Returns the best checkpoint of the newest run of a painter, or of a reader; None where there is none.
+
+    Args:
+        runs: Folder of all runs.
+        painter: Whether it is a painter's.
+    """
+    found = [
+        path
+        for path in runs.glob("house_numbers/*/version_*/checkpoints/best.ckpt")
+        if (config := path.parents[1] / "config.yaml").is_file()
+        and is_of_painter(read_config(config)) == painter
+    ]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
