@@ -6,6 +6,7 @@ window's side, D latents.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class DrawPainter(nn.Module):
         seen = n_read * n_read if options.attention else pixels
         written = n_write * n_write if options.attention else pixels
         if options.attention:
-            self.read_at, self.write_at = (nn.Linear(hidden, 5) for _ in range(2))
+            self.read_at, self.write_at = (self._window_layer(n) for n in (n_read, n_write))
         self.encoder = LSTMCell(2 * options.colours * seen + hidden + context, hidden)
         self.posterior = nn.Linear(hidden, 2 * options.latent_size)
         if options.prior == "learned":
@@ -80,6 +81,16 @@ class DrawPainter(nn.Module):
         self.first_canvas = nn.Parameter(torch.zeros(layers, options.height, options.width))
         nn.init.constant_(self.first_canvas[options.colours :], FIRST_LOG_SCALE)
         self.first_encoder, self.first_decoder = (nn.Parameter(torch.zeros(2, hidden)) for _ in range(2))
+
+    def _window_layer(self, n: int) -> nn.Linear:
+        """Returns a layer whose windows begin as squares over the shorter side, without gaps in them."""
+        layer = nn.Linear(self.options.hidden_size, 5)
+        short, long = sorted(self.size)
+        stride = (short - 1) / (n - 1)
+        with torch.no_grad():
+            layer.bias[2] = 2 * math.log(max(stride / 2, 0.5))  # of sigma^2
+            layer.bias[3] = math.log(max(short - 1, 1) / max(long - 1, 1))  # of delta~
+        return layer
 
     # ---- the parts of a step
 
@@ -117,11 +128,13 @@ class DrawPainter(nn.Module):
 
     def seen(self, images: Tensor, canvas: Tensor, h: Tensor) -> Float[Tensor, "B R"]:
         """Returns `r_t`, the picture and what is missing, in the window or as a whole (eq. 17, 27)."""
-        both = torch.cat([images, images - means(canvas)], dim=1)  # (B, 2C, Hh, Ww)
+        shown = means(canvas)
         if self.options.attention:
             n = self.options.read_size
-            both = read_window(both, window_of(self.read_at(h), n, *self.size), n)
-        return both.flatten(1)
+            window = window_of(self.read_at(h), n, *self.size)
+            # what is missing in the window is what the window shows of both, subtracted: reading is linear
+            images, shown = (read_window(each, window, n) for each in (images, shown))
+        return torch.cat([images, images - shown], dim=1).flatten(1)
 
     def window(self, h: Tensor) -> Window:
         """Returns where the decoder writes."""

@@ -104,5 +104,5 @@ def write_window(
 ) -> Float[Tensor, "B C Hh Ww"]:
     """Returns `1 / gamma F_Y^T w F_X`, each patch laid on an empty canvas where its window is (eq. 29)."""
     f_y, f_x = window.filters(patch.shape[2], height, width)
-    written = f_y.unsqueeze(1).transpose(2, 3) @ patch @ f_x.unsqueeze(1)
-    return written / window.intensity[:, None, None, None]
+    faint = patch / window.intensity[:, None, None, None]
+    return f_y.unsqueeze(1).transpose(2, 3) @ faint @ f_x.unsqueeze(1)

@@ -38,18 +38,18 @@ def draw_front(rng: np.random.Generator, number: str, font: str, size: int) -> n
         size: Side of the picture in pixels, from 32.
     """
     plate, alpha = draw_plate(rng, number, font, 2 * size)
-    scale = min(size / alpha.shape[1], size / 2 / alpha.shape[0]) * float(rng.uniform(0.86, 0.98))
+    scale = min(size / alpha.shape[1], size / 2 / alpha.shape[0]) * float(rng.uniform(0.9, 1.0))
     h, w = (max(2, round(side * scale)) for side in alpha.shape)
     plate, alpha = (cv2.resize(each, (w, h), interpolation=cv2.INTER_AREA) for each in (plate, alpha))
     canvas = _wall(rng, size)
-    canvas += 0.6 * (canvas.mean((0, 1)) - canvas)  # a wall out of focus
+    canvas += 0.85 * (canvas.mean((0, 1)) - canvas)  # a wall out of focus
     y = round((size - h) * float(rng.uniform(0.45, 0.55)))
     x = round((size - w) * float(rng.uniform(0.3, 0.7)))
     part = canvas[y : y + h, x : x + w]
     part += (plate - part) * alpha[:, :, None]
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     light = (1 + float(rng.normal(0, 0.1)) * ramp) * float(rng.uniform(0.75, 1.1))
-    noise = rng.standard_normal((size, size), np.float32) * float(rng.uniform(1, 3))
+    noise = rng.standard_normal((size, size), np.float32)
     return np.clip(canvas * light[None, :, None] + noise[:, :, None], 0, 255).astype(np.uint8)
 
 
