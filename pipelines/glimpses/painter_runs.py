@@ -15,6 +15,21 @@ def is_of_painter(config: dict[str, Any]) -> bool:
     return isinstance(model, dict) and "painter" in model
 
 
+def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
+    """Returns the best checkpoint of the newest run of a painter, or of a reader; None where there is none.
+
+    Args:
+        runs: Folder of all runs.
+        painter: Whether it is a painter's.
+    """
+    found = []
+    for path in runs.glob("house_numbers/*/version_*/checkpoints/best.ckpt"):
+        config = path.parents[1] / "config.yaml"
+        if config.is_file() and is_of_painter(read_config(config)) == painter:
+            found.append(path)
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
 def newest_painter(runs: Path) -> Path:
     """Returns the best checkpoint of the newest painter's run.
 
@@ -31,19 +46,3 @@ def newest_painter(runs: Path) -> Path:
             "fit --config configs/house_numbers/painter.yaml"
         )
     return newest
-
-
-def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
-    """Returns the best checkpoint of the newest run of a painter, or of a reader; None where there is none.
-
-    Args:
-        runs: Folder of all runs.
-        painter: Whether it is a painter's.
-    """
-    found = [
-        path
-        for path in runs.glob("house_numbers/*/version_*/checkpoints/best.ckpt")
-        if (config := path.parents[1] / "config.yaml").is_file()
-        and is_of_painter(read_config(config)) == painter
-    ]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -41,8 +41,10 @@ def report(run: Path) -> None:
     Args:
         run: Folder of a run, as fit prints it.
     """
-    paints = is_of_painter(read_config(existing_run(Path(run))))
-    print(write_painter_report(run) if paints else write_report(run))
+    folder = existing_run(Path(run))
+    scores = read_metrics(folder).get("scores") or {}
+    paints = is_of_painter(read_config(folder)) or "bits_per_pixel" in scores
+    print(write_painter_report(folder) if paints else write_report(folder))
 
 
 def choose_examples(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
