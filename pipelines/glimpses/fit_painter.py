@@ -24,8 +24,8 @@ from pipelines.glimpses.painter_report import write_painter_report
 from pipelines.glimpses.painter_runs import newest_checkpoint
 from pipelines.glimpses.paintings import animation, as_bytes, png, sheet
 from pipelines.glimpses.score import interval
-from pipelines.plain_trainer import plain_trainer
 from pipelines.progress_lines import EpochLines, LogLines
+from pipelines.running.plain_trainer import plain_trainer
 
 CONTROL = "vae"  # its checkpoint lies beside the painter's
 READ, SHOWN = 200, 16  # paintings of numbers that no training picture shows: read, and shown in the report
