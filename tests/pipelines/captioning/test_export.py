@@ -116,6 +116,7 @@ def assert_same_decoding(onnx_captioner, model, annotations):
     assert np.abs(np.diff(onnx_captioner.greedy(annotations.numpy())[1][:, 0], axis=0)).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_greedy_decoding_of_a_trained_model_is_that_of_pytorch(exported, checkpoint, images):
     model, onnx_captioner = Captioner.load(checkpoint), OnnxCaptioner(exported)
     with torch.no_grad():

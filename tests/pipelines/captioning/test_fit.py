@@ -80,6 +80,7 @@ def test_training_learns(fit, tmp_path):
     assert loss.values[-1] < 0.85 * loss.values[0]
 
 
+@pytest.mark.slow
 def test_the_configuration_for_ones_own_folder_reads_a_small_one_often_enough(captioned_folder, tmp_path):
     # as it stands, but for the image size and the sizes that take time
     small = ["--model.encoder.weights", "none", "--model.encoder.image_size", "64"]
@@ -178,6 +179,7 @@ def test_a_killed_fit_resumes_to_the_same_weights(fit, captioned_folder, tmp_pat
     assert (last.parent.parent / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_last_epochs_reward_sampled_captions(fit, tmp_path, capsys):
     options = ["--model.training.reinforce_epochs", "2", "--early_stopping.patience", "9"]
     run = fit(tmp_path, *options, "--trainer.max_epochs", "5")

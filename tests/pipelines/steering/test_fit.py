@@ -98,6 +98,7 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
     assert set(Steerer.load(checkpoint).ridges) == {SHIFTS, FLOW}
 
 
+@pytest.mark.slow
 def test_the_control_sees_single_frames_and_stands_beside_every_later_score(run, drives):
     checkpoint = run / "checkpoints" / "best.ckpt"
     control, model = (Steerer.load(run / "checkpoints" / f"{name}.ckpt") for name in ("single_frame", "best"))
@@ -165,6 +166,7 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     assert driven["controls"]["single_frame"] != driven["controls"]["always_straight"]
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, monkeypatch, capsys):
     begin = Steerer.on_train_batch_start
 
