@@ -140,6 +140,10 @@ def plain_ending() -> Iterator[None]:
         yield
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        if "`val_check_interval`" not in str(error):  # which the data are too few for
+            raise
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -90,6 +90,8 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
         for member in _members(path):
             yield Picture(member if alone else f"{path.as_posix()}/{member}", path, member)
     else:
+        if alone:  # of many files one that is no picture is a row's error
+            read_as_shown(path, 1)
         yield Picture(path.name if alone else path.as_posix(), path)
 
 

@@ -138,8 +138,12 @@ class LanguageCLI(RunCLI):
         if self.subcommand == "fit":
             write_whole(folder / "held_out.txt", data.beginning(split, HELD_OUT).encode())
             files["samples"] = folder / "samples.jsonl"
+        scored, units = int(self.model.units), self.model.sizes[stage].units
+        what = f"{characters:,} characters"
+        if scored < units:  # --trainer.limit_test_batches
+            what = f"the first {scored:,} of {units:,} units"
         return Findings(
-            f"{characters:,} characters that were not trained on",
+            f"{what} that were not trained on",
             {"characters": characters, "scores": scores, "baselines": baselines},
             [_table(split, scores, baselines)],
             files,

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from modules.errors import InputError
+from pipelines.endings import plain_ending
 from tests.pipelines.toy_task import QUIET, Line, LineCLI
 
 
@@ -144,3 +145,10 @@ def test_without_test_batches_nothing_is_tested(tmp_path, capsys):
     best = str(run / "checkpoints" / "best.ckpt")
     with pytest.raises(InputError, match=r"trainer.limit_test_batches is 0; nothing would be scored"):
         LineCLI(["test", *QUIET, "--ckpt_path", best, "--trainer.limit_test_batches", "0"])
+
+
+def test_validation_that_no_epoch_reaches_is_said_in_one_line():
+    with pytest.raises(InputError, match=r"trainer: `val_check_interval` .9. must be less"), plain_ending():
+        raise ValueError("`val_check_interval` (9) must be less than or equal to the number of batches (3)")
+    with pytest.raises(ValueError, match="another"), plain_ending():
+        raise ValueError("another")

@@ -63,9 +63,9 @@ def folder_with(root, captions, encoding="utf-8"):
         ("folder", "empty", "is empty"),
         ("flickr8k", "absent", "no such folder"),
         ("coco", "file", "is a file"),
-        ("predict", "absent", "no such folder"),
+        ("predict", "absent", "no such file or folder"),
         ("predict", "empty", "is empty"),
-        ("predict", "file", "is a file"),
+        ("predict", "file", "is no image in a known format"),
     ],
 )
 def test_no_folder_of_data(refused, best, tmp_path, format, name, cause):
