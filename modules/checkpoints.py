@@ -47,7 +47,10 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
-        return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # a captioner's, and no weight
+    about |= {"mean_image": tensors.pop("mean_image")} if "mean_image" in tensors else {}
+    return {**about, "state_dict": tensors}
 
 
 def check_checkpoint_file(path: Path | str) -> None:

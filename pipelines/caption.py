@@ -10,7 +10,9 @@
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
     python pipelines/caption.py export --output DIR [--ckpt_path CKPT]           ONNX, for use without PyTorch
-    python pipelines/caption.py find WORDS [--captions out.jsonl] [--open]       photographs by their captions
+    python pipelines/caption.py find WORDS [--captions out.jsonl] [--open]       photographs by captions
+    python pipelines/caption.py demo [--port 8000]                               a page to drop pictures on
+    python pipelines/caption.py match --images DIR --text SENTENCE [--open]           also without captions
 
 COMMAND --help lists every option. Options of decoding (`--decoding.beam_size 5`) take effect wherever they
 are given. Wrong input is one line on stderr and exit status 2.
@@ -83,6 +85,8 @@ COMMANDS: dict[str, Command] = {
     "report": function_command("caption.py", "pipelines.captioning"),
     "export": function_command("caption.py", "pipelines.captioning"),
     "find": function_command("caption.py", "pipelines.captioning"),
+    "demo": function_command("caption.py", "pipelines.captioning"),
+    "match": function_command("caption.py", "pipelines.captioning"),
 }
 
 

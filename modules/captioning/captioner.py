@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modules.captioning.agreement import Agreement, Judge
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
@@ -69,6 +71,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.reward: CaptionReward | None = None  # of captions of training images
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
+        self.agreement: Agreement | None = None  # what fit measures at its end, to judge sentences with
         self.inherited_words = 0  # the first, from the checkpoint that training began with
 
     # ---- construction and checkpoints
@@ -104,15 +107,35 @@ class Captioner(CaptionWriter, TrainedModule):
         checkpoint["words"] = self.vocabulary.words
         checkpoint["inherited_words"] = self.inherited_words
         checkpoint["decoding"] = asdict(self.decoding)
+        if self.agreement is not None:
+            checkpoint |= self.agreement.stored()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
         self.inherited_words = checkpoint.get("inherited_words", 0)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Takes words, and decodes as the checkpoint's run did."""
+        """Takes words and what to judge with, and decodes as the checkpoint's run did."""
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
         self.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
+        self.agreement = Agreement.of(checkpoint)
+
+    def judge(self, name: Path) -> Judge:
+        """Returns what says how well sentences fit images.
+
+        Args:
+            name: Of the checkpoint, for a complaint.
+
+        Raises:
+            InputError: The checkpoint is from before fit kept a mean image, or its fit did not end.
+        """
+        assert self.decoder is not None and self.vocabulary is not None
+        if self.agreement is None:
+            raise InputError(
+                f"{name}: has no mean image to judge captions by; fit keeps one at its end, so go on with: "
+                "caption.py fit --ckpt_path RUN/checkpoints/last.ckpt"
+            )
+        return Judge(self.decoder, self.vocabulary, self.agreement.mean_image)
 
     @classmethod
     def pretrained(cls, name: str = "flickr8k") -> Captioner:

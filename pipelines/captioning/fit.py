@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import LightningArgumentParser
+from torch import Tensor
 
 from data_prep.captions.datamodule import CaptionDataModule
+from modules.captioning.agreement import MOST, measure_agreement
 from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import pretrained_path
 from modules.checkpoints import read_checkpoint
@@ -30,6 +34,25 @@ INIT_HELP = (
     "fit: captioner that training begins with: pretrained, the ready-made one, or a checkpoint. Its encoder "
     "and decoder are taken; words that it lacks are added."
 )
+
+
+@torch.no_grad()
+def keep_agreement(model: Captioner, data: CaptionDataModule, checkpoint: Path) -> None:
+    """Measures on training photographs what captions are judged with, and adds it to a checkpoint."""
+    assert model.decoder is not None and model.vocabulary is not None
+    model.eval()
+    images = range(0, len(data.splits["train"]), max(1, len(data.splits["train"]) // MOST))[:MOST]
+
+    def annotate(numbers: list[int]) -> Tensor:
+        inputs = data.plain_inputs("train", [images[number] for number in numbers])
+        return model.annotate(inputs.to(model.device))
+
+    captions = [data.splits["train"][image].captions for image in images]
+    model.agreement = measure_agreement(model.decoder, model.vocabulary, annotate, captions)
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content = io.BytesIO()
+    torch.save(stored | model.agreement.stored(), content)
+    write_whole(checkpoint, content.getvalue())
 
 
 class CaptionCLI(RunCLI):
@@ -85,6 +108,11 @@ class CaptionCLI(RunCLI):
             self.model.begin_with(self.init)
             self.init = {}
         self.model.decoding = self.config_init[self.subcommand].decoding
+
+    def compare(self, split: str, checkpoint: Path) -> None:
+        """Keeps in the checkpoint of a fit what it judges captions with."""
+        if self.config.subcommand == "fit" and self.trainer.is_global_zero:
+            keep_agreement(self.model, self.datamodule, checkpoint)
 
     def find(self, split: str, folder: Path) -> Findings:
         """Writes predictions.jsonl; returns scores with their intervals, and those of the controls."""

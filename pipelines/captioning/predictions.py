@@ -113,7 +113,7 @@ def match(
         references: the captions to score against.
         subset: text file with one image name a line: score these images alone, whatever else is predicted.
     """
-    resolve = _resolver(references)
+    resolve = resolver(references)
     wanted = references.captions if subset is None else _read_subset(subset, references, resolve)
     found: dict[str, list[str]] = {}
     unknown: list[str] = []
@@ -147,6 +147,12 @@ def match(
         )
     hypotheses = {target: predictions.captions[images[0]] for target, images in found.items()}
     return {i: hypotheses[i] for i in wanted}, {i: references.captions[i] for i in wanted}
+
+
+def listed(predictions: Predictions, subset: Path) -> dict[str, str]:
+    """Returns the captions of the images that a text file lists, one name a line."""
+    names = References(predictions.source, {name: [] for name in predictions.captions})
+    return {name: predictions.captions[name] for name in _read_subset(subset, names, resolver(names))}
 
 
 def coco_image_id(image: str) -> int | None:
@@ -218,7 +224,7 @@ def _jsonl_references(path: Path) -> dict[str, list[str]]:
     return captions
 
 
-def _resolver(references: References) -> Callable[[str], str | None]:
+def resolver(references: References) -> Callable[[str], str | None]:
     """Returns the function from a predicted image's name to the references' name of it, None if unknown."""
     unique = _unique(references.captions, lambda image: PurePosixPath(image).name)
     plain = _unique(references.captions, plain_name)

@@ -1,6 +1,7 @@
-"""The `score` command: any system's captions against references, with intervals and two blind controls."""
+"""The `score` command: any system's captions against references, or against the photographs themselves."""
 
 import json as jsonlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
-from pipelines.captioning.predictions import match, read_predictions, read_references
+from pipelines.captioning.official import LABELS as OFFICIAL
+from pipelines.captioning.official import official_scores
+from pipelines.captioning.predictions import listed, match, read_predictions, read_references
 
 LABELS = {
     "bleu1": "BLEU-1",
@@ -32,32 +36,79 @@ _COUNTS = {
 }
 
 
-def score(predictions: Path, references: Path, subset: Path | None = None, json: bool = False) -> None:
+def score(
+    predictions: Path,
+    references: Path | None = None,
+    images: Path | None = None,
+    subset: Path | None = None,
+    ckpt_path: Path | None = None,
+    device: str = "auto",
+    official: bool = False,
+    json: bool = False,
+) -> None:
     """Print the scores of any system's captions: BLEU-1..4, ROUGE-L and CIDEr-D of the COCO evaluation.
 
     Beside them stand the scores of two controls that never look at the image: the best constant caption and
     the system's own captions shuffled among the images. Missing, duplicate or unknown images are an error.
+    With --images a captioner says how well each caption fits its photograph, also without references.
 
     Args:
         predictions: captions to score: jsonl or csv (image, caption) or COCO results JSON.
         references: Flickr token file, csv or jsonl (image, caption), COCO captions or Karpathy's JSON.
+        images: folder of the photographs, for the agreement of captions with them.
         subset: score only the images listed in this text file, one name a line (Flickr_8k.devImages.txt).
+        ckpt_path: checkpoint of the captioner that judges agreement; by default the ready-made one.
+        device: where it runs: auto, cpu, cuda, cuda:N or mps.
+        official: also METEOR and SPICE, which need Java and pycocoevalcap; what is missing is said.
         json: print one JSON object in place of the table.
     """
-    console = Console()
-    with Console(stderr=True).status("tokenizing and scoring"):  # COCO's 25,000 references take some seconds
-        hypotheses, sentences = match(read_predictions(predictions), read_references(references), subset)
-        scorer = CaptionScorer(sentences)
-        scores = scorer.score(hypotheses)
-        intervals = scorer.bootstrap(hypotheses)
-        controls = scorer.controls(hypotheses)
-    blind = controls_as_dict(controls)
-    if json:
-        print(jsonlib.dumps(scores.as_dict() | {"intervals": intervals, "controls": blind}))
+    if references is None and images is None:
+        raise InputError("needs --references FILE, --images DIR or both to score captions against")
+    if official and references is None:
+        raise InputError("official: METEOR and SPICE compare captions with --references FILE")
+    said = read_predictions(predictions)
+    result: dict[str, Any] = {"intervals": {}}
+    shown: list[Table] = []
+    lines: list[str] = []
+    cider: dict[str, float] = {}
+    if references is None:
+        hypotheses = said.captions if subset is None else listed(said, subset)
     else:
-        console.print(scores_table(scores, controls, intervals))
-        for line in remarks(scores.images, scores.as_dict(), intervals, blind):
-            print(line)
+        # COCO's 25,000 references take some seconds
+        with Console(stderr=True).status("tokenizing and scoring"):
+            hypotheses, sentences = match(said, read_references(references), subset)
+            scorer = CaptionScorer(sentences)
+            scores = scorer.score(hypotheses)
+            intervals = scorer.bootstrap(hypotheses)
+            controls = scorer.controls(hypotheses)
+            cider = {image: each["cider_d"] for image, each in scorer.per_image(hypotheses).items()}
+        blind = controls_as_dict(controls)
+        result = scores.as_dict() | {"intervals": dict(intervals), "controls": blind}
+        shown.append(scores_table(scores, controls, intervals))
+        lines += remarks(scores.images, scores.as_dict(), intervals, blind)
+        if official:
+            with Console(stderr=True).status("METEOR and SPICE"):
+                more, missing = official_scores(hypotheses, sentences)
+            result |= more
+            lines += [f"{OFFICIAL[name]} {value:.3f}" for name, value in more.items()]
+            for line in missing:
+                print(f"note: {line}", file=sys.stderr)
+    if images is not None:
+        from pipelines.captioning.agreement import judge_captions  # PyTorch
+
+        judged = judge_captions(hypotheses, images, predictions, ckpt_path, device, cider)
+        result["intervals"] |= judged.intervals
+        result |= judged.means | {"agreement_images": len(judged.per_image), "per_image": judged.per_image}
+        result["judge_is_writer"] = judged.is_writer
+        shown.append(judged.table())
+        lines += judged.remarks()
+    if json:
+        print(jsonlib.dumps(result))
+        return
+    for table in shown:
+        Console().print(table)
+    for line in lines:
+        print(line)
 
 
 def scores_table(

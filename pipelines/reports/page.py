@@ -27,11 +27,10 @@ def jpeg_uri(image: UInt8[np.ndarray, "Hh Ww 3"], quality: int = 80) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def write_page(path: Path, template: Path, **values: Any) -> Path:
-    """Path of the page, written whole or not at all; every value that is no Markup is escaped.
+def render(template: Path, **values: Any) -> str:
+    """Returns a page; every value that is no Markup is escaped.
 
     Args:
-        path: The file to write.
         template: File of a template; it may extend and include those beside it and beside this module.
         values: What the template shows; a name it uses and is not given is an error.
     """
@@ -44,7 +43,18 @@ def write_page(path: Path, template: Path, **values: Any) -> Path:
     )
     html = environment.get_template(template.name).render(**values)
     # a lone surrogate from a broken file name must not cost the page
-    return write_whole(path, html.encode("utf-8", errors="replace"))
+    return html.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def write_page(path: Path, template: Path, **values: Any) -> Path:
+    """Path of the page of `render`, written whole or not at all.
+
+    Args:
+        path: The file to write.
+        template: File of a template.
+        values: What the template shows.
+    """
+    return write_whole(path, render(template, **values).encode("utf-8"))
 
 
 def duration(seconds: float) -> str:

@@ -62,4 +62,7 @@ def write_weights(captioner: Captioner, path: Path) -> None:
         "decoding": vars(captioner.decoding),
         "left_out": left_out,
     }
+    if captioner.agreement is not None:
+        stored = captioner.agreement.stored()
+        kept["mean_image"], about["agreement"] = stored["mean_image"], stored["agreement"]
     write_whole(path, save(kept, {"seqsight": json.dumps(about, ensure_ascii=False)}))

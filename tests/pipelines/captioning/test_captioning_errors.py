@@ -305,7 +305,7 @@ def test_attention_among_the_images(refused, best, captioned_folder):
         (["predict"], ["--images"]),
         (["predict", "--ckpt_path", "x"], ["--images"]),
         (["export"], ["--output"]),
-        (["score"], ["--predictions", "--references"]),
+        (["score"], ["--predictions"]),
         (["score", "--predictions", "x", "--json"], ["--references"]),
         (["report"], ["--run"]),
     ],

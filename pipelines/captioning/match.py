@@ -1,0 +1,88 @@
+"""The `match` command: the photographs of a folder that fit a sentence best; they need no captions."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_prep.input_files import list_files
+from modules.caption_tokens import tokenize
+from modules.errors import InputError, check_at_least
+from modules.vocabulary import Vocabulary
+from pipelines.captioning.find import printable
+from pipelines.captioning.judging import Photographs
+from pipelines.captioning.photo_page import Photo, show, write_photo_page
+
+
+def match(
+    images: Path,
+    text: str,
+    ckpt_path: Path | None = None,
+    limit: int = 20,
+    open: bool = False,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Rank the photographs of a folder by how well a sentence fits them, best first.
+
+    A captioner says how much more probable a photograph makes the sentence, in nats a word; 0 is no more than
+    the mean photograph. What it read in the photographs is kept in the cache.
+
+    Args:
+        images: Folder, walked recursively.
+        text: The sentence, such as "a dog runs in the snow".
+        ckpt_path: Checkpoint of the captioner; by default the ready-made one.
+        limit: Most photographs.
+        open: Write a page of thumbnails, print its path, and show it where there is a browser.
+        device: auto, cpu, cuda, cuda:N or mps.
+        json: Print one JSON object in place of the table.
+    """
+    check_at_least(1, limit=limit)
+    words = tokenize(text)
+    if not words:
+        raise InputError(f"text is {text!r}; it has no word")
+    files = list_files(images)
+    photographs = Photographs(ckpt_path, device)
+    unknown = unknown_words(photographs.judge.vocabulary, words)
+    if len(unknown) == len(words):
+        raise InputError(f"text: the captioner knows no word of {text!r}; write what its captions could say")
+    if unknown:
+        print(f"note: the captioner does not know {', '.join(map(printable, unknown))}", file=sys.stderr)
+    readable = photographs.read(files)
+    g = torch.cat([photographs.judge.of_all(each, [text])[:, 0] for _, each in photographs.batches()])
+    values, order = g.sort(descending=True, stable=True)
+    best = list(zip(values[:limit].tolist(), [readable[n] for n in order[:limit].tolist()], strict=True))
+    names = [path.relative_to(images).as_posix() for _, path in best]
+    page = None
+    if open:
+        pairs = zip(names, best, strict=True)
+        photos = [Photo(name, path, note=f"{value:+.2f}") for name, (value, path) in pairs]
+        page = write_photo_page(text, f"the best {len(best):,} of {len(readable):,} photographs", photos)
+        show(page)
+    if json:
+        rows = [{"image": name, "agreement": value} for name, (value, _) in zip(names, best, strict=True)]
+        result = {"text": text, "images": str(images), "page": str(page) if page else None}
+        print(jsonlib.dumps(result | {"photographs": rows}))
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    for name, (value, _) in zip(names, best, strict=True):
+        table.add_row(f"{value:+.2f}", Text(printable(name)))  # as Text: a name is no markup
+    Console().print(table)
+    print(f"the best {len(best):,} of {len(readable):,} photographs; +1.00 is a word e times as probable")
+    if page:
+        print(f"page  {page}")
+
+
+def unknown_words(vocabulary: Vocabulary, words: list[str]) -> list[str]:
+    """Returns the words that a captioner does not know, each once."""
+    numbers = vocabulary.encode(words)
+    unknown = [word for word, number in zip(words, numbers, strict=True) if number == Vocabulary.UNK]
+    return list(dict.fromkeys(unknown))
