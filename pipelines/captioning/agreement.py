@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from pipelines.captioning.find import printable
 from pipelines.captioning.judging import Photographs, photographs_of
@@ -39,11 +38,8 @@ class Judged:
     is_writer: bool
 
     def table(self) -> Table:
-        """Returns means with intervals, and the captions that fit least."""
-        worst = sorted(self.per_image, key=lambda image: self.per_image[image]["agreement"])[:WORST]
-        rows = [f"{self.per_image[i]['agreement']:+.2f}  {i}: {self.captions[i]}" for i in worst]
-        legend = Text("\n".join(["fits least:", *map(printable, rows)]), justify="left")
-        table = Table(title="Agreement with the photographs", caption=legend)
+        """Returns means with their intervals."""
+        table = Table(title="Agreement with the photographs")
         for column in ("", "mean", "95 % interval"):
             table.add_column(column, justify="right" if column else "left")
         for name, mean in self.means.items():
@@ -54,10 +50,14 @@ class Judged:
         return table
 
     def remarks(self) -> list[str]:
-        """Returns what a reader of the scores should know, a sentence each."""
+        """Returns the captions that fit least, and what a reader of the scores should know."""
+        worst = sorted(self.per_image, key=lambda image: self.per_image[image]["agreement"])[:WORST]
+        rows = [f"{self.per_image[i]['agreement']:+.2f}  {i}: {self.captions[i]}" for i in worst]
         said = [
+            "fits least:",
+            *map(printable, rows),
             f"Agreement is judged by {self.judge}: nats a word that a caption gains from its photograph; "
-            "0 is a caption that would fit any."
+            "0 is a caption that would fit any.",
         ]
         if self.is_writer:
             said.append(
