@@ -35,7 +35,7 @@ def demo(
     try:
         import uvicorn
 
-        from pipelines.captioning.demo_server import DemoModel, Library, application
+        from pipelines.captioning.photographs.demo_server import DemoModel, Library, application
     except ModuleNotFoundError as error:
         raise InputError(f'demo needs {error.name}; pip install "seqsight[demo]" brings it') from None
     listening = listen(port)

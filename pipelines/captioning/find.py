@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.errors import InputError, check_at_least
-from pipelines.captioning.caption_index import CaptionIndex, Found, Parts
+from pipelines.captioning.photographs.caption_index import CaptionIndex, Found, Parts
 
 FOUND = "bold green"
 
@@ -101,7 +101,7 @@ def _table(found: list[Found]) -> Table:
 
 def _page(query: str, captions: Path, images: Path | None, found: list[Found], number: int) -> Path:
     """Writes the page of what was found, and shows it."""
-    from pipelines.captioning.photo_page import Photo, show, write_photo_page  # it draws
+    from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page  # it draws
 
     folder = captions.parent if images is None else images
     photos = [

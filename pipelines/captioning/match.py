@@ -16,8 +16,8 @@ from modules.caption_tokens import tokenize
 from modules.errors import InputError, check_at_least
 from modules.vocabulary import Vocabulary
 from pipelines.captioning.find import printable
-from pipelines.captioning.judging import Photographs
-from pipelines.captioning.photo_page import Photo, show, write_photo_page
+from pipelines.captioning.photographs.judging import Photographs
+from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page
 
 
 def match(

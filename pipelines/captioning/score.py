@@ -94,7 +94,7 @@ def score(
             for line in missing:
                 print(f"note: {line}", file=sys.stderr)
     if images is not None:
-        from pipelines.captioning.agreement import judge_captions  # PyTorch
+        from pipelines.captioning.photographs.agreement import judge_captions  # PyTorch
 
         judged = judge_captions(hypotheses, images, predictions, ckpt_path, device, cider)
         result["intervals"] |= judged.intervals

@@ -17,7 +17,7 @@ from PIL import Image
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
 from pipelines.captioning.demo import HOST, listen
-from pipelines.captioning.demo_server import LARGEST, DemoModel, Library, application
+from pipelines.captioning.photographs.demo_server import LARGEST, DemoModel, Library, application
 from tests.pipelines.captioning.gallery import picture
 
 

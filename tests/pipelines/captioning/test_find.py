@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.caption import main
-from pipelines.captioning.caption_index import CaptionIndex
+from pipelines.captioning.photographs.caption_index import CaptionIndex
 from tests.pipelines.pages import Page
 
 ROWS = [

@@ -14,6 +14,7 @@ WANTED = {"1.jpg": ["A dog runs on the grass.", "a brown dog running"], "2.jpg":
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files of pycocoevalcap
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java on this machine")
 def test_meteor_is_the_programs_and_spice_is_said_to_need_models():
     scores, missing = official_scores(SAID, WANTED)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_prep.cache import cache_root, writing_in
 from modules.images import UnreadableImage, read_as_shown
-from pipelines.captioning.caption_index import Parts
+from pipelines.captioning.photographs.caption_index import Parts
 from pipelines.reports.page import fit_within, jpeg_uri, write_page
 
 THUMBNAIL = 320, 240  # pixels

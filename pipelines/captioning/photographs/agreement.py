@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from pipelines.captioning.find import printable
-from pipelines.captioning.judging import Photographs, photographs_of
+from pipelines.captioning.photographs.judging import Photographs, photographs_of
 
 LABELS = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}
 WORST = 3  # captions that are shown

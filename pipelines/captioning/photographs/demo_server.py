@@ -28,9 +28,9 @@ from modules.captioning.preprocessing import EvalTransform
 from modules.errors import InputError
 from modules.images import CutImage, UnreadableImage, decode_image
 from pipelines.captioning.attention import encoder_view
-from pipelines.captioning.caption_index import CaptionIndex
 from pipelines.captioning.find import plain, summary
-from pipelines.captioning.photo_page import Photo
+from pipelines.captioning.photographs.caption_index import CaptionIndex
+from pipelines.captioning.photographs.photo_page import Photo
 from pipelines.reports.page import fit_within, jpeg_uri, render
 
 LARGEST = 64 * 2**20  # bytes of a picture
