@@ -286,19 +286,6 @@ class CaptionDataModule(pl.LightningDataModule):
         say(f"{split}{what}: {report.summary()}")
         return Annotations(cache, cache.rows(self._leave_out(split, report.unreadable)))
 
-    def plain_inputs(self, split: str, numbers: list[int]) -> Tensor:
-        """Returns annotations, or pixels, of images of a split, neither varied nor mirrored.
-
-        Args:
-            split: One that was set up.
-            numbers: Of the images, in the order of the split.
-        """
-        inputs = self.inputs[split]
-        if isinstance(inputs, Pixels):
-            transform = EvalTransform(self._model().encoder.image_size, self._model().resize)
-            inputs = Pixels(inputs.paths, transform)
-        return (inputs.plain if isinstance(inputs, MirroredAnnotations) else inputs)(numbers)
-
     def _leave_out(self, split: str, unreadable: Sequence[tuple[Path, str]]) -> list[Path]:
         """Returns the files of a split without the unreadable ones, which it names and takes out of it."""
         if unreadable:

@@ -59,3 +59,15 @@ class MirroredAnnotations:
 
 
 Inputs = Pixels | Annotations | MirroredAnnotations
+
+
+def plain_inputs(inputs: Inputs, transform: EvalTransform) -> Pixels | Annotations:
+    """Returns what gives the same images, neither varied nor mirrored.
+
+    Args:
+        inputs: Of training or of evaluation.
+        transform: From an image to the encoder's square.
+    """
+    if isinstance(inputs, Pixels):
+        return Pixels(inputs.paths, transform)
+    return inputs.plain if isinstance(inputs, MirroredAnnotations) else inputs

@@ -14,8 +14,10 @@ from pytorch_lightning.cli import LightningArgumentParser
 from torch import Tensor
 
 from data_prep.captions.datamodule import CaptionDataModule
+from data_prep.captions.inputs import plain_inputs
 from modules.captioning.agreement import MOST, measure_agreement
 from modules.captioning.captioner import Captioner
+from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import pretrained_path
 from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
@@ -43,9 +45,10 @@ def keep_agreement(model: Captioner, data: CaptionDataModule, checkpoint: Path) 
     model.eval()
     images = range(0, len(data.splits["train"]), max(1, len(data.splits["train"]) // MOST))[:MOST]
 
+    inputs = plain_inputs(data.inputs["train"], EvalTransform(model.encoder.image_size, model.resize))
+
     def annotate(numbers: list[int]) -> Tensor:
-        inputs = data.plain_inputs("train", [images[number] for number in numbers])
-        return model.annotate(inputs.to(model.device))
+        return model.annotate(inputs([images[number] for number in numbers]).to(model.device))
 
     captions = [data.splits["train"][image].captions for image in images]
     model.agreement = measure_agreement(model.decoder, model.vocabulary, annotate, captions)

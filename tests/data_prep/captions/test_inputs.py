@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from data_prep.captions.inputs import Annotations, MirroredAnnotations
-from modules.captioning.preprocessing import EvalTransform, MirrorTransform
+from data_prep.captions.inputs import Annotations, MirroredAnnotations, Pixels, plain_inputs
+from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
 
 IMAGES, L, D = 40, 3, 2
 
@@ -44,3 +44,13 @@ def test_the_mirror_transform_mirrors_left_and_right():
     for resize in ("squash", "crop", "pad"):
         plain, mirrored = EvalTransform(20, resize), MirrorTransform(20, resize)
         assert torch.equal(mirrored(image), plain(image).flip(2))
+
+
+def test_plain_inputs_are_the_image_alone_and_the_same_every_time(tmp_path):
+    plain = plain_inputs(
+        MirroredAnnotations(annotations(1), annotations(-1), is_training=True), EvalTransform(8)
+    )
+    assert plain([4, 0])[:, 0, 0].tolist() == [5, 1]
+    assert plain_inputs(annotations(1), EvalTransform(8))([4])[0, 0].tolist() == [5, 5]
+    varied = Pixels([tmp_path / "a.png"], TrainTransform(8))
+    assert isinstance(plain_inputs(varied, EvalTransform(8)).transform, EvalTransform)
