@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
 from data_prep.input_files import read_jsonl
@@ -84,5 +85,7 @@ def _kl_chart(bits: Sequence[Any]) -> Markup:
         figure, axes = new_figure()
         axes.bar(np.arange(1, len(bits) + 1), [float(value) for value in bits], color=SYSTEM)
         axes.set(title="KL of every step (bits)", xlabel="step")
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.set_axisbelow(True)
         axes.grid(axis="y")
         return as_svg(figure, "kl", "Bits of the latents by step")
