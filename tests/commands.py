@@ -13,10 +13,11 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningCLI
 
 from pipelines import caption, house_numbers, steer, text
+from pipelines.cli import RunCLI
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = {"caption": caption, "steer": steer, "text": text, "house_numbers": house_numbers}
-_built: dict[type, dict[str, Any]] = {}  # what setup_parser made of a CLI, which takes a second each time
+_built: dict[tuple[type, str], dict[str, Any]] = {}  # what setup_parser made of a CLI, which takes its time
 
 
 class _Parsed(BaseException):
@@ -48,12 +49,12 @@ def _reach_parser(words: list[str], and_parse: bool) -> ArgumentParser:
             raise _Parsed
         return parsed
 
-    def set_up_once(cli: LightningCLI, *args: Any) -> None:
-        if type(cli) not in _built:
+    def set_up_once(cli: RunCLI, *args: Any) -> None:
+        if (key := (type(cli), cli.command)) not in _built:
             before = set(vars(cli))
             setup_parser(cli, *args)
-            _built[type(cli)] = {name: value for name, value in vars(cli).items() if name not in before}
-        vars(cli).update(_built[type(cli)])
+            _built[key] = {name: value for name, value in vars(cli).items() if name not in before}
+        vars(cli).update(_built[key])
 
     with (
         patch.object(ArgumentParser, "parse_args", parse_only),

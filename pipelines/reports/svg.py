@@ -7,7 +7,9 @@ from typing import Any
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # legible on white and on near-black
 SYSTEM, REFERENCE, CONSTANT, SHUFFLED = "#3f7fd9", "#d98032", "#8a8f98", "#b06fc4"
@@ -40,13 +42,17 @@ STYLE: Any = {
 
 def new_figure(width: float = 3.7, height: float = 2.6) -> tuple[Figure, Axes]:
     """A figure of one pair of axes; draw within `matplotlib.rc_context(STYLE)`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
     return figure, figure.add_subplot()
 
 
 def as_svg(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an SVG element; `name` makes its ids unique within a page."""
     drawn = io.StringIO()
+    # savefig draws a figure that has a layout twice; an SVG has 72 points per inch
+    FigureCanvasSVG(figure)
+    figure.dpi = 72
+    ConstrainedLayoutEngine().execute(figure)
     with matplotlib.rc_context({"svg.hashsalt": name}):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(drawn, format="svg", transparent=True, metadata=metadata)
