@@ -119,6 +119,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.use_vocabulary(Vocabulary(checkpoint["words"]))
         self.decoding = DecodingOptions(**checkpoint.get("decoding", {}))
         self.agreement = Agreement.of(checkpoint)
+        self.unsure_below = checkpoint.get("unsure_below")
 
     def judge(self, name: Path) -> Judge:
         """Returns what says how well sentences fit images.

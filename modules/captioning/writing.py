@@ -53,6 +53,7 @@ class CaptionWriter:
         decoding: How words are chosen.
         keep_attention: Keep that of every word in predictions.
         captions: Different captions of each image in predictions, by beam search.
+        unsure_below: Score that nine tenths of the captions of unseen photographs reach, if it is known.
         device: Where the weights lie.
     """
 
@@ -62,6 +63,7 @@ class CaptionWriter:
     decoding: DecodingOptions
     keep_attention: bool
     captions: int = 1
+    unsure_below: float | None = None
     device: Any
 
     def views(self, inputs: Tensor) -> Any:

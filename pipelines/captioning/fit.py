@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.cli import LightningArgumentParser
@@ -32,6 +33,7 @@ from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 
+UNSURE = 0.1  # share of captions of unseen photographs that count as unsure
 INIT_HELP = (
     "fit: captioner that training begins with: pretrained, the ready-made one, or a checkpoint. Its encoder "
     "and decoder are taken; words that it lacks are added."
@@ -39,8 +41,14 @@ INIT_HELP = (
 
 
 @torch.no_grad()
-def keep_agreement(model: Captioner, data: CaptionDataModule, checkpoint: Path) -> None:
-    """Measures on training photographs what captions are judged with, and adds it to a checkpoint."""
+def keep_what_judges(model: Captioner, data: CaptionDataModule, checkpoint: Path) -> None:
+    """Adds to a checkpoint what captions are judged with: measured on training photographs, and scores.
+
+    Args:
+        model: Of the checkpoint, which has just been evaluated on photographs that it was not trained on.
+        data: Where the training photographs are.
+        checkpoint: The file, which is replaced.
+    """
     assert model.decoder is not None and model.vocabulary is not None
     model.eval()
     images = range(0, len(data.splits["train"]), max(1, len(data.splits["train"]) // MOST))[:MOST]
@@ -52,7 +60,10 @@ def keep_agreement(model: Captioner, data: CaptionDataModule, checkpoint: Path) 
 
     captions = [data.splits["train"][image].captions for image in images]
     model.agreement = measure_agreement(model.decoder, model.vocabulary, annotate, captions)
+    scores = [row["score"] for row in model.evaluation.rows]
+    model.unsure_below = float(np.quantile(scores, UNSURE))
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    stored["unsure_below"] = model.unsure_below
     content = io.BytesIO()
     torch.save(stored | model.agreement.stored(), content)
     write_whole(checkpoint, content.getvalue())
@@ -115,7 +126,7 @@ class CaptionCLI(RunCLI):
     def compare(self, split: str, checkpoint: Path) -> None:
         """Keeps in the checkpoint of a fit what it judges captions with."""
         if self.config.subcommand == "fit" and self.trainer.is_global_zero:
-            keep_agreement(self.model, self.datamodule, checkpoint)
+            keep_what_judges(self.model, self.datamodule, checkpoint)
 
     def find(self, split: str, folder: Path) -> Findings:
         """Writes predictions.jsonl; returns scores with their intervals, and those of the controls."""

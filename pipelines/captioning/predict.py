@@ -132,6 +132,8 @@ def caption_pictures(
         format = next((name for name in SUFFIXES if SUFFIXES[name] == output.suffix.lower()), "jsonl")
     read = [path for path in options.images if not path.is_dir()]
     check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
+    if options.decoding != model.decoding or options.mirrored not in (None, model.mirrored):
+        model.unsure_below = None  # scores of another decoding do not compare
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
     model.captions = options.captions
     if options.mirrored is not None:

@@ -57,6 +57,8 @@ class RowWriter(PartWriter):
         rows: list[dict[str, Any]] = []
         for name, caption in zip(batch.names, outputs, strict=True):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
+            if self.model.unsure_below is not None and caption.score < self.model.unsure_below:
+                rows[-1]["unsure"] = True
             if self.model.captions > 1:
                 rows[-1]["captions"] = [caption.text, *caption.others]
             reasons = [wrong.pop(name)] if name in wrong else []
@@ -119,9 +121,10 @@ def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every:
         text.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     elif format == "csv":
         timed = ["time"] if any("time" in row for row in rows) else []
+        unsure = ["unsure"] if any("unsure" in row for row in rows) else []
         most = max((len(row.get("captions", ())) for row in rows), default=0)
         more = [f"caption_{number}" for number in range(2, most + 1)]
-        writer = csv.DictWriter(text, ["image", *timed, "caption", *more, "score", "error"])
+        writer = csv.DictWriter(text, ["image", *timed, "caption", *more, "score", *unsure, "error"])
         writer.writeheader()
         for row in rows:
             others = row.get("captions", [])[1:]

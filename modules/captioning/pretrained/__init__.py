@@ -61,6 +61,7 @@ def write_weights(captioner: Captioner, path: Path) -> None:
         "words": captioner.vocabulary.words,
         "decoding": vars(captioner.decoding),
         "left_out": left_out,
+        "unsure_below": captioner.unsure_below,
     }
     if captioner.agreement is not None:
         stored = captioner.agreement.stored()

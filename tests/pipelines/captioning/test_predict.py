@@ -152,6 +152,19 @@ def test_what_is_not_asked_for_is_decoded_as_in_the_checkpoints_run(predict, tal
     assert found != captions("beam", *longer, "--decoding.method=beam")
 
 
+def test_captions_that_score_low_are_marked_unsure(predict, talkative, tmp_path):
+    scores = sorted(row["score"] for row in predict(tmp_path / "plain.jsonl") if "score" in row)
+    stored = torch.load(talkative, weights_only=True)
+    stored["unsure_below"] = scores[3] - 1e-3
+    path = tmp_path / "judging.ckpt"
+    torch.save(stored, path)
+    rows = predict(tmp_path / "out.jsonl", checkpoint=path)
+    assert sorted(row["score"] for row in rows if row.get("unsure")) == scores[:3]
+    # of another decoding the scores do not compare
+    rows = predict(tmp_path / "other.jsonl", "--decoding.max_length", "3", checkpoint=path)
+    assert not any("unsure" in row for row in rows)
+
+
 def test_an_image_has_as_many_different_captions_as_asked_for(predict, talkative, gallery, tmp_path, capsys):
     beam = "--decoding.method", "beam", "--decoding.beam_size", "5"
     alone = [row.get("caption") for row in predict(tmp_path / "one.jsonl", *beam)]
