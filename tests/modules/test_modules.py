@@ -14,6 +14,10 @@ from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.decoders.captions import DecoderOptions
 from modules.encoders.image import EncoderOptions
+from modules.house_numbers.batch import encode
+from modules.house_numbers.number_reader import NumberReader
+from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
+from modules.house_numbers.preprocessing import NumberPictures
 from modules.steering.steerer import Steerer
 from modules.vocabulary import Vocabulary
 
@@ -27,8 +31,10 @@ def files_of_examples(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, colour in COLOURS.items():
         Image.new("RGB", (64, 48), colour).save(f"{name}.png")
+    Image.new("RGB", (64, 48), "white").save("door.jpg")
     save_captioner()
     save_steerer()
+    save_reader()
 
 
 def save_captioner() -> None:
@@ -59,7 +65,21 @@ def save_steerer() -> None:
     save(model, "steerer.ckpt")
 
 
-def save(model: Captioner | Steerer, name: str) -> None:
+def save_reader() -> None:
+    """Writes reader.ckpt, which has learnt a white door by heart."""
+    options = ReaderOptions(points=8, scales=1, hidden_size=16)
+    model = NumberReader(NumberPictures(32), options, ReadingTrainingOptions(seed=0)).eval()
+    images, digits = torch.full((2, 3, 32, 32), 255, dtype=torch.uint8), encode(["1247"] * 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        logits = model(images)[0].logits
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), digits.flatten()).backward()
+        optimizer.step()
+    save(model, "reader.ckpt")
+
+
+def save(model: Captioner | Steerer | NumberReader, name: str) -> None:
     checkpoint = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, name)

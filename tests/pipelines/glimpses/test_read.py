@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_one_line(checkpoint, gallery, tmp_path, capsys) 
         assert said in capsys.readouterr().err
     assert (tmp_path / "out.csv").read_text() == "years of work"
     assert read(checkpoint, tmp_path / "absent", tmp_path / "new.csv") == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "no such file or folder" in capsys.readouterr().err
     assert read(gallery / "notes.txt", gallery, tmp_path / "new.csv") == 2
     assert "notes.txt: no readable checkpoint" in capsys.readouterr().err
 

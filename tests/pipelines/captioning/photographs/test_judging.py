@@ -100,7 +100,7 @@ def test_a_judge_that_wrote_the_captions_is_named(best, photographs, tmp_path, c
 def test_what_is_wrong_with_agreement_is_one_line(refused, predictions, photographs, finished_run, tmp_path):
     given = ["--predictions", predictions]
     assert "needs --references FILE, --images DIR or both" in refused("score", *given)
-    assert "no such folder" in refused("score", *given, "--images", tmp_path / "absent")
+    assert "no such file or folder" in refused("score", *given, "--images", tmp_path / "absent")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.jpg").write_text("no picture")
     line = refused("score", *given, "--images", tmp_path / "other")
