@@ -38,7 +38,7 @@ def unchecked():
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A captioner whose encoder has few layers: the exporter needs ten seconds more for those of MobileNet."""
+    """A captioner whose encoder has few layers: the exporter takes ten seconds more for MobileNet."""
     model = small_captioner(DecoderOptions())
     model.decoding = DecodingOptions(beam_size=2, max_length=12)
     stored = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}
