@@ -4,6 +4,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from modules.errors import InputError
 
@@ -120,3 +121,9 @@ def assign_splits(images: Iterable[str]) -> dict[str, str]:
         train = [image for image in ordered if split[image] == "train"]
         split[train[-1] if len(train) > 1 else ordered[1]] = "val"
     return split
+
+
+def hold_out(splits: dict[str, list[Any]]) -> None:
+    """Moves every 20th of "train" to "val": without validation nothing could choose a checkpoint."""
+    train = splits["train"]
+    splits["val"], splits["train"] = train[::20], [r for i, r in enumerate(train) if i % 20]

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
@@ -22,8 +21,10 @@ from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
 from data_prep.decode_ahead import unreadable_images
+from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
+from data_prep.saying import say
 from modules.caption_tokens import tokenize, unsegmented
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
@@ -31,13 +32,6 @@ from modules.captioning.consensus import consensus_weights
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
-
-
-@rank_zero_only
-def say(line: str) -> None:
-    """Prints a line, once however many processes there are."""
-    print(line, flush=True)
-
 
 FormatName = Literal["auto", "flickr8k", "folder", "coco", "karpathy", "scenes"]
 
@@ -197,9 +191,7 @@ class CaptionDataModule(pl.LightningDataModule):
         table = read_captions(root, format)
         self.splits = {name: list(table.split(name)) for name in ("train", "val", "test")}
         if self.splits["train"] and not self.splits["val"]:
-            # without a validation split nothing could choose a checkpoint
-            train = self.splits["train"]
-            self.splits["val"], self.splits["train"] = train[::20], [r for i, r in enumerate(train) if i % 20]
+            hold_out(self.splits)
             say(f"{root}: no validation split, every 20th training image validates")
         copies = in_two_splits(
             dataclasses.replace(record, split=name) for name in self.splits for record in self.splits[name]

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from data_prep.batching import BatchLoader
@@ -29,6 +28,7 @@ from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
 from data_prep.left_out import SHOWN, listing_of, write_list
 from data_prep.resumable import place_in
+from data_prep.saying import say
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
 
@@ -47,8 +47,6 @@ FormatName = Literal[
 ]
 # frames of a clip in evaluation, where only the work at once depends on it
 _EVALUATION_LENGTH = 32
-
-say = rank_zero_only(print)
 
 
 @dataclass

@@ -9,25 +9,19 @@ import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler
 from data_prep.cache import cache_root
 from data_prep.house_numbers import read_numbers
 from data_prep.house_numbers.pictures import NumberArray
 from data_prep.house_numbers.records import NumberRecord, NumberTable, leave_out_long
+from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
+from data_prep.saying import say
 from modules.errors import InputError
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, encode
 from modules.house_numbers.preprocessing import NumberPictures
-
-
-@rank_zero_only
-def say(line: str) -> None:
-    """Prints a line, once however many processes there are."""
-    print(line, flush=True)
-
 
 FormatName = Literal["auto", "plates", "fronts", "folder", "svhn", "svhn_cropped", "voc", "meters"]
 
@@ -135,9 +129,7 @@ class NumberDataModule(pl.LightningDataModule):
             name: [record for record in records if record.split == name] for name in ("train", "val", "test")
         }
         if self.splits["train"] and not self.splits["val"]:
-            # without a validation split nothing could choose a checkpoint
-            train = self.splits["train"]
-            self.splits["val"], self.splits["train"] = train[::20], [r for i, r in enumerate(train) if i % 20]
+            hold_out(self.splits)
             say(f"{self.table.root}: no validation split, every 20th training picture validates")
 
     def setup(self, stage: str) -> None:

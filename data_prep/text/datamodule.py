@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_only
 
 from data_prep.input_files import SPLITS
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
+from data_prep.saying import say
 from data_prep.text.encoded import EncodedText, Units, encode_text
 from data_prep.text.files import check_encoding, find_text
 from data_prep.text.standard_library import find_standard_library
@@ -27,12 +27,6 @@ MIN_COUNT = {"character": 1, "word": 2, "byte": 1}
 MAX_VOCABULARY = {"character": None, "word": 10_000, "byte": None}
 # tokens that the n-gram baselines count at most, so that they fit into memory
 BASELINE_TOKENS = 10_000_000
-
-
-@rank_zero_only
-def say(line: str) -> None:
-    """Prints a line, once however many processes there are."""
-    print(line, flush=True)
 
 
 class TextDataModule(pl.LightningDataModule):
