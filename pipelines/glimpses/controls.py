@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,7 @@ from typing import Any
 
 from data_prep.house_numbers.datamodule import NumberDataModule
 from modules.house_numbers.number_reader import NumberReader
-from pipelines.checkpoint_callbacks import BestCheckpoint, sort_callbacks
-from pipelines.progress_lines import EpochLines, LogLines
-from pipelines.running.plain_trainer import plain_trainer
+from pipelines.running.controls import evaluate_control, train_control
 
 CONTROLS = ("cnn", "centre")  # their checkpoints lie beside the reader's
 
@@ -39,20 +36,9 @@ def train_controls(
         if (folder / f"{name}.ckpt").is_file():
             continue
         print(f"control: {name}, {steps:,} steps", flush=True)
-        best = BestCheckpoint(folder, name, "val/accuracy", mode="max", enable_version_counter=False)
-        same = "gradient_clip_val gradient_clip_algorithm limit_train_batches limit_val_batches"
-        trainer = plain_trainer(
-            config,
-            max_epochs=-1,
-            max_steps=steps,
-            enable_checkpointing=True,
-            enable_progress_bar=config.trainer.enable_progress_bar,
-            callbacks=[EpochLines(("train/loss", "val/accuracy")), LogLines(), best],
-            **{option: config.trainer[option] for option in same.split()},
-        )
-        sort_callbacks(trainer)
-        trainer.fit(model.control(name), copy.copy(data))
-        trainer.strategy.barrier()  # one process writes, all read
+        shown = ("train/loss", "val/accuracy")
+        path = folder / f"{name}.ckpt"
+        train_control(model.control(name), data, config, steps, path, "val/accuracy", "max", shown)
 
 
 def control_rows(
@@ -65,8 +51,6 @@ def control_rows(
         if not path.is_file():
             continue
         control = NumberReader.load(path)
-        trainer = plain_trainer(config, enable_progress_bar=False, callbacks=[LogLines()])
-        evaluate = trainer.test if split == data.test_split else trainer.validate
-        evaluate(control, copy.copy(data), verbose=False)
+        evaluate_control(control, data, split, config)
         rows[name] = control.rows
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +16,13 @@ from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.painter import Painter
 from modules.house_numbers.vae import control_options, parameters_of
 from modules.whole_files import write_whole
-from pipelines.checkpoint_callbacks import BestCheckpoint, sort_callbacks
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 from pipelines.glimpses.painter_report import write_painter_report
 from pipelines.glimpses.painter_runs import newest_checkpoint
 from pipelines.glimpses.paintings import animation, as_bytes, png, sheet
 from pipelines.glimpses.score import interval
-from pipelines.progress_lines import EpochLines, LogLines
-from pipelines.running.plain_trainer import plain_trainer
+from pipelines.running.controls import evaluate_control, train_control
 
 CONTROL = "vae"  # its checkpoint lies beside the painter's
 READ, SHOWN = 200, 16  # paintings of numbers that no training picture shows: read, and shown in the report
@@ -69,11 +66,8 @@ class PainterCLI(RunCLI):
             self._train_control(config, path)
         self.control = None
         if is_painter and path.is_file():
-            trainer = plain_trainer(config, enable_progress_bar=False, callbacks=[LogLines()])
-            is_test = split == self.datamodule.test_split
-            evaluate = trainer.test if is_test else trainer.validate
-            evaluate(Painter.load(path), copy.copy(self.datamodule), verbose=False)
-            stage = "test" if is_test else "val"
+            trainer = evaluate_control(Painter.load(path), self.datamodule, split, config)
+            stage = "test" if split == self.datamodule.test_split else "val"
             self.control = float(trainer.callback_metrics[f"{stage}/bits_per_pixel"])
 
     def _train_control(self, config: Any, path: Path) -> None:
@@ -83,21 +77,8 @@ class PainterCLI(RunCLI):
         model, steps = self.model, max(1, self.trainer.global_step)
         options = control_options(model.options, parameters_of(model.network))
         print(f"control: an autoencoder without recurrence, {steps:,} steps", flush=True)
-        best = BestCheckpoint(path.parent, CONTROL, self.monitor, enable_version_counter=False)
-        same = "gradient_clip_val gradient_clip_algorithm limit_train_batches limit_val_batches"
-        trainer = plain_trainer(
-            config,
-            max_epochs=-1,
-            max_steps=steps,
-            enable_checkpointing=True,
-            enable_progress_bar=config.trainer.enable_progress_bar,
-            callbacks=[EpochLines(self.shown[:2]), LogLines(), best],
-            **{option: config.trainer[option] for option in same.split()},
-        )
-        sort_callbacks(trainer)
         control = Painter(model.pictures, options, model.training_options)
-        trainer.fit(control, copy.copy(self.datamodule))
-        trainer.strategy.barrier()  # one process writes, all read
+        train_control(control, self.datamodule, config, steps, path, self.monitor, "min", self.shown[:2])
 
     def find(self, split: str, folder: Path) -> Findings:
         """Paints numbers that were never trained on and has them read; returns bits and what was read."""

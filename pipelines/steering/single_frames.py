@@ -18,6 +18,7 @@ from modules.steering.steerer import Steerer
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.endings import Ending
 from pipelines.progress_lines import EpochLines, LogLines
+from pipelines.running.controls import evaluate_control
 from pipelines.running.plain_trainer import plain_trainer
 
 CONTROL = "single_frame"  # its checkpoint lies beside that of the model
@@ -130,7 +131,5 @@ def control_said(
         return None
     control = Steerer.load(checkpoint)
     control.drives = model.drives  # its checkpoint may be of an earlier version
-    trainer = plain_trainer(config, enable_progress_bar=False, callbacks=[LogLines()])
-    evaluate = trainer.test if split == data.test_split else trainer.validate
-    evaluate(control, copy.copy(data), verbose=False)
+    evaluate_control(control, data, split, config)
     return control.evaluation
