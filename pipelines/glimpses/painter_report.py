@@ -23,7 +23,7 @@ from pipelines.reports.curves import best_step, monitored_metric, read_curves
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
 from pipelines.reports.run_files import config_text, existing_run, read_config, read_metrics
-from pipelines.reports.summary import arguments, run_name, summary_rows
+from pipelines.reports.summary import run_name, run_parts, summary_rows
 from pipelines.reports.svg import STYLE, SYSTEM, as_svg, new_figure
 
 
@@ -43,15 +43,6 @@ def write_painter_report(run: Path) -> Path:
             charts.append(curve_chart("bits", "Bits per pixel, at most", bits, best))
         if metrics.get("kl_bits"):
             charts.append(_kl_chart(metrics["kl_bits"]))
-        model, trainer = arguments(config.get("model")), arguments(config.get("trainer"))
-        kept = {key: trainer[key] for key in ("max_epochs", "max_steps", "precision") if trainer.get(key)}
-        parts = {
-            "Data": config.get("data"),
-            "Pictures": model.get("pictures"),
-            "Painter": model.get("painter"),
-            "Training": kept | arguments(model.get("training")),
-            "Checkpoint": metrics.get("checkpoint"),
-        }
         return write_page(
             folder / "report.html",
             Path(__file__).with_name("painter_report.html.jinja"),
@@ -67,7 +58,7 @@ def write_painter_report(run: Path) -> Path:
             rows=[row for _, row in read_jsonl(path)]
             if (path := folder / "paintings.jsonl").is_file()
             else [],
-            summary=summary_rows(parts, metrics.get("seconds")),
+            summary=summary_rows(run_parts(config, metrics, "pictures", "painter"), metrics.get("seconds")),
             config_text=config_text(folder),
         )
 

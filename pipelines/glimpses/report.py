@@ -29,7 +29,7 @@ from pipelines.reports.curves import best_step, monitored_metric, read_curves
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import jpeg_uri, write_page
 from pipelines.reports.run_files import config_text, existing_run, read_config, read_metrics
-from pipelines.reports.summary import arguments, run_name, summary_rows
+from pipelines.reports.summary import arguments, run_name, run_parts, summary_rows
 from pipelines.reports.svg import RUNS, STYLE, as_svg, new_figure
 
 EXAMPLES = 6  # of each kind
@@ -84,15 +84,6 @@ def write_report(run: Path) -> Path:
         validated = {label: curves[tag] for label, tag in shown.items() if tag in curves}
         if validated:
             charts.append(curve_chart("accuracy", "Share read right", validated, best, are_scores=True))
-        model, trainer = arguments(config.get("model")), arguments(config.get("trainer"))
-        kept = {key: trainer[key] for key in ("max_epochs", "max_steps", "precision") if trainer.get(key)}
-        parts = {
-            "Data": config.get("data"),
-            "Pictures": model.get("pictures"),
-            "Reader": model.get("reader"),
-            "Training": kept | arguments(model.get("training")),
-            "Checkpoint": metrics.get("checkpoint"),
-        }
         return write_page(
             folder / "report.html",
             Path(__file__).with_name("report.html.jinja"),
@@ -108,8 +99,8 @@ def write_report(run: Path) -> Path:
             operations=_operations_chart(metrics.get("multiply_adds") or {}),
             counts=metrics.get("multiply_adds") or {},
             parameters=metrics.get("parameters"),
-            examples=_examples(rows, model.get("reader") or {}),
-            summary=summary_rows(parts, metrics.get("seconds")),
+            examples=_examples(rows, arguments(config.get("model")).get("reader") or {}),
+            summary=summary_rows(run_parts(config, metrics, "pictures", "reader"), metrics.get("seconds")),
             config_text=config_text(folder),
         )
 

@@ -42,3 +42,21 @@ def summary_rows(parts: Mapping[str, Any], seconds: Any) -> list[tuple[str, str]
     times = [f"{part.replace('_', ' ')} {duration(spent)}" for part, spent in (seconds or {}).items()]
     rows = [(label, describe(part)) for label, part in parts.items()] + [("Time", ", ".join(times))]
     return [(label, text) for label, text in rows if text]
+
+
+def run_parts(config: Mapping[str, Any], metrics: Mapping[str, Any], *groups: str) -> dict[str, Any]:
+    """What a run was, for `summary_rows`: its data, groups of its model, training and checkpoint.
+
+    Args:
+        config: Of the run.
+        metrics: Of metrics.json.
+        groups: Of the model, in their order.
+    """
+    model, trainer = arguments(config.get("model")), arguments(config.get("trainer"))
+    kept = {key: trainer[key] for key in ("max_epochs", "max_steps", "precision") if trainer.get(key)}
+    return {
+        "Data": config.get("data"),
+        **{group.capitalize(): model.get(group) for group in groups},
+        "Training": kept | arguments(model.get("training")),
+        "Checkpoint": metrics.get("checkpoint"),
+    }
