@@ -1,9 +1,11 @@
 """Files that a command writes: what would stop it is said before long work begins."""
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 
 import filelock
 from PIL import Image
@@ -48,6 +50,50 @@ def check_output(path: Path, option: str, overwrite: bool | None, taken: Iterabl
         trial.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --{option}") from None
+
+
+def written_by_command(
+    output: Path, drawn: Path | None, suffixes: str | tuple[str, ...]
+) -> Callable[[Path], bool]:
+    """Returns what tells the files that a command itself writes from those that it reads.
+
+    Args:
+        output: Its file of rows, beside which its part files lie.
+        drawn: Folder of what it draws, if it does.
+        suffixes: Of what it draws.
+    """
+    resolve = cache(Path.resolve)  # asked once a folder, not once a file
+    own, pictures = resolve(output), None if drawn is None else resolve(drawn)
+
+    def is_own(path: Path) -> bool:
+        name, folder = path.name, resolve(path.parent)
+        if pictures is not None and name.endswith(suffixes) and folder.is_relative_to(pictures):
+            return True
+        return folder == own.parent and (name == own.name or name.startswith(f"{own.name}.part-"))
+
+    return is_own
+
+
+def drawn_path(folder: Path, name: str, suffix: str) -> Path:
+    """Returns where something is drawn of a picture: NAME and the suffix, a name that is too long shortened.
+
+    Args:
+        folder: Of all of them.
+        name: Of the picture in its row.
+        suffix: Such as .attention.jpg.
+    """
+    # a name may be a path anywhere; what is drawn stays in the folder
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    path = folder.joinpath(*parts[:-1], f"{parts[-1]}{suffix}")
+    # with the dots and the process number of the file that is written first
+    room = LONGEST_NAME - len(suffix) - 12
+    encoded = os.fsencode(path.name.removesuffix(suffix))
+    if len(encoded) <= room:
+        return path
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    # a letter that the cut halves is dropped
+    kept = encoded[: room - len(digest) - 1].decode(errors="ignore")
+    return path.with_name(f"{kept}-{digest}{suffix}")
 
 
 @contextmanager

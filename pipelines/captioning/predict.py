@@ -33,7 +33,7 @@ from pipelines.captioning.prediction_rows import (
     RowWriter,
     write_rows,
 )
-from pipelines.output_files import check_output, written_by_one
+from pipelines.output_files import check_output, written_by_command, written_by_one
 from pipelines.running.part_rows import file_state, predicted_rows
 
 FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt"]
@@ -203,21 +203,13 @@ def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:
 
 def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:
     """Returns what to caption, less what this command itself wrote where that lies among it."""
-    resolve = cache(Path.resolve)  # asked once a folder, not once a file
-    own = resolve(output)
-    drawn = None if options.attention is None else resolve(options.attention)
-    folders = [resolve(path) for path in options.images if path.is_dir()]
+    drawn = None if options.attention is None else options.attention.resolve()
+    folders = [path.resolve() for path in options.images if path.is_dir()]
     if drawn in folders:
         raise InputError(f"{drawn}: holds the images; choose another folder for --attention")
     beside = drawn is not None and any(folder in drawn.parents for folder in folders)
-
-    def is_own(picture: Picture) -> bool:
-        name, folder = picture.file.name, resolve(picture.file.parent)
-        if beside and drawn is not None and name.endswith(ATTENTION_SUFFIX) and folder.is_relative_to(drawn):
-            return True
-        return folder == own.parent and (name == own.name or name.startswith(f"{own.name}.part-"))
-
-    found = [picture for picture in list_pictures(options.images, options.every) if not is_own(picture)]
+    is_own = written_by_command(output, drawn if beside else None, ATTENTION_SUFFIX)
+    found = [picture for picture in list_pictures(options.images, options.every) if not is_own(picture.file)]
     if not found:
         raise InputError(f"{options.images[0]}: no files but those that this command wrote")
     return found

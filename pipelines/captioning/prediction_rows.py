@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from data_prep.captions.pictures import Picture, PictureReader
@@ -20,7 +18,7 @@ from modules.whole_files import write_whole
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.captioning.subtitles import subtitles
-from pipelines.output_files import LONGEST_NAME
+from pipelines.output_files import drawn_path
 from pipelines.running.part_rows import ESCAPED, PartWriter
 
 ATTENTION_SUFFIX = ".attention.jpg"
@@ -63,7 +61,7 @@ class RowWriter(PartWriter):
                 rows[-1]["captions"] = [caption.text, *caption.others]
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
-                reasons += self._draw(name, caption, attention_path(self.attention, name))
+                reasons += self._draw(name, caption, drawn_path(self.attention, name, ATTENTION_SUFFIX))
             rows[-1] |= {"error": "; ".join(reasons)} if reasons else {}
         rows += [{"image": name, "error": reason} for name, reason in wrong.items()]
         for row in rows:
@@ -84,27 +82,6 @@ class RowWriter(PartWriter):
         except OSError as error:
             return [f"{UNDRAWN} cannot be written ({error.strerror})"]
         return []
-
-
-def attention_path(folder: Path, name: str) -> Path:
-    """Returns where an image's attention is drawn: NAME.attention.jpg, a name that is too long shortened.
-
-    Args:
-        folder: Of all of them.
-        name: Of the image in its row.
-    """
-    # a name may be a path anywhere; what is drawn stays in the folder
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-    path = folder.joinpath(*parts[:-1], f"{parts[-1]}{ATTENTION_SUFFIX}")
-    # with the dots and the process number of the file that is written first
-    room = LONGEST_NAME - len(ATTENTION_SUFFIX) - 12
-    encoded = os.fsencode(path.name.removesuffix(ATTENTION_SUFFIX))
-    if len(encoded) <= room:
-        return path
-    digest = hashlib.sha256(encoded).hexdigest()[:8]
-    # a letter that the cut halves is dropped
-    kept = encoded[: room - len(digest) - 1].decode(errors="ignore")
-    return path.with_name(f"{kept}-{digest}{ATTENTION_SUFFIX}")
 
 
 def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every: float = 1.0) -> None:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
-from pipelines.output_files import LONGEST_NAME, check_output, written_by_one
+from pipelines.output_files import check_output, drawn_path, written_by_command, written_by_one
 from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
@@ -132,7 +131,9 @@ class NumberWriter(PartWriter):
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.options.trace is not None:
                 picture = square.permute(1, 2, 0).cpu().numpy()
-                reasons += self._draw(trace_path(self.options.trace, name), picture, read)
+                reasons += self._draw(
+                    drawn_path(self.options.trace, name, SUFFIXES[0]).with_suffix(""), picture, read
+                )
             rows[-1] |= {"error": "; ".join(reasons)} if reasons else {}
         return rows + [{"image": name, "error": reason} for name, reason in wrong.items()]
 
@@ -148,15 +149,6 @@ class NumberWriter(PartWriter):
         except OSError as error:
             return [f"{UNDRAWN} cannot be written ({error.strerror})"]
         return []
-
-
-def trace_path(folder: Path, name: str) -> Path:
-    """Returns where a picture's trace is drawn, without its suffix; a name that is too long is shortened."""
-    path = folder / f"{name}.trace"
-    if len(path.name.encode(errors="surrogateescape")) <= LONGEST_NAME - 20:
-        return path
-    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
-    return path.with_name(f"{path.name[:100]}-{digest}.trace")
 
 
 def read(options: ReadOptions) -> None:
@@ -228,20 +220,12 @@ def _read(names: Sequence[str], options: ReadOptions, model: NumberReader, train
 
 def _names(options: ReadOptions) -> list[str]:
     """Returns the files to read, less what this command itself wrote where that lies among them."""
-    resolve = cache(Path.resolve)  # asked once a folder, not once a file
-    images, own = resolve(options.images), resolve(options.output)
-    drawn = None if options.trace is None else resolve(options.trace)
-    if drawn == images:
-        raise InputError(f"{drawn}: holds the images; choose another folder for --trace")
-    names = []
-    for path in list_files(options.images):
-        folder = resolve(path.parent)
-        written = folder == own.parent and (
-            path.name == own.name or path.name.startswith(f"{own.name}.part-")
-        )
-        is_trace = drawn is not None and folder.is_relative_to(drawn) and path.name.endswith(SUFFIXES)
-        if not written and not is_trace:
-            names.append(path.relative_to(options.images).as_posix())
+    drawn = options.trace
+    if drawn is not None and drawn.resolve() == options.images.resolve():
+        raise InputError(f"{drawn.resolve()}: holds the images; choose another folder for --trace")
+    is_own = written_by_command(options.output, drawn, SUFFIXES)
+    files = (path for path in list_files(options.images) if not is_own(path))
+    names = [path.relative_to(options.images).as_posix() for path in files]
     if not names:
         raise InputError(f"{options.images}: no files but those that this command wrote")
     return names

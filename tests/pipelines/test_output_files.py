@@ -7,7 +7,7 @@ import pytest
 from modules.errors import InputError
 from modules.whole_files import write_whole
 from pipelines.front_door import run
-from pipelines.output_files import outputs, written_by_one
+from pipelines.output_files import drawn_path, outputs, written_by_one
 
 
 @pytest.fixture
@@ -54,3 +54,14 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert f"{tmp_path / 'report.html'}: cannot be read or written (Is a directory)" in error
     assert error.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("suffix", [".attention.jpg", ".trace.png"])
+def test_what_is_drawn_has_a_name_that_fits_and_stays_in_its_folder(tmp_path, suffix):
+    dog = "犬" * 84
+    for name in ("dog.jpg", f"{dog}.jpg", f"a/{dog}.j", "../../x.png", "/etc/x.png"):
+        path = drawn_path(tmp_path, name, suffix)
+        assert path.is_relative_to(tmp_path) and ".." not in path.parts and path.name.endswith(suffix)
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    assert drawn_path(tmp_path, f"{dog}1.j", suffix) != drawn_path(tmp_path, f"{dog}2.j", suffix)
