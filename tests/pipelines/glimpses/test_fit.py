@@ -67,7 +67,7 @@ def test_a_stopped_fit_goes_on_as_if_it_had_not_stopped(run: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_an_export_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
     given = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--output", str(tmp_path / "onnx")]
-    # shape checks at run time are no part of the program, and the exporter would trace them: a process without
+    # a process of its own: the exporter would trace the shape checks that the tests switch on
     command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), "export", *given]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert json.loads((tmp_path / "onnx" / "reader.json").read_text())["stop"] == 10
