@@ -29,6 +29,7 @@ from modules.vocabulary import Vocabulary
 
 MOST = 1000  # training images that mean and constants are taken from
 _BATCH = 64  # images read at a time
+_ROWS = 2048  # pairs of an image and a sentence at a time
 CIDER_WEIGHT = 2.0  # of standardised log(1 + CIDEr-D) beside standardised g
 
 Annotate = Callable[[list[int]], Float[Tensor, "N L D"]]  # of images, by their numbers
@@ -92,9 +93,14 @@ class Judge:
     def of_all(self, annotations: Float[Tensor, "N L D"], sentences: Sequence[str]) -> Float[Tensor, "N K"]:
         """Returns g of each image and each sentence."""
         tokens = self._tokens(sentences)
-        every = tokens.unsqueeze(0).expand(len(annotations), -1, -1)
-        gain = log_probs(self.decoder, annotations.to(self.device), every)
+        parts = annotations.split(max(1, _ROWS // len(sentences)))
+        gain = torch.cat([log_probs_of_all(self.decoder, part.to(self.device), tokens) for part in parts])
         return self._per_word(gain - self._of_mean(tokens), tokens).cpu()
+
+    def of_mean(self, sentences: Sequence[str]) -> Float[Tensor, " K"]:
+        """Returns log P of each sentence given the mean image, a word; with g added, that given the image."""
+        tokens = self._tokens(sentences)
+        return self._per_word(self._of_mean(tokens), tokens).cpu()
 
     def _tokens(self, sentences: Sequence[str]) -> Int[Tensor, "K T"]:
         ids = [
@@ -106,7 +112,7 @@ class Judge:
         return tokens.to(self.device)
 
     def _of_mean(self, tokens: Int[Tensor, "K T"]) -> Float[Tensor, " K"]:
-        return log_probs(self.decoder, self.mean_image, tokens.unsqueeze(0)).squeeze(0)
+        return log_probs_of_all(self.decoder, self.mean_image, tokens).squeeze(0)
 
     @staticmethod
     def _per_word(gain: Tensor, tokens: Int[Tensor, "K T"]) -> Tensor:
@@ -133,6 +139,33 @@ def log_probs(
         logits, state, _ = decoder.step(rows[:, t], state)
         total -= F.cross_entropy(logits, rows[:, t + 1], ignore_index=Vocabulary.PAD, reduction="none")
     return total.view(images, sentences)
+
+
+@torch.no_grad()
+def log_probs_of_all(
+    decoder: CaptionDecoder, annotations: Float[Tensor, "N L D"], tokens: Int[Tensor, "K T"]
+) -> Float[Tensor, "N K"]:
+    """Returns log P(sentence | image) of each image and each sentence; a common beginning is read once.
+
+    Args:
+        decoder: In evaluation mode.
+        annotations: Of the images.
+        tokens: Sentences with both marks, padded.
+    """
+    state = decoder.init_state(annotations)
+    firsts = torch.arange(len(annotations), device=tokens.device).unsqueeze(1)
+    total = annotations.new_zeros(len(annotations), len(tokens))
+    beginning, beginnings = torch.zeros_like(tokens[:, 0]), 1  # each sentence's, by number, and how many
+    for t in range(tokens.shape[1] - 1):
+        going = (tokens[:, t + 1] != Vocabulary.PAD).nonzero().squeeze(1)
+        longer = torch.stack([beginning[going], tokens[going, t]], dim=1)
+        distinct, beginning[going] = longer.unique(dim=0, return_inverse=True)
+        state = state.select((beginnings * firsts + distinct[:, 0]).flatten())
+        logits, state, _ = decoder.step(distinct[:, 1].repeat(len(annotations)), state)
+        log_p = logits.log_softmax(-1).unflatten(0, (len(annotations), len(distinct)))
+        total[:, going] += log_p[:, beginning[going], tokens[going, t + 1]]
+        beginnings = len(distinct)
+    return total
 
 
 def measure_agreement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,11 +19,13 @@ from modules.vocabulary import Vocabulary
 from pipelines.captioning.find import printable
 from pipelines.captioning.photographs.judging import Photographs
 from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page
+from pipelines.captioning.photographs.recall import measure_recall, recall_table
 
 
 def match(
     images: Path,
-    text: str,
+    text: str | None = None,
+    references: Path | None = None,
     ckpt_path: Path | None = None,
     limit: int = 20,
     open: bool = False,
@@ -32,11 +35,14 @@ def match(
     """Rank the photographs of a folder by how well a sentence fits them, best first.
 
     A captioner says how much more probable a photograph makes the sentence, in nats a word; 0 is no more than
-    the mean photograph. What it read in the photographs is kept in the cache.
+    the mean photograph. What it read in the photographs is kept in the cache. With --references, how often it
+    finds a photograph's own sentence among all, and a sentence's own photograph: recall at 1, 5 and 10.
 
     Args:
         images: Folder, walked recursively.
         text: The sentence, such as "a dog runs in the snow".
+        references: File of the photographs' own sentences, in any form that `score` reads; the first of each
+            is looked for.
         ckpt_path: Checkpoint of the captioner; by default the ready-made one.
         limit: Most photographs.
         open: Write a page of thumbnails, print its path, and show it where there is a browser.
@@ -44,6 +50,15 @@ def match(
         json: Print one JSON object in place of the table.
     """
     check_at_least(1, limit=limit)
+    if text is None:
+        if references is None:
+            raise InputError("needs --text SENTENCE to rank by, or --references FILE to measure recall")
+        if open:
+            raise InputError("open: shows the photographs of --text; --references measures, and shows none")
+        _print_recall(measure_recall(images, references, ckpt_path, device), json)
+        return
+    if references is not None:
+        raise InputError("has both --text and --references; --text ranks photographs, --references measures")
     words = tokenize(text)
     if not words:
         raise InputError(f"text is {text!r}; it has no word")
@@ -79,6 +94,13 @@ def match(
     print(f"the best {len(best):,} of {len(readable):,} photographs; +1.00 is a word e times as probable")
     if page:
         print(f"page  {page}")
+
+
+def _print_recall(found: dict[str, Any], json: bool) -> None:
+    if json:
+        print(jsonlib.dumps(found))
+    else:
+        Console().print(recall_table(found))
 
 
 def unknown_words(vocabulary: Vocabulary, words: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from modules.captioning import agreement
 from modules.captioning.agreement import Agreement, Judge, log_probs, measure_agreement
 from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import write_weights
@@ -50,6 +51,25 @@ def test_g_is_what_the_image_adds_to_a_word(model, annotations):
     assert pairs == pytest.approx([expected[n][n] for n in range(3)], abs=1e-5)
     # an image that is the mean image adds nothing
     assert judge.of_pairs(mean[None], ["a dog"]) == pytest.approx([0.0], abs=1e-6)
+
+
+def test_sentences_that_begin_alike_have_the_probabilities_of_each_alone(model, annotations, monkeypatch):
+    monkeypatch.setattr(agreement, "_ROWS", 16)  # of three images two at a time
+    sentences = [
+        "a dog",
+        "a dog runs",
+        "",
+        "the cat sits",
+        "a cat",
+        "the cat",
+        "a dog runs on the grass",
+        "a dog",
+    ]
+    judge = Judge(model.decoder, VOCABULARY, annotations.mean(0))
+    expected = torch.tensor([[by_hand(model, image, text) for text in sentences] for image in annotations])
+    log_p = judge.of_all(annotations, sentences) + judge.of_mean(sentences)
+    torch.testing.assert_close(log_p, expected[..., 0] / expected[..., 1], atol=1e-5, rtol=1e-4)
+    assert torch.equal(log_p[:, 0], log_p[:, 7])
 
 
 def test_a_sentence_of_no_word_has_a_probability(model, annotations):
