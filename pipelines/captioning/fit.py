@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from data_prep.captions.datamodule import CaptionDataModule
 from data_prep.captions.inputs import plain_inputs
-from modules.captioning.agreement import MOST, measure_agreement
+from modules.captioning.agreement import MOST, Judge, measure_agreement
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import pretrained_path
@@ -28,6 +29,7 @@ from modules.vocabulary import Vocabulary
 from modules.whole_files import write_whole
 from pipelines.arguments import take_options
 from pipelines.captioning.collapse_watch import CollapseWatch
+from pipelines.captioning.photographs.agreement import Summary, summarised
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.cli import RunCLI
@@ -67,6 +69,36 @@ def keep_what_judges(model: Captioner, data: CaptionDataModule, checkpoint: Path
     content = io.BytesIO()
     torch.save(stored | model.agreement.stored(), content)
     write_whole(checkpoint, content.getvalue())
+
+
+@torch.no_grad()
+def own_agreement(
+    model: Captioner, data: CaptionDataModule, split: str, cider: Mapping[str, float]
+) -> Summary:
+    """Returns how well the model's own captions fit their photographs; nothing where it has no mean image.
+
+    Args:
+        model: Which has just been evaluated.
+        data: Where the photographs are.
+        split: Of theirs.
+        cider: CIDEr-D of each caption.
+    """
+    if model.agreement is None:
+        return {}, {}, {}
+    model.eval()
+    assert model.decoder is not None and model.vocabulary is not None
+    judge = Judge(model.decoder, model.vocabulary, model.agreement.mean_image)
+    captions = {row["image"]: row["caption"] for row in model.evaluation.rows}
+    images = [n for n, record in enumerate(data.splits[split]) if record.image in captions]
+    inputs = plain_inputs(data.inputs[split], EvalTransform(model.encoder.image_size, model.resize))
+    g: dict[str, float] = {}
+    for first in range(0, len(images), data.eval_batch_size):
+        batch = images[first : first + data.eval_batch_size]
+        names = [data.splits[split][n].image for n in batch]
+        annotations = model.annotate(inputs(batch).to(model.device))
+        values = judge.of_pairs(annotations, [captions[name] for name in names])
+        g |= dict(zip(names, values, strict=True))
+    return summarised(g, model.agreement, cider)
 
 
 class CaptionCLI(RunCLI):
@@ -136,6 +168,7 @@ class CaptionCLI(RunCLI):
         scores, intervals = scorer.score(hypotheses), scorer.bootstrap(hypotheses)
         controls = scorer.controls(hypotheses)
         per_image = {image: values["cider_d"] for image, values in scorer.per_image(hypotheses).items()}
+        judged = own_agreement(self.model, self.datamodule, split, per_image)
         shown = {image for images in choose_examples(per_image).values() for image in images}
         files = {record.image: record.path for record in self.datamodule.splits[split]}
         grid, resize = list(self.model.encoder.grid), self.model.resize
@@ -143,6 +176,7 @@ class CaptionCLI(RunCLI):
         lines = []
         for row in rows:
             line = {key: row[key] for key in ("image", "caption", "score", "references")}
+            line |= judged[2].get(row["image"], {})
             line |= {"file": str(Path(files[row["image"]]).resolve()), "split": split}
             if row["image"] in shown and "alpha" in row:
                 alpha = [[round(float(weight), 5) for weight in weights] for weights in row["alpha"]]
@@ -151,8 +185,8 @@ class CaptionCLI(RunCLI):
         predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
         blind = controls_as_dict(controls)
         metrics = {
-            "scores": scores.as_dict() | {"perplexity": self.model.evaluation.perplexity},
-            "intervals": intervals,
+            "scores": scores.as_dict() | {"perplexity": self.model.evaluation.perplexity} | judged[0],
+            "intervals": intervals | judged[1],
             "controls": blind,
             "decoding": asdict(self.model.decoding),
         }

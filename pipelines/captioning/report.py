@@ -19,7 +19,7 @@ from modules.images import read_as_shown
 from modules.metrics.captions import CaptionScorer
 from pipelines.captioning.attention import attention_panels, encoder_view
 from pipelines.captioning.runs import CaptionRun, Prediction, read_run
-from pipelines.captioning.score import LABELS, controls_as_dict, remarks
+from pipelines.captioning.score import AGREEMENT, LABELS, controls_as_dict, remarks
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
 from pipelines.reports.page import fit_within, jpeg_uri, write_page
@@ -59,6 +59,7 @@ def write_report(run: Path) -> Path:
             metrics=metrics,
             remarks=remarks(len(hypotheses), metrics["scores"], metrics["intervals"], metrics["controls"]),
             score_charts=_score_charts(metrics),
+            judged=_judged(metrics),
             summary=_summary(results),
             curve_charts=_curve_charts(results),
             examples=_examples(results.predictions, per_image),
@@ -102,6 +103,16 @@ def _metrics(run: CaptionRun, scorer: CaptionScorer, hypotheses: dict[str, str])
 
 def _has_all(part: Any) -> bool:
     return isinstance(part, dict) and all(metric in part for metric in LABELS)
+
+
+def _judged(metrics: dict[str, Any]) -> list[tuple[str, float, Sequence[float]]]:
+    """Agreement as (label, mean, interval), where the run has any."""
+    means, intervals = metrics["scores"], metrics["intervals"]
+    return [
+        (label, means[name], intervals[name])
+        for name, label in AGREEMENT.items()
+        if means.get(name) is not None and intervals.get(name)
+    ]
 
 
 def _score_charts(metrics: dict[str, Any]) -> list[Markup]:

@@ -28,13 +28,14 @@ class WordAttention:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One line of predictions.jsonl; `file` is None where the line names no picture."""
+    """One line of predictions.jsonl; `file` and `agreement` are None where the line has none."""
 
     image: str
     caption: str
     references: list[str]
     file: Path | None
     attention: WordAttention | None
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,14 @@ def _prediction(row: dict[str, Any], where: str) -> Prediction:
         raise InputError(
             f"{where}: no list of texts under 'references'; predict writes none, fit and test do"
         )
-    file = row.get("file")
+    file, agreement = row.get("file"), row.get("agreement")
     return Prediction(
         image=row["image"],
         caption=caption,
         references=references,
         file=Path(file) if isinstance(file, str) and file else None,
         attention=_attention(row, where) if row.get("attention") else None,
+        agreement=agreement if isinstance(agreement, float) else None,
     )
 
 

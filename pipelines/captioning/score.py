@@ -24,6 +24,7 @@ LABELS = {
     "rouge_l": "ROUGE-L",
     "cider_d": "CIDEr-D",
 }
+AGREEMENT = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}
 REMEDY = (
     "Try more images, longer training, an encoder with ImageNet weights (--model.encoder.weights imagenet), "
     "and check that the captions belong to their images."

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from modules.captioning.agreement import Agreement
 from pipelines.captioning.find import printable
 from pipelines.captioning.photographs.judging import Photographs, photographs_of
+from pipelines.captioning.score import AGREEMENT
 
-LABELS = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}
+Summary = tuple[dict[str, float], dict[str, tuple[float, float]], dict[str, dict[str, float]]]
 WORST = 3  # captions that are shown
 _SAMPLES = 1000  # of the bootstrap
 
@@ -44,7 +46,7 @@ class Judged:
             table.add_column(column, justify="right" if column else "left")
         for name, mean in self.means.items():
             low, high = self.intervals[name]
-            table.add_row(LABELS[name], f"[bold]{mean:.3f}[/bold]", f"{low:.3f} - {high:.3f}")
+            table.add_row(AGREEMENT[name], f"[bold]{mean:.3f}[/bold]", f"{low:.3f} - {high:.3f}")
         table.add_section()
         table.add_row("photographs", f"{len(self.per_image):,}", "")
         return table
@@ -92,17 +94,29 @@ def judge_captions(
     g = photographs.agreement([captions[name] for name in names])
     kept = photographs.model.agreement
     assert kept is not None
-    scores = {"agreement": g}
-    if cider:
-        both = [kept.with_cider(value, cider[name]) for name, value in zip(names, g.tolist(), strict=True)]
-        scores["agreement_cider"] = np.array(both)
     return Judged(
-        {name: float(values.mean()) for name, values in scores.items()},
-        {name: _interval(values) for name, values in scores.items()},
-        {image: {name: float(scores[name][n]) for name in scores} for n, image in enumerate(names)},
+        *summarised(dict(zip(names, g, strict=True)), kept, cider),
         captions,
         "the ready-made captioner" if ckpt_path is None else str(ckpt_path),
         photographs.wrote({files[name]: captions[name] for name in names}),
+    )
+
+
+def summarised(g: Mapping[str, float], kept: Agreement, cider: Mapping[str, float]) -> Summary:
+    """Returns means and intervals by score, and the scores of each photograph.
+
+    Args:
+        g: Of each photograph and its caption.
+        kept: What the judge keeps.
+        cider: CIDEr-D of the captions, where there are references.
+    """
+    scores = {"agreement": np.array(list(g.values()))}
+    if cider:
+        scores["agreement_cider"] = np.array([kept.with_cider(g[name], cider[name]) for name in g])
+    return (
+        {name: float(values.mean()) for name, values in scores.items()},
+        {name: _interval(values) for name, values in scores.items()},
+        {image: {name: float(scores[name][n]) for name in scores} for n, image in enumerate(g)},
     )
 
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,12 +60,12 @@ class Photographs:
             of_batch = slice(first, first + BATCH)
             yield of_batch, torch.from_numpy(self.cache.read(self._rows[of_batch])).float()
 
-    def agreement(self, captions: Sequence[str]) -> np.ndarray:
-        """Returns g (N,) of each photograph that was read and its own caption."""
+    def agreement(self, captions: Sequence[str]) -> list[float]:
+        """Returns g of each photograph that was read and its own caption."""
         g: list[float] = []
         for of_batch, photographs in self.batches():
             g += self.judge.of_pairs(photographs, captions[of_batch])
-        return np.array(g)
+        return g
 
     def wrote(self, captions: Mapping[Path, str]) -> bool:
         """Returns whether the judge itself would say most of these captions, of the first photographs."""

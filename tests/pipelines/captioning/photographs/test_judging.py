@@ -8,6 +8,7 @@ import torch
 
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
+from pipelines.captioning.photographs.recall import recall
 
 SENTENCE = "a red circle"
 
@@ -97,6 +98,27 @@ def test_a_judge_that_wrote_the_captions_is_named(best, photographs, tmp_path, c
     assert "fits least:" in printed and "agreement" in printed
 
 
+def test_a_fit_and_its_report_have_the_agreement_of_its_own_captions(
+    run, finished_run, photographs, tmp_path
+):
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    low, high = metrics["intervals"]["agreement"]
+    assert low <= metrics["scores"]["agreement"] <= high
+    lines = (finished_run / "predictions.jsonl").read_text().splitlines()
+    # the same figures as score gives
+    references = finished_run / "predictions.jsonl"
+    given = ["--predictions", references, "--images", photographs.parent]
+    found = run("score", *given)
+    assert found["agreement"] == pytest.approx(metrics["scores"]["agreement"], abs=1e-5)
+    rows = {row["image"]: row for row in map(json.loads, lines)}
+    for image, each in found["per_image"].items():
+        assert rows[image]["agreement"] == pytest.approx(each["agreement"], abs=1e-5)
+        assert "agreement_cider" in rows[image]
+    html = (finished_run / "report.html").read_text()
+    assert "Agreement with the photographs" in html and f"{metrics['scores']['agreement']:.3f}" in html
+    assert "flatters them" in html and html.count("· agreement ") > 1
+
+
 def test_what_is_wrong_with_agreement_is_one_line(refused, predictions, photographs, finished_run, tmp_path):
     given = ["--predictions", predictions]
     assert "needs --references FILE, --images DIR or both" in refused("score", *given)
@@ -123,6 +145,39 @@ def test_photographs_are_ranked_by_a_sentence(run, photographs, predictions):
     predictions.write_text(json.dumps({"image": found[7]["image"], "caption": SENTENCE}))
     scored = run("score", "--predictions", predictions, "--images", photographs)
     assert scored["agreement"] == pytest.approx(values[7], abs=1e-5)
+
+
+def test_recall_both_ways_beside_controls(
+    run, photographs, captioned_folder, refused, tmp_path, capsys, best
+):
+    references = captioned_folder / "captions.jsonl"
+    given = ["--images", photographs, "--references", references]
+    found = run("match", *given)
+    assert found["count"] == 60 and found["sentences"]["chance"] == {
+        "1": 1 / 60,
+        "5": 5 / 60,
+        "10": 10 / 60,
+        "median_rank": 30.5,
+    }
+    for ways in (found["sentences"], found["photographs"]):
+        values = ways["agreement"]
+        assert 0 <= values["1"] <= values["5"] <= values["10"] <= 1 and 1 <= values["median_rank"] <= 60
+    assert set(found["sentences"]) == {"agreement", "log_p", "chance"}
+    assert main(["match", *map(str, given), "--ckpt_path", str(best)]) == 0
+    printed = capsys.readouterr().out
+    assert "Recall among 60" in printed and "at 10" in printed and "chance" in printed
+    assert "needs --text SENTENCE to rank by, or" in refused("match", "--images", photographs)
+    assert "has both --text and --references" in refused("match", *given, "--text", SENTENCE)
+    assert "open: shows the photographs of --text" in refused("match", *given, "--open")
+    (tmp_path / "one.jsonl").write_text(references.read_text().splitlines()[0])
+    line = refused("match", "--images", photographs, "--references", tmp_path / "one.jsonl")
+    assert "has sentences of 1 of the 60 files" in line
+
+
+def test_recall_counts_equal_scores_as_better():
+    scores = torch.tensor([[3.0, 1, 2], [1, 2, 3], [5, 5, 5]])
+    found = recall(scores)
+    assert found["1"] == pytest.approx(1 / 3) and found["5"] == 1 and found["median_rank"] == 2
 
 
 @pytest.mark.parametrize(
