@@ -21,6 +21,7 @@ from torch import Tensor
 
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.cache import RowStore, cache_folder
+from data_prep.captions.onnx_encoders import hasten
 from data_prep.decode_ahead import prepare_all
 from data_prep.progress import counting_bar
 from modules.captioning.preprocessing import EvalTransform
@@ -154,7 +155,9 @@ class FeatureCache:
                 truncate(self._files_log, self._load())
                 todo = [name for name in distinct if self._row(name) is None]
                 if todo:
-                    self._encode(todo, encoder.to(device), transform, progress, report)
+                    encoder = encoder.to(device)
+                    hasten(encoder, len(todo), device)
+                    self._encode(todo, encoder, transform, progress, report)
         report.reused += len(distinct) - len(todo)
         report.unreadable = [(distinct[str(path)], reason) for path, reason in report.unreadable]
         report.seconds = time.perf_counter() - started

@@ -33,9 +33,10 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
 from modules.decoding import DecoderState
+from modules.onnx_graphs import Graph, write_graph
 from modules.vocabulary import Vocabulary
 from pipelines.devices import chosen_device
-from pipelines.running.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
+from pipelines.running.exports import check_export, new_folder, print_graphs
 
 CHECKED_STEPS = 5
 

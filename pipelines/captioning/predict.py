@@ -15,6 +15,7 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 
+from data_prep.captions.onnx_encoders import hasten
 from data_prep.captions.pictures import Picture, PictureReader, list_pictures
 from data_prep.left_out import SHOWN, write_list
 from modules.captioning.batch import ImageBatch
@@ -23,6 +24,7 @@ from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
+from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage
 from pipelines.captioning.prediction_rows import (
@@ -169,6 +171,9 @@ def _caption(
 
     def prepare(done: Container[str]) -> tuple[PictureBatches, RowWriter]:
         left = [picture for picture in pictures if picture.name not in done]
+        for encoder in model.modules():
+            if isinstance(encoder, ImageEncoder):
+                hasten(encoder, len(left), trainer.strategy.root_device)
         return PictureBatches(left, transform), RowWriter(part, left, options.attention, model, states)
 
     begun = time.monotonic()

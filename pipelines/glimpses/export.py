@@ -20,7 +20,8 @@ from modules.house_numbers.batch import MOST_DIGITS, STOP
 from modules.house_numbers.control import DigitCNN
 from modules.house_numbers.number_reader import GlimpseReaders, NumberReader
 from modules.house_numbers.preprocessing import grey
-from pipelines.running.onnx_graphs import Graph, check_export, new_folder, print_graphs, write_graph
+from modules.onnx_graphs import Graph, write_graph
+from pipelines.running.exports import check_export, new_folder, print_graphs
 
 
 class Looks(nn.Module):
