@@ -125,7 +125,9 @@ class SteeringPredictor:
         self.stream.reset()
 
     def step(self, frame: Any) -> float:
-        """Returns the steering-wheel angle in radians, left positive.
+        """Returns the steering-wheel angle in radians, left positive, as the recorder of the drives has it.
+
+        A model of DonkeyCars says shares of full lock, one of the simulator radians of the road wheels.
 
         Args:
             frame: RGB bytes (Hh, Ww, 3) as the camera gives them, of any size.

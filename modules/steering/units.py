@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from math import radians
 from typing import Any
 
+import numpy as np
+
+from modules.errors import InputError
+
 
 @dataclass(frozen=True)
 class AngleUnit:
@@ -31,6 +35,11 @@ class AngleUnit:
         """What stands in brackets behind the name of a score."""
         return "rad" if self == RADIANS else self.described
 
+    @property
+    def column(self) -> str:
+        """What a csv calls predicted angles in this unit."""
+        return "steering_angle" if self == RADIANS else SHARE_COLUMN
+
     def of_scores(self, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Returns scores in this unit; those whose names say rad are given in radians."""
         return {
@@ -39,12 +48,27 @@ class AngleUnit:
         }
 
 
+SHARE_COLUMN = "share_of_full_lock"
 SIMULATOR_FULL_LOCK_RAD = radians(25)
 RADIANS = AngleUnit("rad", "radians of the steering wheel")
+SHARE = AngleUnit("of full lock", "share of full lock")
 UNITS = {
-    "donkeycar": AngleUnit("of full lock", "share of full lock"),
-    "simulator": AngleUnit("of full lock", "share of full lock", SIMULATOR_FULL_LOCK_RAD),
+    "donkeycar": SHARE,
+    "simulator": AngleUnit(SHARE.name, SHARE.described, SIMULATOR_FULL_LOCK_RAD),
 }
+
+
+def converted(angles: np.ndarray, unit: AngleUnit, wanted: AngleUnit, where: object) -> np.ndarray:
+    """Returns angles of one unit as a model of another one says them (N,).
+
+    InputError names where they come from, if radians of a steering wheel and shares of full lock would meet.
+    """
+    if unit.label != wanted.label:
+        raise InputError(
+            f"{where}: holds {unit.described}, {wanted.described} are needed beside the others; compare "
+            "angles of one recorder, which a drive.csv names in its column recorder"
+        )
+    return angles * (wanted.full_lock / unit.full_lock)
 
 
 def unit_of(recorder: str | None) -> AngleUnit:

@@ -1,9 +1,9 @@
 """Angles by frame: any system's predictions, and the labels to score them against.
 
-Predictions: a csv with `frame_id,steering_angle`, as the Udacity challenge has them; further columns do not
-matter. Labels: the challenge's `frame_id,steering_angle[,public]`, our `drive.csv`, or Udacity's
-`interpolated.csv`, whose frames are called by their `timestamp`. Angles are radians, left positive, or what
-the recorder of a `drive.csv` has instead.
+Predictions: a csv with `frame_id,steering_angle`, as the Udacity challenge has them, or with
+`frame_id,share_of_full_lock`; further columns do not matter. Labels: the challenge's
+`frame_id,steering_angle[,public]`, our `drive.csv`, or Udacity's `interpolated.csv`, whose frames are called
+by their `timestamp`. Angles are radians, left positive, or what the recorder of a `drive.csv` has instead.
 
 Of labels with several cameras the centre one's are taken, or else the first one's. A frame may be named by
 its file: `center/12.jpg` is 12. Where two drives use the same names, a column `drive` in both files tells
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ from data_prep.driving.clocks import are_times, in_seconds
 from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import frame_name, recorder_in, recording_name
 from modules.errors import InputError, first_five
+from modules.steering.units import RADIANS, SHARE, SHARE_COLUMN, AngleUnit, converted, unit_of
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")
-_ANGLE_COLUMNS = ("steering_angle", "steering_angle_rad", "angle_rad", "angle", "steering")
+_ANGLE_COLUMNS = ("steering_angle", "steering_angle_rad", "angle_rad", "angle", "steering", SHARE_COLUMN)
 _FILE = re.compile(r".+\.(jpe?g|png|bmp|gif|webp)", re.IGNORECASE)
 _WHOLE = re.compile(r"[0-9]{1,18}|[1-8][0-9]{18}")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
@@ -44,7 +45,7 @@ class FrameAngles:
         time_s: Times (N,); None where neither a column nor the names tell them.
         is_public: The challenge's flag (N,); None where the file has none.
         notes: What was assumed of the file, a line each.
-        recorder: Of a drive.csv whose angles are no radians, such as donkeycar.
+        unit: Of the angles; None where the file does not say it.
     """
 
     path: Path
@@ -55,11 +56,20 @@ class FrameAngles:
     time_s: np.ndarray | None = None
     is_public: np.ndarray | None = None
     notes: tuple[str, ...] = ()
-    recorder: str = ""
+    unit: AngleUnit | None = None
 
     def where(self, row: int) -> str:
         """Returns "file:line" of a row."""
         return f"{self.path}:{self.lines[row]}"
+
+    def in_unit(self, unit: AngleUnit) -> FrameAngles:
+        """Returns the same frames with angles as a model of this unit says them.
+
+        InputError where they are of a unit that does not count the same.
+        """
+        if self.unit is None:
+            return self
+        return replace(self, angle_rad=converted(self.angle_rad, self.unit, unit, self.path), unit=unit)
 
     def keys(self, by_drive: bool) -> list[tuple[str, str]]:
         """Returns what tells the frames apart: (drive, name), the drive empty where it does not matter."""
@@ -76,8 +86,9 @@ def read_predicted_angles(path: Path) -> FrameAngles:
     """
     table = read_labels(path)
     column = table.need("frame", *FRAME_COLUMNS)
-    angles = _angles(table, column, table.need("steering angle", *_ANGLE_COLUMNS))
-    found = FrameAngles(path, table.lines, frame_names(table, column), angles, _recordings(table))
+    angle = table.need("steering angle", *_ANGLE_COLUMNS)
+    angles, unit = _angles(table, column, angle), SHARE if angle == SHARE_COLUMN else None
+    found = FrameAngles(path, table.lines, frame_names(table, column), angles, _recordings(table), unit=unit)
     empty = np.flatnonzero(np.isnan(angles))
     if len(empty):
         raise InputError(
@@ -113,8 +124,12 @@ def read_true_angles(path: Path) -> FrameAngles:
     elif all(_WHOLE.fullmatch(name) for name in names) and are_times(np.array(names, np.float64)):
         time_s, notes = in_seconds(np.array(names, np.float64), table.where(0), "nanoseconds")
     public = _flags(table, names) if "public" in table.header else None
-    told = _recordings(table), time_s, public, tuple(notes), recorder_in(table)
-    return FrameAngles(path, table.lines, names, angles, *told)
+    unit = SHARE if angle == SHARE_COLUMN else RADIANS if angle.endswith("_rad") else None
+    if recorder := recorder_in(table):
+        unit = unit_of(recorder)
+    return FrameAngles(
+        path, table.lines, names, angles, _recordings(table), time_s, public, tuple(notes), unit
+    )
 
 
 def frame_names(table: LabelFile, column: str) -> list[str]:

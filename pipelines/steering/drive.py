@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +24,7 @@ from data_prep.progress import tracked
 from modules.errors import InputError
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
+from modules.steering.units import RADIANS, unit_of
 from pipelines.arguments import run_folder_of
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
@@ -75,6 +77,12 @@ def drive(
         model = Steerer.load(ckpt_path)
         if note := _other_frames(ckpt_path):
             Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        if (unit := unit_of(model.recorder)) != RADIANS:
+            print(
+                f"WARNING: the model says {unit.described} ({model.recorder}), and the car here takes it for "
+                f"{RADIANS.described}: how it drives says nothing of it",
+                file=sys.stderr,
+            )
         drawn = draw_roads(roads, seconds, seed=seed, progress=True)
         driven, frames = drive_model(model, drawn, seconds, latency_frames, shown, chosen)
         results = {"model": driven} | drive_controls(drawn, seconds, latency_frames)
@@ -212,12 +220,13 @@ def _other_frames(checkpoint: Path) -> str | None:
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) if folder else None
         data = config["data"] if config else None
-        if data is not None and (
-            data["root"] is None or data["format"] == "road" or road.recognises(Path(data["root"]))
-        ):
-            return None
+        if data is not None:
+            roots = [data["root"]] if isinstance(data["root"], str) else data["root"] or []
+            if data["format"] == "road" or all(road.recognises(Path(root)) for root in roots):
+                return None
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         data = None
     if data is None:
         return "nothing beside the checkpoint says on which frames it was trained; these are drawn ones"
-    return f"the model was trained on {data['root']}, whose camera sees another picture than drawn roads give"
+    where = ", ".join(roots)
+    return f"the model was trained on {where}, whose camera sees another picture than drawn roads give"

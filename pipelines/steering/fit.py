@@ -52,7 +52,7 @@ class SteerCLI(RunCLI):
     monitors = ("val/rmse_rad", "val/mae_rad")
     shown = ("train/loss", "val/rmse_rad")
     first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
-    following = ("predict --frames DIR_OR_VIDEO", "drive")
+    following: tuple[str, ...] = ("predict --frames DIR_OR_VIDEO", "drive")
     model: Steerer
     datamodule: SteerDataModule
     control: DrivesPredicted | None
@@ -158,6 +158,8 @@ class SteerCLI(RunCLI):
         rate = 1 / float(np.median([np.median(np.diff(table.time_s[run])) for run in table.series()]))
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
         unit, learnt = unit_of(table.recorder), self.model.recorder
+        if unit != RADIANS:
+            self.following = self.following[:1]  # drawn roads are driven in radians
         shown, true = said["model"] / unit.full_lock, truth / unit.full_lock
         warnings = steering_alarms(shown, true, score_steering(shown, true, stretch, rate), unit.name)
         if learnt is not None and unit_of(learnt) != unit:

@@ -47,9 +47,9 @@ class SteerPredictionOptions:
             their angles counts.
         frames: Folder of images, a video, or a recording in any known format; labels are not looked at.
         output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
-            order of time. A model of DonkeyCars says shares of full lock instead, one of the simulator
-            radians of the road wheels (full lock is 0.4363). A frame that cannot be read has an empty angle.
-            Where drives have frames of the same name, as several videos do, a third column names the drive.
+            order of time. Of a model of DonkeyCars or the simulator frame_id,share_of_full_lock, from -1 to
+            1. A frame that cannot be read has an empty angle. Where drives have frames of the same name, as
+            several videos do, a third column names the drive.
         overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle.
         labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
@@ -95,11 +95,11 @@ def _steer(options: SteerPredictionOptions) -> None:
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
     rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
-    learnt = next((model.recorder for model in models if model.recorder is not None), None)
+    learnt = _learnt(options.ckpt_path, models)
     unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)
     if options.labels is not None:
-        truth = true_angles(options.labels, table, options.camera)
+        truth = true_angles(options.labels, table, options.camera, None if learnt is None else unit)
     overlay = None
     if options.overlay is not None:
         view = options.car.settle(table.recorder or learnt, some)
@@ -124,10 +124,27 @@ def _steer(options: SteerPredictionOptions) -> None:
         else:
             for _ in frames():
                 pass
-    _write(options.output, table, steered)
+    _write(options.output, table, steered, unit)
     failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
     _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
     _summarise(options, table, steered, time.monotonic() - begun, unit)
+
+
+def _learnt(paths: Sequence[Path], models: Sequence[Steerer]) -> str | None:
+    """Returns the recorder that the models have learnt from; None of old checkpoints, which do not know it.
+
+    InputError where their angles have different units: they have no mean.
+    """
+    known = [(path, m.recorder) for path, m in zip(paths, models, strict=True) if m.recorder is not None]
+    for path, recorder in known[1:]:
+        if unit_of(recorder) != unit_of(known[0][1]):
+            said, first = (
+                f"{unit_of(name).described} ({name or 'a car'})" for name in (recorder, known[0][1])
+            )
+            raise InputError(
+                f"--ckpt_path {path}: says {said}, {known[0][0]} {first}; models of one recorder go together"
+            )
+    return known[0][1] if known else None
 
 
 def _rate_hz(table: DriveTable, otherwise: float) -> float:
@@ -189,13 +206,13 @@ def _some_frames(table: DriveTable, many: int) -> list[np.ndarray]:
     return [image for image in frames if image.shape == frames[0].shape]
 
 
-def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame]) -> None:
+def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame], unit: AngleUnit) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     by_drive, drives = needs_drives(table), table.recordings()
-    writer.writerow(["frame_id", "steering_angle", *["drive"] * by_drive])
+    writer.writerow(["frame_id", unit.column, *["drive"] * by_drive])
     for frame in steered:
-        angle = "" if frame.reason else f"{frame.angle_rad:.6f}"
+        angle = "" if frame.reason else f"{frame.angle_rad / unit.full_lock:.6f}"
         writer.writerow([table.frame[frame.row], angle, *[drives[frame.row]] * by_drive])
     write_whole(path, text.getvalue().encode())
 
@@ -224,10 +241,7 @@ def _summarise(
         lines.append(("unreadable", f"{len(failed):,}, their angles are empty: {names}"))
     lines.append(("seconds", f"{seconds:.0f}, {len(steered) / max(seconds, 1e-9):.0f} frames/s"))
     lines.append(("predictions", str(options.output)))
-    scale = (
-        "" if unit.full_lock == 1 else f"; {unit.full_lock:.4g} is full lock, as radians of the road wheels"
-    )
-    lines.append(("unit", f"{unit.described}{scale}"))
+    lines.append(("unit", unit.described))
     if options.overlay is not None:
         lines.append(("overlay", str(options.overlay)))
     for label, value in lines:

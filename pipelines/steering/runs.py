@@ -71,7 +71,7 @@ def read_steer_run(folder: Path) -> SteerRun:
         raise InputError(f"{folder}: no predictions.csv, so this is no finished run; fit or test writes it")
     drives = read_predictions(path)
     metrics = read_metrics(folder)
-    unit = unit_of(str(metrics.get("recorder") or ""))
+    unit = unit_of(str(metrics["recorder"])) if metrics.get("recorder") else drives.unit
     known = drives.known().in_unit(unit)
     if not len(known):
         raise InputError(f"{path}: no frame has a true angle; there is nothing to report")

@@ -18,7 +18,7 @@ from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
 from modules.metrics.steering_alarms import steering_alarms
-from modules.steering.units import RADIANS, AngleUnit, unit_of
+from modules.steering.units import RADIANS, AngleUnit
 from pipelines.steering.angle_files import read_predicted_angles, read_true_angles
 from pipelines.steering.angle_matching import MatchedAngles, match_angles
 
@@ -84,10 +84,11 @@ def score(
     numbers count frames, other names come in the order of the labels. Where time jumps more than 3 frame
     periods nothing is compared across. Missing, repeated or unknown frames are an error. Angles are radians
     of the steering wheel, left positive. Those of a drive.csv that names its recorder are shown as shares of
-    full lock.
+    full lock, which predictions in the column share_of_full_lock are, too.
 
     Args:
-        predictions: csv with the columns frame_id,steering_angle; others do not matter.
+        predictions: csv with the columns frame_id,steering_angle (or share_of_full_lock); others do not
+            matter.
         labels: csv with frame_id,steering_angle[,public], a drive.csv, or Udacity's interpolated.csv.
         subset: score only the frames listed in this file, one a line, or in its column frame_id.
         rate: frames a second, of frames whose names are no times (20 if not given).
@@ -98,18 +99,22 @@ def score(
         raise InputError(f"rate is {rate}; it has to be above 0")
     with Console(stderr=True).status("scoring"):
         said, true = read_predicted_angles(predictions), read_true_angles(labels)
-        matched = match_angles(said, true, subset, rate)
-        unit = unit_of(true.recorder)
+        unit = true.unit or said.unit or RADIANS
+        matched = match_angles(said.in_unit(unit), true, subset, rate)
         if not json:  # whose names say rad
             matched = matched.in_unit(unit)
             training_mean = None if training_mean is None else training_mean / unit.full_lock
-        judgement = judge(matched, training_mean, unit)
+        judgement = judge(matched, training_mean, RADIANS if json and unit.full_lock != 1 else unit)
     for note in matched.notes:
         print(f"note: {note}", file=sys.stderr)
     for alarm in judgement.alarms:
         print(f"WARNING: {alarm}", file=sys.stderr)
     if json:
-        print(jsonlib.dumps(as_dict(judgement, matched)))
+        print(
+            jsonlib.dumps(
+                {"unit": "rad" if unit.full_lock != 1 else unit.label} | as_dict(judgement, matched)
+            )
+        )
     else:
         for table in score_tables(judgement, predictions.name, matched, unit):
             Console().print(table)

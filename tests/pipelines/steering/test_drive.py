@@ -166,3 +166,15 @@ def test_a_checkpoint_of_another_task_or_none_is_refused(tmp_path, capsys):
         assert said in error and error.count("\n") == 1
     assert main(["drive"]) == 2
     assert "--ckpt_path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("recorder", "said"), [("donkeycar", True), ("simulator", True), ("udacity", False)])
+def test_a_model_whose_commands_are_no_radians_is_warned_of(checkpoint, recorder, said, tmp_path, capsys):
+    stored = torch.load(checkpoint, weights_only=False)
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(stored | {"recorder": recorder}, tmp_path / "checkpoints" / "best.ckpt")
+    (tmp_path / "config.yaml").write_text("data: {root: [tub, other tub], format: auto}")
+    assert drive(tmp_path / "checkpoints" / "best.ckpt", "--roads", "1", "--seconds", "1") == 0
+    err = capsys.readouterr().err
+    assert ("WARNING: the model says share of full lock" in err) == said
+    assert "was trained on tub, other tub, whose camera" in err

@@ -1,6 +1,8 @@
 """`predict` over recordings as people have them: the model's own angles, a row a frame, videos, refusals."""
 
 import csv
+import json
+import math
 import os
 import re
 from pathlib import Path
@@ -283,3 +285,47 @@ def test_real_recordings_get_a_row_a_frame(recording, rows, stretches, checkpoin
     assert len(found) == len({name for name, _ in found}) == rows
     assert np.isfinite(angles(found)).all()
     assert f"{rows:,} in {stretches} unbroken stretch" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("recorder", "full_lock"), [("donkeycar", 1.0), ("simulator", math.radians(25))])
+def test_angles_that_are_no_radians_are_named_and_scored_as_shares(
+    recorder, full_lock, checkpoints, recording, predict, tmp_path, capfd
+):
+    stored = torch.load(checkpoints["transfer"], weights_only=False)
+    shares = tmp_path / "shares.ckpt"
+    torch.save(stored | {"recorder": recorder}, shares)
+    internal = angles(predict(checkpoints["transfer"], recording))
+    assert main(["predict", "--ckpt_path", str(shares), "--frames", str(recording), "--output",
+                 str(tmp_path / "shares.csv"), "--device", "cpu"]) == 0  # fmt: skip
+    assert "unit         share of full lock\n" in capfd.readouterr().out
+    with (tmp_path / "shares.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert header == ["frame_id", "share_of_full_lock"]
+    np.testing.assert_allclose(
+        [float(share) for _, share in rows], internal / full_lock, atol=2e-6 / full_lock
+    )
+
+    def labels(told: str) -> list[str]:
+        lines = [
+            f"{name},{n / 20},{angle:.9f},{told}"
+            for n, (name, angle) in enumerate(zip(NAMES, internal, strict=True))
+        ]
+        (tmp_path / "drive.csv").write_text("\n".join(["frame,time_s,angle_rad,recorder", *lines]))
+        return ["--labels", str(tmp_path / "drive.csv")]
+
+    score = ["score", "--predictions", str(tmp_path / "shares.csv"), *labels(recorder)]
+    assert main([*score, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["rmse_rad"] < 2e-6
+    assert told["unit"] == ("share of full lock" if full_lock == 1 else "rad")
+    labels("")  # radians of a steering wheel
+    assert main(score) == 2
+    assert "holds share of full lock, radians of the steering wheel are needed" in capfd.readouterr().err
+    both = ["predict", "--ckpt_path", str(shares), str(recorded_in_a_car(stored, tmp_path)), "--frames"]
+    assert main([*both, str(recording), "--output", str(tmp_path / "mean.csv")]) == 2
+    assert "models of one recorder go together" in capfd.readouterr().err
+
+
+def recorded_in_a_car(stored: dict, folder: Path) -> Path:
+    torch.save(stored | {"recorder": "udacity"}, folder / "car.ckpt")
+    return folder / "car.ckpt"

@@ -1,6 +1,7 @@
 """The steering report: what it shows, that it is one safe file, and its errors for what is no run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,12 @@ import yaml
 
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
+from modules.steering.units import SHARE, UNITS
 from pipelines.steer import main
 from pipelines.steering.moments import worst_moments
 from pipelines.steering.predicted_drives import read_predictions, write_predictions
 from pipelines.steering.report import write_report
+from pipelines.steering.runs import read_steer_run
 from tests.pipelines.pages import Page, log
 
 HOSTILE = "<script>alert(1)</script>$x_{"
@@ -265,3 +268,19 @@ def test_a_wrong_cell_is_named_with_its_line(drives, tmp_path):
         (run / "predictions.csv").write_text("\n".join([*rows[:2], ",".join(changed), *rows[3:]]))
         with pytest.raises(InputError, match=said):
             write_report([run])
+
+
+def test_a_run_of_the_simulator_holds_shares_and_an_older_one_is_read_as_they_are(drives, tmp_path):
+    angles = np.arange(len(drives)) * 1e-3
+    said, unit = replace(drives, recorder="simulator"), UNITS["simulator"]
+    new = make_run(tmp_path / "new", said, angles, recorder="simulator")
+    old = make_run(tmp_path / "old", drives, angles, recorder="simulator")
+    header = (new / "predictions.csv").read_text().partition("\n")[0]
+    assert header.startswith("frame_id,share_of_full_lock,true_share_of_full_lock,time_s")
+    for run in (new, old):
+        found = read_steer_run(run)
+        assert found.unit == unit
+        np.testing.assert_allclose(found.frames.prediction_rad, angles / unit.full_lock, atol=2e-6)
+        np.testing.assert_allclose(found.frames.truth_rad, drives.angle_rad / unit.full_lock)
+    (new / "metrics.json").unlink()
+    assert read_steer_run(new).unit == SHARE
