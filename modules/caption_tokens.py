@@ -107,6 +107,16 @@ def unsegmented(captions: Iterable[str]) -> str | None:
     return None
 
 
+def segmentation_advice(captions: Sequence[str]) -> str | None:
+    """Returns what to do about captions that lack blanks between their words; None where all is well."""
+    if language := unsegmented(captions):
+        return (
+            f"{language} captions without blanks between their words, such as {captions[0][:20]!r}; segment "
+            "them first and write the words with blanks between them"
+        )
+    return None
+
+
 def detokenize(words: Sequence[str]) -> str:
     """The caption a reader expects of tokenized words: "ca n't" is written "can't", "man 's" "man's".
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from data_prep.captions import read_captions
+from data_prep.captions.duplicates import warning_of_copies
 from data_prep.captions.records import CaptionTable, describe, write_table
 from data_prep.captions.scenes import dataset as scenes
 from data_prep.commands import check_new, run_commands
 from data_prep.input_files import existing_folder
+from modules.caption_tokens import segmentation_advice
 
 
 def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
@@ -25,6 +27,9 @@ def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
     check_new(dir, output=output)
     table = read_captions(dir, format)
     Console().print(describe(table))
+    advice = segmentation_advice([text for record in table.records for text in record.captions])
+    for warning in filter(None, (warning_of_copies(table.records), advice)):
+        print(f"warning: {dir}: {warning}", file=sys.stderr)
     _write(table, output)
 
 

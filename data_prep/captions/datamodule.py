@@ -16,7 +16,7 @@ from torch import Tensor
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.cache import cache_root
 from data_prep.captions import read_captions
-from data_prep.captions.duplicates import in_two_splits
+from data_prep.captions.duplicates import warning_of_copies
 from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
 from data_prep.captions.records import CaptionRecord
@@ -25,7 +25,7 @@ from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
 from data_prep.saying import say
-from modules.caption_tokens import tokenize, unsegmented
+from modules.caption_tokens import segmentation_advice, tokenize
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.consensus import consensus_weights
@@ -193,14 +193,10 @@ class CaptionDataModule(pl.LightningDataModule):
         if self.splits["train"] and not self.splits["val"]:
             hold_out(self.splits)
             say(f"{root}: no validation split, every 20th training image validates")
-        copies = in_two_splits(
+        if warning := warning_of_copies(
             dataclasses.replace(record, split=name) for name in self.splits for record in self.splits[name]
-        )
-        if copies:
-            example = " is ".join(
-                f"{record.image} ({record.split})" for record in copies[0][:: len(copies[0]) - 1]
-            )
-            say(f"warning: {root}: {len(copies)} picture(s) stand in two splits or more, as {example}")
+        ):
+            say(f"warning: {root}: {warning}")
         if self.vocabulary is None and self.splits["train"]:
             captions = [tokenize(text) for record in self.splits["train"] for text in record.captions]
             self.vocabulary = Vocabulary.build(captions, self.min_count, self.max_vocabulary)
@@ -212,11 +208,8 @@ class CaptionDataModule(pl.LightningDataModule):
             raise InputError(f"{self.root}: no training images; fit needs a training split")
         assert self.vocabulary is not None
         captions = [text for record in self.splits["train"] for text in record.captions]
-        if language := unsegmented(captions):
-            raise InputError(
-                f"{self.root}: {language} captions without blanks between their words, such as "
-                f"{captions[0][:20]!r}; segment them first and write the words with blanks between them"
-            )
+        if advice := segmentation_advice(captions):
+            raise InputError(f"{self.root}: {advice}")
         counts = Counter(word for text in captions for word in tokenize(text))
         if not any(letter.isalnum() for word in counts for letter in word):
             raise InputError(f"{self.root}: no word in its training captions; punctuation and emoji are none")

@@ -20,6 +20,15 @@ def in_two_splits(records: Iterable[CaptionRecord]) -> list[list[CaptionRecord]]
     return groups
 
 
+def warning_of_copies(records: Iterable[CaptionRecord]) -> str | None:
+    """Returns how many pictures stand in two splits, with an example; None where none does."""
+    copies = in_two_splits(records)
+    if not copies:
+        return None
+    example = " is ".join(f"{record.image} ({record.split})" for record in copies[0][:: len(copies[0]) - 1])
+    return f"{len(copies)} picture(s) stand in two splits or more, as {example}"
+
+
 def _crosses(records: list[CaptionRecord]) -> bool:
     return len({record.split for record in records}) > 1
 

@@ -280,7 +280,8 @@ class SteerDataModule(pl.LightningDataModule):
         if stage == "fit":
             self.target_statistics()  # complains of angles that are no labels
             counts = ", ".join(f"{name} {int((self.data.split == name).sum()):,}" for name in SPLITS)
-            self._say_once(f"{self.data.table.root}: {len(self.data.table):,} frames: {counts}")
+            where = ", ".join(str(root) for root in (self.root or self.data.table.root, *self.others))
+            self._say_once(f"{where}: {len(self.data.table):,} frames: {counts}")
 
     def _inputs(self, model: Steerer) -> StoredFrames | DriveFeatures:
         # not in setup: Lightning loads the weights of a checkpoint after it

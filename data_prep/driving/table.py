@@ -156,7 +156,7 @@ def join_tables(tables: Sequence[DriveTable]) -> DriveTable:
         units = [unit_of(table.recorder).described for table in (other, tables[0])]
         raise InputError(
             f"{other.where(0)}: angles are {units[0]} ({other.recorder}), those of {tables[0].where(0)} are "
-            f"{units[1]} ({tables[0].recorder}); drives of one unit go together"
+            f"{units[1]} ({tables[0].recorder}); drives of one recorder go together"
         )
     parts = [table.columns() for table in tables]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modules.caption_tokens import segmentation_advice
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
 from pipelines.captioning.official import LABELS as OFFICIAL
@@ -78,6 +79,10 @@ def score(
         # COCO's 25,000 references take some seconds
         with Console(stderr=True).status("tokenizing and scoring"):
             hypotheses, sentences = match(said, read_references(references), subset)
+            written = [text for texts in sentences.values() for text in texts]
+            for path, texts in ((predictions, list(hypotheses.values())), (references, written)):
+                if advice := segmentation_advice(texts):
+                    print(f"WARNING: {path}: {advice}", file=sys.stderr)
             scorer = CaptionScorer(sentences)
             scores = scorer.score(hypotheses)
             intervals = scorer.bootstrap(hypotheses)

@@ -38,6 +38,20 @@ def test_it_prints_what_the_reader_made(
     assert len(output.read_text().splitlines()) == 2
 
 
+def test_pictures_in_two_splits_and_captions_that_are_not_segmented_are_told(
+    flickr: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main([str(flickr)]) == 0
+    copies = "1 picture(s) stand in two splits or more, as a.jpg (train) is b.jpg (val)"
+    assert capsys.readouterr().err == f"warning: {flickr}: {copies}\n"
+    Image.new("RGB", (3, 3)).save(flickr / "Flicker8k_Dataset" / "b.jpg")
+    thai = "a.jpg#0\tสุนัขวิ่งบนหญ้า\na.jpg#1\tสุนัขสีน้ำตาลตัวหนึ่ง\nb.jpg#0\tแมวนอนอยู่บนเตียง\n"
+    (flickr / "Flickr8k.token.txt").write_text(thai, encoding="utf-8")
+    assert main([str(flickr)]) == 0
+    error = capsys.readouterr().err
+    assert f"warning: {flickr}: Thai captions without blanks" in error and "segment them first" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
+from pipelines.caption import main
 from pipelines.captioning.score import controls_as_dict, remarks, score, scores_table
 
 REFERENCES = {
@@ -108,3 +109,17 @@ def test_what_the_scores_do_not_say_is_said(files, tmp_path, capsys):
     blind = controls_as_dict(scorer.controls(one))
     (said,) = remarks(1, scorer.score(one).as_dict(), scorer.bootstrap(one), blind)
     assert "single image is 0 by definition" in said
+
+
+@pytest.mark.parametrize("unsegmented", ["p.jsonl", "r.csv"])
+def test_captions_without_blanks_between_words_are_told(unsegmented, tmp_path, capsys):
+    thai, words = "สุนัขสีน้ำตาลวิ่งบนหญ้า", "สุนัข วิ่ง บน หญ้า"
+    said = {name: thai if name == unsegmented else words for name in ("p.jsonl", "r.csv")}
+    rows = [{"image": image, "caption": said["p.jsonl"]} for image in ("a", "b")]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = [f"{image},{said['r.csv']}" for image in ("a", "b")]
+    (tmp_path / "r.csv").write_text("\n".join(["image,caption", *lines]), encoding="utf-8")
+    paths = [str(tmp_path / name) for name in said]
+    assert main(["score", "--predictions", paths[0], "--references", paths[1]]) == 0
+    error = capsys.readouterr().err
+    assert error.count("Thai captions without blanks") == 1 and f"WARNING: {tmp_path / unsegmented}:" in error
