@@ -88,15 +88,21 @@ class AdditiveAttention(nn.Module):
         v = (2 * self.score).to(p.dtype)
         return AdditiveScore.apply(p, 2 * q, v, shared, first).float().softmax(-1)
 
-    def forward(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
-        """Returns alpha of K hypotheses of each image."""
+    def energies(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
+        """Returns what softmax makes alpha of, up to a constant, of K hypotheses of each image."""
         v, q = (2 * self.score).to(p.dtype), 2 * q
         if p.device.type == "cpu":
             # image by image: one image's (K, L, A) stays in the processor's cache, all images' would not
-            e = torch.stack([(pi + qi.unsqueeze(1)).sigmoid_() @ v for pi, qi in zip(p, q, strict=True)])
-        else:
-            e = (p.unsqueeze(1) + q.unsqueeze(2)).sigmoid_() @ v  # a GPU wants few large steps
-        return e.float().softmax(-1)  # (B, K, L)
+            return torch.stack([(pi + qi.unsqueeze(1)).sigmoid_() @ v for pi, qi in zip(p, q, strict=True)])
+        return (p.unsqueeze(1) + q.unsqueeze(2)).sigmoid_() @ v  # a GPU wants few large steps
+
+    def energy(self, key: Float[Tensor, "*N A"], q: Float[Tensor, "*N A"]) -> Float[Tensor, "*N"]:
+        """Returns the energy of one further vector a query, `key = W' a'`, on the scale of `energies`."""
+        return (2 * (key + q)).sigmoid() @ (2 * self.score).to(key.dtype)
+
+    def forward(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
+        """Returns alpha of K hypotheses of each image."""
+        return self.energies(p, q).float().softmax(-1)
 
 
 class MultiplicativeAttention(nn.Module):
@@ -122,9 +128,17 @@ class MultiplicativeAttention(nn.Module):
         """Returns alpha of one word, with gradients."""
         return self(p, q.unsqueeze(1)).squeeze(1)
 
+    def energies(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
+        """Returns what softmax makes alpha of, of K hypotheses of each image."""
+        return q @ p.mT * self.query_size**-0.5
+
+    def energy(self, key: Float[Tensor, "*N A"], q: Float[Tensor, "*N A"]) -> Float[Tensor, "*N"]:
+        """Returns the energy of one further vector a query, `key = W' a'`, on the scale of `energies`."""
+        return (key * q).sum(-1) * self.query_size**-0.5
+
     def forward(self, p: Float[Tensor, "B L A"], q: Float[Tensor, "B K A"]) -> Float[Tensor, "B K L"]:
         """Returns alpha of K hypotheses of each image."""
-        return (q @ p.mT * self.query_size**-0.5).float().softmax(-1)
+        return self.energies(p, q).float().softmax(-1)
 
 
 ATTENTIONS: dict[str, type[AdditiveAttention] | type[MultiplicativeAttention]] = {

@@ -66,6 +66,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.encoder = ImageEncoder(**cnn)
         # the decoder needs the vocabulary, which comes from the data or from a checkpoint
         self.decoder: CaptionDecoder | None = None
+        self.has_sentinel = DECODERS[decoder.kind].has_sentinel
         self.vocabulary: Vocabulary | None = None
         self.decoding = DecodingOptions()
         self.reward: CaptionReward | None = None  # of captions of training images
@@ -170,7 +171,9 @@ class Captioner(CaptionWriter, TrainedModule):
         is_plain = not smoothing and weights is None
         plain = cross_entropy_sum(logits if is_plain else logits.detach(), targets)
         smoothed = plain if is_plain else cross_entropy_sum(logits, targets, smoothing, weights)
-        attention = doubly_stochastic_sum(alpha, targets) if alpha is not None else smoothed.new_zeros(())
+        # the term would draw weight from a sentinel, whose paper has no such term
+        has_term = alpha is not None and not self.has_sentinel
+        attention = doubly_stochastic_sum(alpha, targets) if has_term else smoothed.new_zeros(())
         return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
 
     def on_train_start(self) -> None:
@@ -255,7 +258,8 @@ class Captioner(CaptionWriter, TrainedModule):
     def evaluate(self, batch: CaptionBatch, batch_idx: int) -> None:
         # greedy decoding is enough to compare epochs of a fit; test and validate decode as they are asked to
         comparing = self.trainer.state.fn == "fit"
-        options = replace(self.decoding, method="greedy") if comparing else self.decoding
+        plain = replace(self.decoding, method="greedy", must_contain="")
+        options = plain if comparing else self.decoding
         views = self.views(batch.inputs)
         _, loss, _, words = self.losses(batch, views[:, 0] if self.mirrored else views)
         self.evaluation.loss += loss.item()

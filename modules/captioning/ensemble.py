@@ -48,6 +48,7 @@ class CaptionerEnsemble(CaptionWriter, pl.LightningModule):
                 )
         self.encoder, self.resize = first.encoder, first.resize
         self.vocabulary, self.decoding, self.keep_attention = first.vocabulary, first.decoding, False
+        self.has_sentinel = any(member.has_sentinel for member in members)
         # members with one frozen encoder, as several seeds have, share its annotations
         self.shared = [
             next(number for number, other in enumerate(members) if _read_alike(other, member))

@@ -19,7 +19,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
         label_smoothing: Share of the target probability spread over all words.
         consensus: How much of a caption's weight follows its agreement with the image's other captions, their
             CIDEr-D: from 0 (all weigh alike) to 1 (Phan et al. 2017).
-        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14).
+        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14) of attention without a
+            sentinel.
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.

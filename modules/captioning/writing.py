@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,15 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.caption_tokens import detokenize
+from modules.caption_tokens import detokenize, tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.ensemble import Reader
 from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
 from modules.encoders.image import ImageEncoder
-from modules.errors import check_at_least
+from modules.errors import InputError, check_at_least
 from modules.images import rgb_image
 from modules.vocabulary import Vocabulary
+
+MOST_REQUIRED = 4  # words that a caption has to contain: there are beams for each set of them
 
 
 class Caption(NamedTuple):
@@ -42,6 +45,11 @@ class Caption(NamedTuple):
     alpha: Tensor | None
     others: tuple[str, ...] = ()
 
+    @property
+    def sentinel(self) -> list[float]:
+        """The weight of the sentinel at each word, 0..1: what the attention lacks of 1 (Lu et al. 2017)."""
+        return [] if self.alpha is None else (1 - self.alpha.sum(1)).clamp(0, 1).tolist()
+
 
 class CaptionWriter:
     """Writes captions of images.
@@ -53,6 +61,7 @@ class CaptionWriter:
         decoding: How words are chosen.
         keep_attention: Keep that of every word in predictions.
         captions: Different captions of each image in predictions, by beam search.
+        has_sentinel: Whether its attention may rest on a sentinel instead of the image.
         unsure_below: Score that nine tenths of the captions of unseen photographs reach, if it is known.
         device: Where the weights lie.
     """
@@ -63,6 +72,7 @@ class CaptionWriter:
     decoding: DecodingOptions
     keep_attention: bool
     captions: int = 1
+    has_sentinel: bool = False
     unsure_below: float | None = None
     device: Any
 
@@ -132,16 +142,44 @@ class CaptionWriter:
         # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
         with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
             state = reader.init_state(precise)
+            required = self.required(options)
             if captions > 1:
-                wider = replace(options, beam_size=max(options.beam_size, captions))
-                found = beam_search(reader.step, state, wider, images=len(names), keep_alpha=keep_alpha)
+                size, groups = max(options.beam_size, captions), options.beam_groups
+                wider = replace(options, beam_size=-(-size // groups) * groups)
+                found = beam_search(
+                    reader.step, state, wider, images=len(names), keep_alpha=keep_alpha, required=required
+                )
             else:
                 seeds = [zlib.crc32(name.encode(errors="surrogateescape")) for name in names]
                 best = decode(
-                    reader.step, state, options, images=len(names), keep_alpha=keep_alpha, seeds=seeds
+                    reader.step,
+                    state,
+                    options,
+                    images=len(names),
+                    keep_alpha=keep_alpha,
+                    seeds=seeds,
+                    required=required,
                 )
                 found = [[hypothesis] for hypothesis in best]
         return [self._caption(hypotheses, captions) for hypotheses in found]
+
+    def required(self, options: DecodingOptions) -> list[int]:
+        """Returns the tokens that a caption has to have; InputError where the captioner lacks such a word."""
+        assert self.vocabulary is not None
+        words = list(dict.fromkeys(tokenize(options.must_contain)))
+        if len(words) > MOST_REQUIRED:
+            raise InputError(
+                f"decoding.must_contain has {len(words)} words; beam search can look for {MOST_REQUIRED}"
+            )
+        for word in words:
+            if self.vocabulary.encode([word]) == [Vocabulary.UNK]:
+                near = get_close_matches(word, self.vocabulary.words, n=1)
+                hint = f"; the nearest is {near[0]!r}" if near else ""
+                raise InputError(
+                    f"decoding.must_contain: {word!r} is none of the captioner's {len(self.vocabulary):,} "
+                    f"words{hint}"
+                )
+        return self.vocabulary.encode(words)
 
     def _caption(self, hypotheses: Sequence[Hypothesis], captions: int) -> Caption:
         assert self.vocabulary is not None
@@ -154,6 +192,7 @@ class CaptionWriter:
         """Returns the captions of the images that could be read."""
         if not batch.names:
             return []
+        keep_alpha = self.keep_attention or self.has_sentinel
         return self.caption(
-            self.views(batch.images), batch.names, keep_alpha=self.keep_attention, captions=self.captions
+            self.views(batch.images), batch.names, keep_alpha=keep_alpha, captions=self.captions
         )

@@ -81,7 +81,7 @@ class CaptionScorer:
                 f"no reference for {len(bare)} of {len(references)} images: {first_five(bare)};"
                 " give every image one or more"
             )
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.images = list(references)
         self._references = [[tokenizer(sentence) for sentence in references[image]] for image in self.images]
         counts = [[count_ngrams(words) for words in image] for image in self._references]
@@ -151,8 +151,13 @@ class CaptionScorer:
             scores["shuffled"] = self.score(dealt)
         return scores
 
+    def kernel(self, captions: Sequence[str]) -> Float[np.ndarray, "m m"]:
+        """CIDEr, 0..1, of each of some captions with each; the references say which n-grams are rare."""
+        counts = [count_ngrams(self.tokenizer(caption)) for caption in captions]
+        return np.array([[self._cider.alikeness(one, other) for other in counts] for one in counts])
+
     def _constant_bleu4(self, caption: str) -> float:
-        words = self._tokenizer(caption)
+        words = self.tokenizer(caption)
         counts = count_ngrams(words)
         rows = [references.statistics(counts, len(words)) for references in self._bleu]
         return float(bleu(np.sum(rows, axis=0))[3])
@@ -171,7 +176,7 @@ class CaptionScorer:
         )
 
     def _words(self, hypotheses: Mapping[str, str]) -> list[list[str]]:
-        return [self._tokenizer(hypotheses[image]) for image in self._check(hypotheses)]
+        return [self.tokenizer(hypotheses[image]) for image in self._check(hypotheses)]
 
     def _check(self, hypotheses: Mapping[str, str]) -> list[str]:
         """The images in the references' order, each known to have a hypothesis."""

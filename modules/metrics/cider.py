@@ -42,6 +42,14 @@ class CiderD:
         del similarities[reference]
         return sum(similarities) / len(similarities)
 
+    def alikeness(self, one: Ngrams, other: Ngrams) -> float:
+        """CIDEr of two captions, 0..1: the mean cosine of their TF-IDF vectors over the orders 1..4."""
+        product = [0.0] * MAX_ORDER
+        for ngram in one.keys() & other.keys():
+            product[len(ngram) - 1] += one[ngram] * other[ngram] * self._idf2.get(ngram, self._unseen)
+        norms = zip(product, self._norm(one), self._norm(other), strict=True)
+        return sum(p / (a * b) for p, a, b in norms if p) / MAX_ORDER
+
     def _similarities(self, image: int, hypothesis: Ngrams) -> list[float]:
         """The score against each reference of an image."""
         hypothesis_norm = self._norm(hypothesis)

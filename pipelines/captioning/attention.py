@@ -108,6 +108,7 @@ def draw_attention(
     alpha: Float[np.ndarray, "T L"],
     grid: tuple[int, int],
     caption: str,
+    sentinel: Sequence[float] | None = None,
 ) -> UInt8[np.ndarray, "Hh2 Ww2 3"]:
     """One RGB picture: the caption, the photograph, then one panel per word with its attention laid over it.
 
@@ -117,9 +118,11 @@ def draw_attention(
         alpha: Attention weights, non-negative.
         grid: Rows and columns of the locations, row-major.
         caption: The headline.
+        sentinel: The weight of each word that did not go to the picture, to be written beside the word.
     """
     if len(words) != len(alpha):
         raise ValueError(f"{len(words)} words but {len(alpha)} rows of attention")
+    labels = words if sentinel is None else with_sentinel(words, sentinel)
     panels = attention_panels(image, alpha, grid)
     pictures = [panels.photograph, *panels.overlays]
     columns = min(len(pictures), max(3, round((1.4 * len(pictures)) ** 0.5)))
@@ -142,11 +145,12 @@ def draw_attention(
         y = top + row * (panel_height + label_height + gap)
         sheet.paste(Image.fromarray(picture), (left + (cell_width - panel_width) // 2, y))
         if index:
-            text, font = _fit_text(words[index - 1], cell_width)
+            text, font = _fit_text(labels[index - 1], cell_width)
             draw.text(
                 (left + cell_width / 2, y + panel_height + label_height / 2), text, INK, font, anchor="mm"
             )
-    _draw_scale(sheet, draw, margin, height - footer, panels.peak)
+    note = "" if sentinel is None else "; percent: weight not on the picture"
+    _draw_scale(sheet, draw, margin, height - footer, panels.peak, note)
     return np.asarray(sheet)
 
 
@@ -157,12 +161,13 @@ def write_attention(
     alpha: Float[np.ndarray, "T L"],
     grid: tuple[int, int],
     caption: str,
+    sentinel: Sequence[float] | None = None,
 ) -> Path:
     """Path of the picture of `draw_attention`, written whole or not at all, as .png or .jpg by its suffix.
 
     A sheet of ten words takes about 200 kB as .jpg and five times that as .png.
     """
-    sheet = draw_attention(image, words, alpha, grid, caption)
+    sheet = draw_attention(image, words, alpha, grid, caption, sentinel)
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     if path.suffix.lower() in (".jpg", ".jpeg"):
         # full colour resolution: small coloured text and edges smear otherwise
@@ -172,10 +177,17 @@ def write_attention(
     return write_whole(path, data.tobytes())
 
 
-def _draw_scale(sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, peak: float) -> None:
+def with_sentinel(words: Sequence[str], sentinel: Sequence[float]) -> list[str]:
+    """Returns each word with the weight of its sentinel, such as "of 83 %"."""
+    return [f"{word} {weight:.0%}".replace("%", " %") for word, weight in zip(words, sentinel, strict=True)]
+
+
+def _draw_scale(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, peak: float, note: str
+) -> None:
     ramp = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (10, 1))
     sheet.paste(Image.fromarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1]), (left, top + 4))
-    text = f"attention per word, 0 to {peak:.1f} times an even share"
+    text = f"attention per word, 0 to {peak:.1f} times an even share{note}"
     draw.text((left + 104, top + 9), text, FAINT, font=font_for(text, 12), anchor="lm")
 
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from modules.attention import AdditiveAttention
 from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import PRETRAINED
-from modules.decoders.captions import CaptionDecoder, ShowAttendTellDecoder
+from modules.decoders.caption_decoder import AttendingDecoder, CaptionDecoder
 from modules.decoding import DecoderState
 from modules.onnx_graphs import Graph, write_graph
 from modules.vocabulary import Vocabulary
@@ -114,16 +114,15 @@ def graphs_of(model: Captioner) -> list[Graph]:
     annotations = torch.zeros(2, encoder.locations, encoder.annotation_size)
     with torch.no_grad():
         state = decoder.init_state(annotations)
-    memory: list[str] = []
-    known = 0
-    if isinstance(decoder, ShowAttendTellDecoder):
-        # a decoder may map the annotations to a context of its own
-        known = int(state.memory[0] is annotations)
-        memory = ["annotations" if known else "context", "projected"]
+    # a decoder may map the annotations to a context of its own
+    known = int(any(tensor is annotations for tensor in state.memory))
+    memory = ["annotations" if known else "context", "projected", "image"][: len(state.memory)]
     kinds = ["hidden", "cell"][: decoder.rnn.state_size]
-    recurrent = [f"{kind}_{layer + 1}" for layer in range(decoder.options.layers) for kind in kinds]
+    layers = len(state.recurrent) // len(kinds)
+    recurrent = [f"{kind}_{layer + 1}" for layer in range(layers) for kind in kinds]
     logits = ["logits", *(f"next_{name}" for name in recurrent), *(["alpha"] if memory else [])]
-    tensors = (torch.full((2,), Vocabulary.BOS), *state.memory, *state.recurrent)
+    # copies: of one tensor given twice, such as zeros for hidden state and cell, the exporter makes one input
+    tensors = (torch.full((2,), Vocabulary.BOS), *(tensor.clone() for part in state for tensor in part))
     first, step = InitialState(decoder, known).eval(), Step(decoder, len(memory)).eval()
     return [
         Graph("encoder", encoder, (images,), ["images"], ["annotations"], strict=False),
@@ -135,13 +134,13 @@ def graphs_of(model: Captioner) -> list[Graph]:
 def exportable(decoder: CaptionDecoder) -> CaptionDecoder:
     """Returns a copy whose additive attention is one expression: a loop would fix the number of images."""
     decoder = copy.deepcopy(decoder)
-    if isinstance(decoder, ShowAttendTellDecoder) and isinstance(decoder.attention, AdditiveAttention):
+    if isinstance(decoder, AttendingDecoder) and isinstance(decoder.attention, AdditiveAttention):
         score = decoder.attention.score
 
-        def attend(p: Tensor, q: Tensor) -> Tensor:
-            return (torch.sigmoid(p.unsqueeze(1) + 2 * q.unsqueeze(2)) @ (2 * score)).softmax(-1)  # (B, K, L)
+        def energies(p: Tensor, q: Tensor) -> Tensor:
+            return torch.sigmoid(p.unsqueeze(1) + 2 * q.unsqueeze(2)) @ (2 * score)  # (B, K, L)
 
-        decoder.attention.forward = attend  # type: ignore[method-assign]
+        decoder.attention.energies = energies  # type: ignore[method-assign]
     return decoder
 
 

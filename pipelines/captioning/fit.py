@@ -181,6 +181,9 @@ class CaptionCLI(RunCLI):
             if row["image"] in shown and "alpha" in row:
                 alpha = [[round(float(weight), 5) for weight in weights] for weights in row["alpha"]]
                 line |= {"words": row["words"], "attention": {"grid": grid, "alpha": alpha, "resize": resize}}
+            if self.model.has_sentinel and "alpha" in row:
+                weights = (1 - row["alpha"].float().sum(1)).clamp(0, 1).tolist()
+                line |= {"words": row["words"], "sentinel": [round(weight, 3) for weight in weights]}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
         blind = controls_as_dict(controls)

@@ -123,6 +123,7 @@ def caption_pictures(
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
     check_at_least(1, captions=options.captions)
+    model.required(options.decoding)
     if options.captions > 1 and options.decoding.method != "beam":
         raise InputError(
             f"captions is {options.captions}: several of an image come from beam search; the method is "

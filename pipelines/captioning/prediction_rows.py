@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.captions.pictures import Picture, PictureReader
+from modules.caption_tokens import tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.writing import Caption, CaptionWriter
 from modules.errors import InputError
@@ -24,6 +25,7 @@ from pipelines.running.part_rows import ESCAPED, PartWriter
 ATTENTION_SUFFIX = ".attention.jpg"
 SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}
 SUBTITLES = ("srt", "vtt")
+ONLY_JSONL = ("captions", "lacks", "words", "sentinel")  # lists, for which a csv has no room
 UNDRAWN = "attention:"  # begins what is said of a picture of attention that is not there
 
 
@@ -57,8 +59,14 @@ class RowWriter(PartWriter):
             rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
             if self.model.unsure_below is not None and caption.score < self.model.unsure_below:
                 rows[-1]["unsure"] = True
+            lacking = set(tokenize(self.model.decoding.must_contain)) - set(caption.words)
+            if lacking:
+                rows[-1]["lacks"] = sorted(lacking)
             if self.model.captions > 1:
                 rows[-1]["captions"] = [caption.text, *caption.others]
+            if self.model.has_sentinel and caption.alpha is not None:
+                weights = [round(weight, 3) for weight in caption.sentinel]
+                rows[-1] |= {"words": caption.words, "sentinel": weights}
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
                 reasons += self._draw(name, caption, drawn_path(self.attention, name, ATTENTION_SUFFIX))
@@ -74,9 +82,9 @@ class RowWriter(PartWriter):
         assert caption.alpha is not None
         try:
             image = encoder_view(self.reader.read(self.pictures[name], 640)[0], self.model.resize)
-            write_attention(
-                path, image, caption.words, caption.alpha.numpy(), self.model.encoder.grid, caption.text
-            )
+            alpha, grid = caption.alpha.numpy(), self.model.encoder.grid
+            sentinel = caption.sentinel if self.model.has_sentinel else None
+            write_attention(path, image, caption.words, alpha, grid, caption.text, sentinel)
         except UnreadableImage as error:  # it was there when it was captioned
             return [f"{UNDRAWN} {error.reason}"]
         except OSError as error:
@@ -105,7 +113,7 @@ def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every:
         writer.writeheader()
         for row in rows:
             others = row.get("captions", [])[1:]
-            told = {name: value for name, value in row.items() if name != "captions"}
+            told = {name: value for name, value in row.items() if name not in ONLY_JSONL}
             writer.writerow(told | dict(zip(more, others, strict=False)))
     elif format in SUBTITLES:
         text.write(subtitles(rows, every, format))

@@ -24,10 +24,14 @@ _COCO_NAME = re.compile(r"(?:COCO_\w+_)?(\d{12})\.\w+")
 
 @dataclass(frozen=True)
 class Predictions:
-    """One caption an image as the file names them; `failed` are the images with an error instead."""
+    """One caption an image as the file names them, and all of an image that has several, the best first.
+
+    `failed` are the images with an error instead.
+    """
 
     source: Path
     captions: dict[str, str] = field(default_factory=dict)
+    n_best: dict[str, list[str]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
 
@@ -59,6 +63,8 @@ def read_predictions(path: Path) -> Predictions:
             predictions.failed.append(image)
         else:
             predictions.captions[image] = caption_of(row, where)
+            if several := _several(row, where):
+                predictions.n_best[image] = several
     if repeated:
         image, where = next(iter(repeated.items()))
         raise InputError(
@@ -199,6 +205,17 @@ def caption_of(row: Mapping[str, object], where: str) -> str:
     if not isinstance(row["caption"], str):
         raise InputError(f"{where}: the caption is {type(row['caption']).__name__}, not text")
     return " ".join(encodable(row["caption"], where).split())
+
+
+def _several(row: Mapping[str, object], where: str) -> list[str]:
+    """Returns all captions of a row of `predict --captions`, of jsonl or csv; none where it has one."""
+    listed = row.get("captions", [])
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise InputError(f'{where}: "captions" is no list of captions')
+    columns = (row.get(f"caption_{number}") for number in range(2, len(row) + 1))
+    more = [text for text in columns if isinstance(text, str) and text]
+    captions = [encodable(text, where) for text in listed or [str(row["caption"]), *more]]
+    return captions if len(captions) > 1 else []
 
 
 def _is_token_file(text: str) -> bool:

@@ -17,7 +17,7 @@ from rich.console import Console
 from modules.caption_tokens import tokenize
 from modules.images import read_as_shown
 from modules.metrics.captions import CaptionScorer
-from pipelines.captioning.attention import attention_panels, encoder_view
+from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel
 from pipelines.captioning.runs import CaptionRun, Prediction, read_run
 from pipelines.captioning.score import AGREEMENT, LABELS, controls_as_dict, remarks
 from pipelines.reports.curves import best_step, monitored_metric
@@ -64,6 +64,7 @@ def write_report(run: Path) -> Path:
             curve_charts=_curve_charts(results),
             examples=_examples(results.predictions, per_image),
             **_language(results.predictions),
+            sentinel_lists=sentinel_lists([row.sentinel for row in results.predictions]),
             config_text=config_text(results.folder),
         )
 
@@ -168,7 +169,10 @@ def _example(row: Prediction, scores: Mapping[str, float]) -> dict[str, Any]:
         seen = encoder_view(image, row.attention.resize)
         panels = attention_panels(seen, row.attention.alpha, row.attention.grid, width)
         pictures = [jpeg_uri(overlay, quality=72) for overlay in panels.overlays]
-        example["words"] = list(zip(row.attention.words, pictures, strict=True))
+        said = row.attention.words
+        if row.sentinel:
+            said = with_sentinel(*zip(*row.sentinel, strict=True))
+        example["words"] = list(zip(said, pictures, strict=True))
         example["peak"] = panels.peak
     return example
 
@@ -191,6 +195,27 @@ def _language(predictions: Sequence[Prediction]) -> dict[str, Any]:
         "words_said": len(said),
         "words_meant": len(meant),
     }
+
+
+def sentinel_lists(
+    captions: Sequence[Sequence[tuple[str, float]]], count: int = 10, least: int = 5
+) -> list[tuple[str, list[tuple[str, float, int]]]]:
+    """Returns the words that looked at the picture least and most, as (word, mean weight, occurrences).
+
+    Args:
+        captions: Words with the weight of the sentinel; nothing where there is none.
+        count: Words in each of the two lists.
+        least: Occurrences that a word has to have.
+    """
+    weights: dict[str, list[float]] = {}
+    for word, weight in (pair for caption in captions for pair in caption):
+        weights.setdefault(word, []).append(weight)
+    means = [(word, sum(of) / len(of), len(of)) for word, of in weights.items() if len(of) >= least]
+    ranked = sorted(means, key=lambda row: (-row[1], row[0]))
+    half = min(count, len(ranked) // 2)
+    if half == 0:
+        return []
+    return [("Looked least", ranked[:half]), ("Looked most", ranked[: -half - 1 : -1])]
 
 
 def _word_use(said: Counter[str], meant: Counter[str], count: int = 10) -> tuple[list[Any], list[Any]]:

@@ -28,13 +28,17 @@ class WordAttention:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One line of predictions.jsonl; `file` and `agreement` are None where the line has none."""
+    """One line of predictions.jsonl; `file` and `agreement` are None where the line has none.
+
+    `sentinel` has each word of a caption with the weight that it gave to no part of the picture, where known.
+    """
 
     image: str
     caption: str
     references: list[str]
     file: Path | None
     attention: WordAttention | None
+    sentinel: list[tuple[str, float]]
     agreement: float | None = None
 
 
@@ -101,7 +105,16 @@ def _prediction(row: dict[str, Any], where: str) -> Prediction:
         file=Path(file) if isinstance(file, str) and file else None,
         attention=_attention(row, where) if row.get("attention") else None,
         agreement=agreement if isinstance(agreement, float) else None,
+        sentinel=_sentinel(row, where) if row.get("sentinel") else [],
     )
+
+
+def _sentinel(row: dict[str, Any], where: str) -> list[tuple[str, float]]:
+    try:
+        pairs = zip(row["words"], row["sentinel"], strict=True)
+        return [(str(word), float(weight)) for word, weight in pairs]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: words and sentinel do not fit each other ({error})") from error
 
 
 def _attention(row: dict[str, Any], where: str) -> WordAttention:

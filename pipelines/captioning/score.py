@@ -13,9 +13,10 @@ from rich.text import Text
 from modules.caption_tokens import segmentation_advice
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
+from modules.metrics.diversity import n_best_scores
 from pipelines.captioning.official import LABELS as OFFICIAL
 from pipelines.captioning.official import official_scores
-from pipelines.captioning.predictions import listed, match, read_predictions, read_references
+from pipelines.captioning.predictions import listed, match, read_predictions, read_references, resolver
 
 LABELS = {
     "bleu1": "BLEU-1",
@@ -26,6 +27,13 @@ LABELS = {
     "cider_d": "CIDEr-D",
 }
 AGREEMENT = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}
+N_BEST_LABELS = {
+    "oracle_cider_d": "CIDEr-D of the best of them",
+    "self_bleu4": "BLEU-4 with each other (low: they differ)",
+    "distinct_1": "different words / all words",
+    "distinct_2": "different pairs of words / all pairs",
+    "self_cider": "self-CIDEr (0 the same, 1 nothing in common)",
+}
 REMEDY = (
     "Try more images, longer training, an encoder with ImageNet weights (--model.encoder.weights imagenet), "
     "and check that the captions belong to their images."
@@ -49,6 +57,8 @@ def score(
     json: bool = False,
 ) -> None:
     """Print the scores of any system's captions: BLEU-1..4, ROUGE-L and CIDEr-D of the COCO evaluation.
+
+    Of several captions an image (predict --captions 5) it also says how good the best is and how they differ.
 
     Beside them stand the scores of two controls that never look at the image: the best constant caption and
     the system's own captions shuffled among the images. Missing, duplicate or unknown images are an error.
@@ -78,7 +88,8 @@ def score(
     else:
         # COCO's 25,000 references take some seconds
         with Console(stderr=True).status("tokenizing and scoring"):
-            hypotheses, sentences = match(said, read_references(references), subset)
+            known = read_references(references)
+            hypotheses, sentences = match(said, known, subset)
             written = [text for texts in sentences.values() for text in texts]
             for path, texts in ((predictions, list(hypotheses.values())), (references, written)):
                 if advice := segmentation_advice(texts):
@@ -92,6 +103,12 @@ def score(
         result = scores.as_dict() | {"intervals": dict(intervals), "controls": blind}
         shown.append(scores_table(scores, controls, intervals))
         lines += remarks(scores.images, scores.as_dict(), intervals, blind)
+        if said.n_best:
+            resolve = resolver(known)
+            several = {resolve(image): captions for image, captions in said.n_best.items()}
+            lists = {image: several.get(image, [caption]) for image, caption in hypotheses.items()}
+            result["n_best"] = n_best_scores(scorer, lists)
+            shown.append(n_best_table(result["n_best"], max(map(len, lists.values()))))
         if official:
             with Console(stderr=True).status("METEOR and SPICE"):
                 more, missing = official_scores(hypotheses, sentences)
@@ -139,6 +156,16 @@ def scores_table(
         form = ".1f" if name == "mean_length" else ",d"
         own, *others = (f"{system[name]:{form}}" if system else "-" for system in systems)
         table.add_row(label, own, "", *others)
+    return table
+
+
+def n_best_table(scores: Mapping[str, float], most: int) -> Table:
+    """Returns the table of what several captions of each image are worth."""
+    table = Table(title=f"Up to {most} captions of each image")
+    table.add_column("")
+    table.add_column("mean", justify="right")
+    for name, label in N_BEST_LABELS.items():
+        table.add_row(label, f"{scores[name]:.3f}")
     return table
 
 

@@ -1,5 +1,6 @@
 """A decoder that is a table of probabilities, for tests of decoding."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -72,3 +73,23 @@ def scripted(*tables: dict[tuple[int, ...], tuple[float, float, float]]):
         return [math.log(p) if p else -math.inf for p in (0.0, 0.0, end, 0.0, a, b)]
 
     return logits_of
+
+
+def repeats(words: Sequence[int], n: int) -> bool:
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return n > 0 and len(set(grams)) < len(grams)
+
+
+def enumerate_all(logits_of, image: int, words: Sequence[int], options: DecodingOptions):
+    """Returns every caption that ends in time, with its score, best first."""
+    found = []
+    for length in range(options.min_length, options.max_length):
+        for caption in itertools.product(words, repeat=length):
+            if repeats(caption, options.no_repeat_ngram):
+                continue
+            total = 0.0
+            for t, word in enumerate([*caption, EOS]):
+                logits = np.asarray(logits_of(image, caption[:t]), dtype=np.float64)
+                total += logits[word] - np.log(np.exp(logits).sum())
+            found.append((total / (length + 1) ** options.length_penalty, list(caption)))
+    return sorted(found, reverse=True)

@@ -1,6 +1,5 @@
 """Decoding over a scripted table of probabilities, against hand calculation and exhaustive search."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,29 +10,22 @@ import torch
 from modules.decoding import DecoderState, DecodingOptions, decode
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
-from tests.modules.scripted import BOS, EOS, METHODS, PAD, UNK, A, B, C, Table, random_table, scripted
+from tests.modules.scripted import (
+    BOS,
+    EOS,
+    METHODS,
+    PAD,
+    UNK,
+    A,
+    B,
+    C,
+    Table,
+    enumerate_all,
+    random_table,
+    scripted,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def repeats(words: Sequence[int], n: int) -> bool:
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return n > 0 and len(set(grams)) < len(grams)
-
-
-def enumerate_all(logits_of, image: int, words: Sequence[int], options: DecodingOptions):
-    """Returns every caption that ends in time, with its score, best first."""
-    found = []
-    for length in range(options.min_length, options.max_length):
-        for caption in itertools.product(words, repeat=length):
-            if repeats(caption, options.no_repeat_ngram):
-                continue
-            total = 0.0
-            for t, word in enumerate([*caption, EOS]):
-                logits = np.asarray(logits_of(image, caption[:t]), dtype=np.float64)
-                total += logits[word] - np.log(np.exp(logits).sum())
-            found.append((total / (length + 1) ** options.length_penalty, list(caption)))
-    return sorted(found, reverse=True)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0])

@@ -54,6 +54,17 @@ def test_every_trained_parameter_gets_a_gradient_and_no_frozen_one():
     assert sum(p.requires_grad for p in model.encoder.parameters()) > 0
 
 
+def test_no_attention_term_draws_weight_from_a_sentinel():
+    terms = []
+    for kind in ("att2in", "adaptive"):
+        options = DecoderOptions(kind, embedding_size=8, hidden_size=8, attention_size=8)
+        model = Captioner(EncoderOptions("mobilenetv3_small_050", image_size=64, weights="none"), options)
+        model.use_vocabulary(VOCABULARY)
+        _, _, attention, _ = model.losses(batch(), model.annotate(batch().inputs))
+        terms.append(attention.item())
+    assert terms[0] > 0 and terms[1] == 0
+
+
 def test_a_frozen_encoder_stays_in_evaluation_mode_and_out_of_the_optimiser():
     model = captioner().train()
     assert not any(module.training for module in model.encoder.trunk.modules())

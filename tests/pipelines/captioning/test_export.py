@@ -209,6 +209,23 @@ def test_measured_difference_sees_other_weights(exported, checkpoint):
             ["context", "projected", "hidden_1"],
             id="mapped annotations, multiplicative",
         ),
+        pytest.param(
+            DecoderOptions(kind="adaptive", cell="lstm"),
+            ["context", "projected", "image", "hidden_1", "cell_1"],
+            id="adaptive",
+        ),
+        pytest.param(
+            DecoderOptions(kind="att2in", cell="lstm", maxout=True),
+            ["projected", "hidden_1", "cell_1"],
+            id="att2in",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            DecoderOptions(kind="top_down", cell="gru", layers=2),
+            ["projected", "image", "hidden_1", "hidden_2", "hidden_3"],
+            id="top_down",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_kind_of_decoder_is_exported(options, init, tmp_path, monkeypatch):

@@ -287,7 +287,13 @@ def test_a_damaged_image_is_left_out_of_fine_tuning(captioned_folder, tmp_path, 
 
 
 @pytest.mark.parametrize("cell", ["rnn", pytest.param("gru", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["show_and_tell", "show_attend_tell"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("show_and_tell", "show_attend_tell"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("adaptive", "att2in", "top_down")),
+    ],
+)
 def test_every_decoder_fits_and_reports(fit, tmp_path, cell, kind):
     options = ["--model.decoder.kind", kind, "--model.decoder.cell", cell, "--model.decoder.layers", "2"]
     run = fit(tmp_path, *options, "--trainer.max_epochs", "1")

@@ -185,6 +185,40 @@ def test_an_image_has_as_many_different_captions_as_asked_for(predict, talkative
     assert "several of an image come from beam search" in capsys.readouterr().err
 
 
+def test_required_words_are_in_every_caption_or_said_to_lack(predict, talkative, tmp_path, capsys):
+    words = Captioner.load(talkative).vocabulary.words
+    word, other = words[9], words[12]
+    rows = predict(tmp_path / "out.jsonl", "--decoding.must_contain", f"{word} {other}", "--captions", "2")
+    captioned = [row for row in rows if "caption" in row]
+    assert all({word, other} <= set(row["caption"].split()) and "lacks" not in row for row in captioned)
+    one = ["--decoding.max_length", "1", "--decoding.min_length", "1"]
+    rows = predict(tmp_path / "short.jsonl", "--decoding.must_contain", f"{word} {other}", *one)
+    assert all(len(row["lacks"]) == 1 for row in rows if "caption" in row)
+    capsys.readouterr()
+    given = ["predict", "--images", str(tmp_path), "--ckpt_path", str(talkative)]
+    for text, said in (
+        (f"{word}x", f"decoding.must_contain: '{word}x' is none of the captioner's"),
+        ("a b c d e", "decoding.must_contain has 5 words; beam search can look for 4"),
+    ):
+        assert main([*given, "--output", str(tmp_path / "no.jsonl"), "--decoding.must_contain", text]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_groups_of_beams_write_captions_that_differ(predict, tmp_path):
+    beams = ["--captions", "4", "--decoding.beam_size", "4"]
+    plain = predict(tmp_path / "plain.jsonl", *beams)
+    groups = predict(
+        tmp_path / "groups.jsonl", *beams, "--decoding.beam_groups", "4", "--decoding.diversity", "9"
+    )
+
+    def first_words(rows):
+        return sum(
+            len({text.split()[0] for text in row["captions"] if text}) for row in rows if "captions" in row
+        )
+
+    assert first_words(groups) > first_words(plain)
+
+
 def test_a_video_gets_rows_with_times_and_subtitles(talkative, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (64, 64))

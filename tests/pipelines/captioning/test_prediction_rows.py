@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from modules.decoders.captions import DecoderOptions
 from pipelines.caption import main
 from pipelines.captioning import predict as predicting
 from pipelines.captioning import prediction_rows
 from pipelines.captioning.predictions import read_predictions
 from pipelines.output_files import written_by_one
 from pipelines.running import part_rows
-from tests.pipelines.captioning.gallery import BAD, GOOD, by_name, picture
+from tests.pipelines.captioning.gallery import BAD, GOOD, by_name, picture, rows_of
+from tests.pipelines.captioning.random_captioner import random_captioner
 
 
 def state_of(path):
@@ -160,3 +162,17 @@ def test_an_output_that_cannot_be_written_is_one_line(
     assert main([*given, "--output", str(tmp_path / output)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "cannot be written" in said and ("No space left" in said or "--output" in said)
+
+
+def test_rows_and_picture_tell_which_words_looked(gallery, tmp_path):
+    checkpoint = random_captioner(DecoderOptions(kind="adaptive"), tmp_path / "adaptive.ckpt")
+    given = ["predict", "--images", str(gallery / "grey.png"), "--ckpt_path", str(checkpoint)]
+    for output in ("out.jsonl", "out.csv"):
+        drawn = ["--attention", str(tmp_path / "drawn")]
+        assert main([*given, "--output", str(tmp_path / output), "--num_workers", "0", *drawn]) == 0
+    (row,) = rows_of(tmp_path / "out.jsonl")
+    assert len(row["words"]) == len(row["sentinel"]) > 0
+    assert all(0 < weight < 1 for weight in row["sentinel"])
+    (header, _) = (tmp_path / "out.csv").read_text().splitlines()
+    assert header == "image,caption,score,error"
+    assert (tmp_path / "drawn" / "grey.png.attention.jpg").is_file()

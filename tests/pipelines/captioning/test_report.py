@@ -12,7 +12,7 @@ import yaml
 from modules.errors import InputError
 from modules.whole_files import write_whole
 from pipelines.captioning.attention import encoder_view
-from pipelines.captioning.report import choose_examples, report, write_report
+from pipelines.captioning.report import choose_examples, report, sentinel_lists, write_report
 from pipelines.reports.curves import Curve, best_step, monitored_metric, read_curves
 from pipelines.reports.page import duration
 from tests.pipelines.pages import Page, log
@@ -103,6 +103,26 @@ def test_it_shows_scores_controls_run_curves_and_examples(run):
     assert sum(tag == "article" for tag, _ in page.tags) == 12
     assert len(page.images("attention for")) == 12 * 6
     assert all(title in page.text for title in ("Best", "Median", "Worst"))
+
+
+def test_it_tells_which_words_looked_at_the_picture(tmp_path):
+    rows = make_rows(tmp_path)
+    for row in rows:
+        row["sentinel"] = [0.9 if word in ("on", "the") else 0.1 for word in row["words"]]
+    page = Page(write_report(make_run(tmp_path / "run", rows)))
+    assert "Words that looked" in page.text and "the 90 %" in page.text and "percent: weight" in page.text
+    rows[3]["sentinel"].pop()
+    with pytest.raises(InputError, match=r"predictions\.jsonl:4: words and sentinel do not fit"):
+        write_report(make_run(tmp_path / "run", rows))
+
+
+def test_words_are_ranked_by_the_weight_of_their_sentinel():
+    captions = [[("a", 0.8), ("dog", 0.1)], [("a", 0.6), ("dog", 0.3), ("once", 1.0)]]
+    lists = sentinel_lists(captions, least=2)
+    assert [title for title, _ in lists] == ["Looked least", "Looked most"]
+    assert lists[0][1] == [("a", pytest.approx(0.7), 2)]
+    assert lists[1][1] == [("dog", pytest.approx(0.2), 2)]
+    assert sentinel_lists([[("a", 0.5)]], least=1) == sentinel_lists([[]]) == []
 
 
 def test_metrics_json_is_believed_and_what_it_lacks_is_computed(tmp_path):

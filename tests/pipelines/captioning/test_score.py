@@ -7,7 +7,9 @@ from rich.console import Console
 
 from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
+from modules.metrics.diversity import n_best_scores
 from pipelines.caption import main
+from pipelines.captioning.prediction_rows import write_rows
 from pipelines.captioning.score import controls_as_dict, remarks, score, scores_table
 
 REFERENCES = {
@@ -123,3 +125,21 @@ def test_captions_without_blanks_between_words_are_told(unsegmented, tmp_path, c
     assert main(["score", "--predictions", paths[0], "--references", paths[1]]) == 0
     error = capsys.readouterr().err
     assert error.count("Thai captions without blanks") == 1 and f"WARNING: {tmp_path / unsegmented}:" in error
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_several_captions_an_image_are_scored_for_their_best_and_their_difference(tmp_path, capsys, suffix):
+    references = {"a.jpg": ["a dog runs on grass"], "b.jpg": ["two men on a bike"], "c.jpg": ["a red ball"]}
+    said = {"a.jpg": ["a cat", "a dog runs on grass"], "b.jpg": ["a man", "two men"], "c.jpg": ["a red ball"]}
+    lines = [json.dumps({"image": image, "captions": texts}) for image, texts in references.items()]
+    (tmp_path / "references.jsonl").write_text("\n".join(lines))
+    predictions = tmp_path / f"out{suffix}"
+    rows = [{"image": i, "caption": t[0], "captions": t, "score": -1.0} for i, t in said.items()]
+    write_rows(predictions, rows, suffix[1:])
+    files = predictions, tmp_path / "references.jsonl"
+    score(*files, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["n_best"] == n_best_scores(CaptionScorer(references), said)
+    assert found["n_best"]["oracle_cider_d"] > found["cider_d"]
+    score(*files)
+    assert "Up to 2 captions of each image" in capsys.readouterr().out
