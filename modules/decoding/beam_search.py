@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from modules.hypotheses import (
+from modules.decoding.hypotheses import (
     BOS,
     EOS,
     PAD,
@@ -165,8 +165,8 @@ def _extensions(
 ) -> tuple[Float[Tensor, "B S N"], Int[Tensor, "B S N"], Int[Tensor, "B S N"]]:
     """Returns the best extensions in each set of required words: score, row of the parent, and word.
 
-    Set s has the words whose bits are set in s. Into it come extensions of its own beams by any word but
-    those that it lacks, and those of the sets that lack just one of its words, by this word.
+    Set s has the words whose bits are set in s. Its own beams are extended by any word but those that it
+    lacks. From the sets that lack just one of its words, beams come by this word.
     """
     beams, vocabulary = total.shape[2:]
     device, sets = total.device, []
