@@ -37,12 +37,12 @@ def beam_search(
     the batch when K of its hypotheses are finished. One that finishes none within the maximum length gives
     its unfinished beams.
 
-    Groups of beams search one after another. In the ranking of the later ones, a word costs `diversity` for
-    each beam of an earlier group that has it in the same place (Vijayakumar et al. 2018, with the Hamming
-    distance). Scores are log-probabilities without that cost.
+    Groups of beams search one after another (Vijayakumar et al. 2018, with the Hamming distance). In the
+    ranking of a group, a word costs `diversity` for each earlier beam that has it in the same place. Scores
+    are log-probabilities without that cost.
 
-    With required words there are K beams for every set of them that a hypothesis may have by now, and only
-    those with all of them end (Anderson et al. 2017). An image that comes to none gives what has most.
+    With required words there are K beams for every set of them that a hypothesis may have by now. Only those
+    with all of them end (Anderson et al. 2017). An image that comes to none gives what has most.
 
     Args:
         step: One time step of a decoder.

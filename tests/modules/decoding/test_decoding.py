@@ -22,6 +22,7 @@ from tests.modules.scripted import (
     Table,
     enumerate_all,
     random_table,
+    repeats,
     scripted,
 )
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from modules.decoding import DecodingOptions, _draw
+from modules.decoding import DecodingOptions
+from modules.decoding.word_by_word import _draw
 from tests.modules.scripted import BOS, EOS, PAD, UNK, Table, random_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
