@@ -18,8 +18,8 @@ from modules.caption_tokens import tokenize
 from modules.images import read_as_shown
 from modules.metrics.captions import CaptionScorer
 from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel
-from pipelines.captioning.runs import CaptionRun, Prediction, read_run
-from pipelines.captioning.score import AGREEMENT, LABELS, controls_as_dict, remarks
+from pipelines.captioning.runs import AGREEMENT, CaptionRun, Prediction, read_run
+from pipelines.captioning.score import LABELS, controls_as_dict, remarks
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart, length_chart, score_chart, vocabulary_chart
 from pipelines.reports.page import fit_within, jpeg_uri, write_page

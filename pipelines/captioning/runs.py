@@ -12,6 +12,8 @@ from modules.errors import InputError
 from pipelines.reports.curves import Curve, read_curves
 from pipelines.reports.run_files import existing_run, read_config, read_metrics
 
+AGREEMENT = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}  # as they are shown
+
 
 @dataclass(frozen=True)
 class WordAttention:

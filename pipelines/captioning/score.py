@@ -26,7 +26,6 @@ LABELS = {
     "rouge_l": "ROUGE-L",
     "cider_d": "CIDEr-D",
 }
-AGREEMENT = {"agreement": "agreement", "agreement_cider": "agreement and CIDEr-D"}
 N_BEST_LABELS = {
     "oracle_cider_d": "CIDEr-D of the best of them",
     "self_bleu4": "BLEU-4 with each other (low: they differ)",
@@ -103,10 +102,10 @@ def score(
         result = scores.as_dict() | {"intervals": dict(intervals), "controls": blind}
         shown.append(scores_table(scores, controls, intervals))
         lines += remarks(scores.images, scores.as_dict(), intervals, blind)
-        if said.n_best:
-            resolve = resolver(known)
-            several = {resolve(image): captions for image, captions in said.n_best.items()}
-            lists = {image: several.get(image, [caption]) for image, caption in hypotheses.items()}
+        resolve = resolver(known)
+        several = {resolve(image): captions for image, captions in said.n_best.items()}
+        lists = {image: several.get(image, [caption]) for image, caption in hypotheses.items()}
+        if any(len(captions) > 1 for captions in lists.values()):
             result["n_best"] = n_best_scores(scorer, lists)
             shown.append(n_best_table(result["n_best"], max(map(len, lists.values()))))
         if official:

@@ -12,7 +12,7 @@ from rich.table import Table
 from modules.captioning.agreement import Agreement
 from pipelines.captioning.find import printable
 from pipelines.captioning.photographs.judging import Photographs, photographs_of
-from pipelines.captioning.score import AGREEMENT
+from pipelines.captioning.runs import AGREEMENT
 
 Summary = tuple[dict[str, float], dict[str, tuple[float, float]], dict[str, dict[str, float]]]
 WORST = 3  # captions that are shown
