@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.errors import InputError
-from modules.images import CutImage, UnreadableImage, decode_image
+from modules.images import CutImage, decode_image
 from pipelines.captioning.attention import encoder_view
 from pipelines.captioning.find import plain, summary
 from pipelines.captioning.photographs.caption_index import CaptionIndex
@@ -70,7 +70,7 @@ class DemoModel:
             try:
                 image = decode_image(data, "the picture", SHOWN)
             except CutImage as error:
-                image, wrong = error.image, error.reason
+                image, wrong = error.image, str(error)
             views = self.model.views(self.transform(image).unsqueeze(0).to(self.model.device))
             captions = []
             for way, options in self.ways.items():
@@ -207,8 +207,6 @@ async def _answered(answer: Any, asked: Any) -> Response:
 
     try:
         return JSONResponse(await run_in_threadpool(without_gradients))
-    except UnreadableImage as error:
-        return _error(f"{error.name} {error.reason}", 422)
     except InputError as error:
         return _error(str(error), 422)
     except Exception as error:  # the page stays up whatever it is sent

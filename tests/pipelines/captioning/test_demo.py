@@ -92,13 +92,15 @@ def test_a_picture_has_three_captions_with_the_attention_of_each_word(ask, talka
     model = Captioner.load(talkative)
     (expected,) = model.caption_images([np.asarray(picture(3))])
     assert answer["captions"][0]["text"] == expected.text
+    cut = encoded(picture(3), "JPEG")[:-40]
+    assert json.loads(ask("POST", "/caption", cut)[2])["wrong"].startswith("the picture: is damaged (")
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "the file is empty"),
-        (b"no picture", "is no image"),
+        (b"", "the picture: the file is empty"),
+        (b"no picture", "the picture: is no image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "the picture"),
         (b"GIF89a", "the picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "the picture"),
