@@ -87,6 +87,10 @@ class TextCodec:
         """Returns the codec that `to_dict` described."""
         return cls(plain["level"], Vocabulary(plain["words"]))
 
+    def with_units_of(self, other: TextCodec) -> TextCodec:
+        """Returns these units under their ids, and behind them those that only the other has."""
+        return TextCodec(self.level, self.vocabulary.with_words_of(other.vocabulary))
+
     # ---- one text
 
     def encode(self, text: str) -> list[int]:

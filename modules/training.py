@@ -139,6 +139,12 @@ class TrainedModule(pl.LightningModule):
     def use_data(self, data: Any) -> None:
         """Takes from the data module what has to be known of the data before training, such as words."""
 
+    def begin_with(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the weights of a checkpoint whose words are the first of this one's; other words stay new."""
+        state = self.state_dict()
+        for name, value in checkpoint["state_dict"].items():
+            state[name][tuple(slice(size) for size in value.shape)] = value
+
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes from a checkpoint what is neither option nor weight, such as words."""
 

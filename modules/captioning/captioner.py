@@ -92,10 +92,7 @@ class Captioner(CaptionWriter, TrainedModule):
             self.decoder = decoder(len(vocabulary), self.encoder.annotation_size, self.decoder_options)
 
     def begin_with(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the weights of a checkpoint whose words are the first of this one's; other words stay new."""
-        state = self.state_dict()
-        for name, value in checkpoint["state_dict"].items():
-            state[name][tuple(slice(size) for size in value.shape)] = value
+        super().begin_with(checkpoint)
         self.inherited_words = len(checkpoint["words"])
 
     def use_data(self, data: Any) -> None:

@@ -73,6 +73,7 @@ class LanguageModel(TrainedModule):
     ) -> None:
         super().__init__(decoder=decoder, training=training)
         self.decoder_options = decoder
+        self.inherited_units = 0  # the first, from the checkpoint that training began with
         self.sizes: dict[str, SplitSize] = {}
         self.carried: DecoderState | None = None  # of the training streams, between two batches
         self.smooth_loss: Tensor | None = None
@@ -98,6 +99,11 @@ class LanguageModel(TrainedModule):
         """Takes the units of the training text."""
         self.use_codec(data.training_codec())
 
+    def begin_with(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the weights of a checkpoint whose units are the first of this one's; others stay new."""
+        super().begin_with(checkpoint)
+        self.inherited_units = len(checkpoint["codec"]["words"])
+
     def setup(self, stage: str) -> None:
         """Asks for the units to train with; to be evaluated, has the data read in its own units."""
         super().setup(stage)
@@ -108,6 +114,7 @@ class LanguageModel(TrainedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["codec"] = self.codec.to_dict()
+        checkpoint["inherited_units"] = self.inherited_units
         checkpoint["smooth_loss"] = None if self.smooth_loss is None else self.smooth_loss.cpu()
         checkpoint["carried"] = self._gather_streams()
 
@@ -128,6 +135,7 @@ class LanguageModel(TrainedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
+        self.inherited_units = checkpoint.get("inherited_units", 0)
         self.smooth_loss = checkpoint["smooth_loss"]
         rank = self._trainer.global_rank if self._trainer is not None else 0
         carried = tuple(tensor[rank :: self.world_size] for tensor in checkpoint["carried"])

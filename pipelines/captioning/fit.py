@@ -21,19 +21,16 @@ from modules.captioning.agreement import MOST, Judge, measure_agreement
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import pretrained_path
-from modules.checkpoints import read_checkpoint
 from modules.decoding import DecodingOptions
-from modules.errors import InputError
 from modules.metrics.captions import METRICS, CaptionScorer
 from modules.vocabulary import Vocabulary
 from modules.whole_files import write_whole
-from pipelines.arguments import take_options
 from pipelines.captioning.collapse_watch import CollapseWatch
 from pipelines.captioning.photographs.agreement import Summary, summarised
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
-from pipelines.cli import RunCLI
 from pipelines.findings import Findings
+from pipelines.init_option import InitCLI
 
 UNSURE = 0.1  # share of captions of unseen photographs that count as unsure
 INIT_HELP = (
@@ -101,11 +98,12 @@ def own_agreement(
     return summarised(g, model.agreement, cider)
 
 
-class CaptionCLI(RunCLI):
+class CaptionCLI(InitCLI):
     """Images are captioned free-running, and their captions scored beside two controls."""
 
     task = "caption"
     model_class, datamodule_class = Captioner, CaptionDataModule
+    init_help, inherited = INIT_HELP, ("encoder", "decoder")
     monitor, mode = "val/cider_d", "max"
     monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
     shown = ("train/loss", "train/reward", "val/loss", "val/bleu4", "val/cider_d")
@@ -117,25 +115,9 @@ class CaptionCLI(RunCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_class_arguments(DecodingOptions, "decoding")
-        parser.add_argument("--init", type=str | None, default=None, help=INIT_HELP)
 
-    def _parse_ckpt_path(self) -> None:
-        super()._parse_ckpt_path()
-        config = self.config[self.config.subcommand]
-        self.init: dict[str, Any] = {}  # the checkpoint that a new run begins with
-        if not config.get("init"):
-            return
-        if self.config.subcommand != "fit":
-            raise InputError(
-                f"init: {self.config.subcommand} trains nothing; --ckpt_path names what it scores"
-            )
-        if config.ckpt_path:
-            print("note: --init has no effect on a run that goes on")
-            return
-        path = pretrained_path() if config.init == "pretrained" else Path(config.init)
-        self.init = read_checkpoint(path, self.task)
-        stored = self.stored_options(self.init)
-        take_options(config.model, {group: stored[group] for group in ("encoder", "decoder")})
+    def init_path(self, name: str) -> Path:
+        return pretrained_path() if name == "pretrained" else Path(name)
 
     def adjust_data(self, checkpoint: dict[str, Any]) -> None:
         """Gives the words of the checkpoint that training begins or began with their numbers."""
@@ -150,9 +132,7 @@ class CaptionCLI(RunCLI):
         return [CollapseWatch()]
 
     def adjust_model(self) -> None:
-        if self.init:
-            self.model.begin_with(self.init)
-            self.init = {}
+        super().adjust_model()
         self.model.decoding = self.config_init[self.subcommand].decoding
 
     def compare(self, split: str, checkpoint: Path) -> None:

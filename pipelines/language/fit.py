@@ -13,16 +13,20 @@ from rich.table import Table
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.text.datamodule import TextDataModule
 from modules.decoding import DecodingOptions
-from modules.errors import check_ranges
+from modules.errors import InputError, check_ranges
 from modules.language.continuation import continuations, read_prompt
 from modules.language.language_model import LanguageModel, SplitSize
-from modules.text_codec import normalised
+from modules.text_codec import TextCodec, normalised
 from modules.whole_files import write_whole
-from pipelines.cli import RunCLI
 from pipelines.findings import Findings
+from pipelines.init_option import InitCLI
 from pipelines.language.report import write_report
 from pipelines.language.runs import remarks
 
+INIT_HELP = (
+    "fit: checkpoint that training begins with, of the same level; its decoder is taken, and units that it "
+    "lacks are added."
+)
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
 
 
@@ -97,11 +101,12 @@ class Samples(Callback):
             append_lines(self.path, [{"iteration": iteration, "prompt": options.prompt, "text": text}])
 
 
-class LanguageCLI(RunCLI):
+class LanguageCLI(InitCLI):
     """Texts are scored in bits per character, beside models that only count."""
 
     task = "text"
     model_class, datamodule_class = LanguageModel, TextDataModule
+    init_help, inherited = INIT_HELP, ("decoder",)
     monitor = "val/bits_per_char"
     monitors = ("val/bits_per_char", "val/loss", "val/perplexity")
     shown = ("train/loss", "val/loss", "val/bits_per_char")
@@ -117,8 +122,24 @@ class LanguageCLI(RunCLI):
     def fit_callbacks(self) -> list[Callback]:
         return [Samples(self.config_init["fit"].sampling, self.run_folder)]
 
+    def adjust_data(self, checkpoint: dict[str, Any]) -> None:
+        """Gives the units of the checkpoint that training begins or began with their ids."""
+        stored = (self.init or checkpoint).get("codec")
+        inherited = None if self.init else checkpoint.get("inherited_units", 0)
+        if not stored or inherited == 0:
+            return
+        codec = TextCodec.from_dict({**stored, "words": stored["words"][:inherited]})
+        own = self.datamodule.training_codec()
+        if own.level != codec.level:
+            raise InputError(
+                f"init: the checkpoint reads {codec.level}s, and data.level is {own.level}: "
+                f"--data.level {codec.level}"
+            )
+        self.datamodule.read(codec.with_units_of(own))
+
     def adjust_model(self) -> None:
         """Tells the sizes of the texts, which turn nats a unit into bits a character."""
+        super().adjust_model()
         if self.subcommand == "fit":
             read_prompt(self.model.codec, self.config_init["fit"].sampling.prompt, "sampling.prompt")
         text = self.datamodule.read(self.model.codec)
