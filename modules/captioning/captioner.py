@@ -23,6 +23,7 @@ from modules.captioning.evaluation import Evaluation
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.scheduled_sampling import own_share, with_own_words
 from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.ensemble import Reader
@@ -158,11 +159,21 @@ class Captioner(CaptionWriter, TrainedModule):
         return torch.stack([self.annotate(inputs), self.annotate(inputs.flip(-1))], dim=1)
 
     def losses(
-        self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"]
+        self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"], own_words: float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words."""
+        """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words.
+
+        Args:
+            batch: Images and captions.
+            annotations: Of the images.
+            own_words: Share of the given words that are drawn from the decoder itself.
+        """
         assert self.decoder is not None
         given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
+        if own_words:
+            seed = self.global_step * self.trainer.world_size + self.global_rank
+            generator = torch.Generator().manual_seed(seed)
+            given = with_own_words(self.decoder, annotations, given, batch.image_index, own_words, generator)
         logits, alpha = self.decoder(annotations, given, batch.image_index)
         smoothing, weights = self.training_options.label_smoothing, batch.weights
         is_plain = not smoothing and weights is None
@@ -191,7 +202,10 @@ class Captioner(CaptionWriter, TrainedModule):
 
     def _force(self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"]) -> Tensor:
         """Returns the loss of teacher forcing."""
-        smoothed, plain, attention, words = self.losses(batch, annotations)
+        options = self.training_options
+        progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+        share = own_share(options.own_words_schedule, progress, options.own_words)
+        smoothed, plain, attention, words = self.losses(batch, annotations, share)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
         # the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))

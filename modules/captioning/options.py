@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from modules.captioning.scheduled_sampling import ScheduleName
 from modules.errors import InputError, check_ranges
 from modules.training import ScheduleOptions, learning_rate_factor
 
@@ -21,6 +22,9 @@ class CaptioningTrainingOptions(ScheduleOptions):
             CIDEr-D: from 0 (all weigh alike) to 1 (Phan et al. 2017).
         doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14) of attention without a
             sentinel.
+        own_words: Share of the decoder's own words that it reads at the end of training in place of people's
+            (scheduled sampling, Bengio et al. 2015); 0 for none.
+        own_words_schedule: How the share of people's words falls: inverse_sigmoid, exponential or linear.
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.
@@ -35,6 +39,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
     label_smoothing: float = 0.1
     consensus: float = 0.0
     doubly_stochastic: float = 1.0
+    own_words: float = 0.0
+    own_words_schedule: ScheduleName = "inverse_sigmoid"
     reinforce_epochs: int = 0
     reinforce_learning_rate: float = 5e-5
     reinforce_samples: int = 5
@@ -54,7 +60,7 @@ class CaptioningTrainingOptions(ScheduleOptions):
                 "reinforce_cross_entropy",
                 "reinforce_bleu4",
             ),
-            below_one=("label_smoothing",),
+            below_one=("label_smoothing", "own_words"),
         )
         if not 0 <= self.consensus <= 1:
             raise InputError(f"model.training.consensus is {self.consensus}; it has to be from 0 to 1")
