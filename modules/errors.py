@@ -54,7 +54,7 @@ def check_ranges(
 def check_at_least(least: int, **values: int | float | None) -> None:
     """Raises InputError for the first option below the least value; one that is None is not checked."""
     for name, value in values.items():
-        if value is not None and value < least:
+        if value is not None and not value >= least:  # nor is NaN
             raise InputError(f"{name} is {value}; it has to be at least {least}")
 
 

@@ -42,6 +42,9 @@ class ReaderCLI(RunCLI):
         wanted = is_reader and self.model.training_options.controls
         if self.subcommand == "fit" and wanted and not self.ending.asked:
             steps = max(1, self.trainer.global_step)
+            if self.ending.reason is not None:  # those of a resumed fit had fewer steps
+                for name in CONTROLS:
+                    checkpoint.with_name(f"{name}.ckpt").unlink(missing_ok=True)
             train_controls(self.model, self.datamodule, config, steps, checkpoint.parent)
         self.controls = control_rows(checkpoint, self.datamodule, split, config) if is_reader else {}
 

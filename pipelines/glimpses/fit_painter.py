@@ -63,6 +63,8 @@ class PainterCLI(RunCLI):
         path = checkpoint.with_name(f"{CONTROL}.ckpt")
         is_painter = self.model.options.kind == "draw"
         if self.subcommand == "fit" and is_painter and config.control and not self.ending.asked:
+            if self.ending.reason is not None:  # that of a resumed fit had fewer steps
+                path.unlink(missing_ok=True)
             self._train_control(config, path)
         self.control = None
         if is_painter and path.is_file():

@@ -10,7 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from pipelines.checkpoint_callbacks import BestCheckpoint, sort_callbacks
-from pipelines.progress_lines import EpochLines, LogLines
+from pipelines.endings import Ending
+from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.running.plain_trainer import plain_trainer
 
 
@@ -24,7 +25,9 @@ def train_control(
     mode: str,
     shown: Sequence[str],
 ) -> None:
-    """Trains a control and keeps its best checkpoint.
+    """Trains a control and keeps its best checkpoint; without a validation that of its last weights.
+
+    Ctrl-C ends the command, and a control that it cut short is not kept: it would have had fewer steps.
 
     Args:
         control: The model.
@@ -37,18 +40,28 @@ def train_control(
         shown: Metrics to print after every epoch.
     """
     best = BestCheckpoint(path.parent, path.stem, monitor, mode=mode, enable_version_counter=False)
+    ending, shows_bar = Ending(), config.trainer.enable_progress_bar is not False
+    validates = config.trainer.limit_val_batches != 0
+    bar = [ProgressBar()] if shows_bar else []
     same = "gradient_clip_val gradient_clip_algorithm limit_train_batches limit_val_batches"
     trainer = plain_trainer(
         config,
         max_epochs=-1,
         max_steps=steps,
-        enable_checkpointing=True,
-        enable_progress_bar=config.trainer.enable_progress_bar,
-        callbacks=[EpochLines(shown), LogLines(), best],
+        enable_checkpointing=validates,
+        enable_progress_bar=shows_bar,
+        callbacks=[ending, EpochLines(shown), LogLines(), *bar, *[best] * validates],
         **{option: config.trainer[option] for option in same.split()},
     )
     sort_callbacks(trainer)
     trainer.fit(control, copy.copy(data))
+    if ending.asked:
+        path.unlink(missing_ok=True)
+        raise KeyboardInterrupt
+    if ending.diverged and trainer.is_global_zero:
+        print(f"WARNING: {path.stem}: {ending.reason}")
+    elif not best.best_model_path:
+        trainer.save_checkpoint(path)
     trainer.strategy.barrier()  # one process writes, all read
 
 

@@ -55,7 +55,8 @@ class SteerPredictionOptions:
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
             (SmoothGrad, squared), without those of optical flow; a few frames a second on one core.
         smoothing: none; exponential, smoothest and latest; chauffeur, towards the line through the ten angles
-            before, which comes hardly later.
+            before. On held-out frames of a real drive, where it was chosen, that gives an RMSE of 0.0387 rad
+            against 0.0389. Elsewhere it may be worse.
         smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
         rate: Frames a second where the names of images tell no time.
         camera: Which one is taken where the recording has several.

@@ -1,8 +1,10 @@
 """The message that a user gets."""
 
+import math
+
 import pytest
 
-from modules.errors import InputError, check_choice
+from modules.errors import InputError, check_at_least, check_choice
 
 
 def test_a_message_is_one_line_whatever_it_quotes() -> None:
@@ -16,3 +18,9 @@ def test_a_choice_that_is_none_is_told_the_nearest() -> None:
     check_choice(("one", "two"), number="two")
     with pytest.raises(InputError, match="number is 'TWOO'; the nearest is 'two' of one, two"):
         check_choice(("one", "two"), other="one", number="TWOO")
+
+
+@pytest.mark.parametrize("value", [-0.5, math.nan])
+def test_what_is_below_the_least_or_no_number_is_refused(value):
+    with pytest.raises(InputError, match="it has to be at least 0"):
+        check_at_least(0, length=3, rate=None, temperature=value)

@@ -65,6 +65,21 @@ def test_a_stopped_fit_goes_on_as_if_it_had_not_stopped(run: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_controls_have_the_steps_of_the_reader_however_it_ended(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path / "cache"))
+    assert main(["fit", *DEBUG, "--runs", str(tmp_path), "--trainer.max_steps", "1"]) == 0
+    folder = tmp_path / "house_numbers" / "debug" / "version_0"
+    told = capsys.readouterr()
+    assert "ModelCheckpoint" not in told.out + told.err
+    assert len(json.loads((folder / "metrics.json").read_text())["controls"]) == 3
+    resumed = ["fit", "--ckpt_path", str(folder / "checkpoints" / "last.ckpt")]
+    assert main([*resumed, "--trainer.max_steps", "4"]) == 0
+    assert "control: cnn, 4 steps" in capsys.readouterr().out
+    assert main([*resumed, "--trainer.max_steps", "4"]) == 0
+    assert "control:" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_an_export_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
     given = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--output", str(tmp_path / "onnx")]
     # a process of its own: the exporter would trace the shape checks that the tests switch on
