@@ -63,7 +63,7 @@ def measure_recall(images: Path, references: Path, ckpt_path: Path | None, devic
 def recall(scores: Float[Tensor, "N N"]) -> dict[str, float]:
     """Returns recall at 1, 5 and 10 of the diagonal in its row, and its median rank; equals go before."""
     ranks = (scores >= scores.diagonal().unsqueeze(1)).sum(1)
-    shares = {str(k): (ranks <= k).float().mean().item() for k in AMONG}
+    shares = {str(k): (ranks <= k).double().mean().item() for k in AMONG}
     return shares | {"median_rank": ranks.float().quantile(0.5).item()}
 
 
