@@ -4,7 +4,7 @@
     python pipelines/text.py fit --data.file FILE_OR_DIR --data.level character|word|byte
     python pipelines/text.py fit --config configs/text/min_char_rnn.yaml --data.file FILE   the listing
     python pipelines/text.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
-    python pipelines/text.py fit --init CKPT --data.file FILE   begins with a trained model, learns new characters
+    python pipelines/text.py fit --init CKPT --data.file FILE   begins with a trained model, adds characters
     python pipelines/text.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
     python pipelines/text.py sample --ckpt_path CKPT --prompt "..." --length 500 --temperature 0.8 --seed 1
     python pipelines/text.py sample --ckpt_path CKPT --prompt_file FILE         a prompt of several lines
