@@ -11,7 +11,7 @@ from data_prep.house_numbers.plates.drawing import draw_front
 from data_prep.house_numbers.records import NumberRecord, NumberTable
 from modules.house_numbers.preprocessing import NumberPictures
 
-DRAWING = "fronts 1"  # change it with the pictures, and they are drawn anew
+DRAWING = "fronts 2"  # change it with the pictures, and they are drawn anew
 
 
 def read(root: Path, numbers: int = dataset.NUMBERS, seed: int = 0) -> NumberTable:
