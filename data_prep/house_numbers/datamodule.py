@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +11,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from data_prep.batching import BatchLoader, BucketSampler, ShareSampler
+from data_prep.batching import BatchLoader, ShareSampler
 from data_prep.cache import cache_root
 from data_prep.house_numbers import read_numbers
 from data_prep.house_numbers.pictures import NumberArray
 from data_prep.house_numbers.records import NumberRecord, NumberTable, leave_out_long
+from data_prep.house_numbers.short_first import ShortFirstSampler
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
@@ -79,6 +81,7 @@ class NumberDataModule(pl.LightningDataModule):
             are tested.
         batch_size: Pictures in a training step, over all processes together.
         min_steps: Fewest training steps of an epoch: a small set is read several times in each.
+        short_first: Epochs, also a part of one, in which numbers grow from one digit to all lengths.
         eval_batch_size: Pictures in an evaluation step of one process.
         jitter: How far a training picture is moved, grown or shrunk at random, as a share of its side.
         cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
@@ -92,6 +95,7 @@ class NumberDataModule(pl.LightningDataModule):
         numbers: int = 20_000,
         batch_size: int = 128,
         min_steps: int = 1,
+        short_first: float = 0.0,
         eval_batch_size: int = 256,
         jitter: float = 0.05,
         cache: Path | None = None,
@@ -102,11 +106,13 @@ class NumberDataModule(pl.LightningDataModule):
         for name, value in (least | {"eval_batch_size": eval_batch_size}).items():
             if value < 1:
                 raise InputError(f"data.{name} is {value}; it has to be at least 1")
+        if not 0 <= short_first < math.inf:
+            raise InputError(f"data.short_first is {short_first}; it has to be at least 0")
         if not 0 <= jitter < 0.5:
             raise InputError(f"data.jitter is {jitter}; it has to be from 0 to below 0.5")
         self.root, self.format, self.numbers = root, format, numbers
         self.batch_size, self.min_steps, self.eval_batch_size = batch_size, min_steps, eval_batch_size
-        self.jitter, self.cache, self.seed = jitter, cache, seed
+        self.short_first, self.jitter, self.cache, self.seed = short_first, jitter, cache, seed
         self.table: NumberTable | None = None
         self.splits: dict[str, list[NumberRecord]] = {}
         self.arrays: dict[str, NumberArray] = {}
@@ -171,9 +177,10 @@ class NumberDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None
         dataset = Numbers(self.arrays["train"], self.jitter)
-        sampler = BucketSampler(
-            [1] * len(dataset),
+        sampler = ShortFirstSampler(
+            [len(record.number) for record in dataset.pictures.records],
             self.batch_size,
+            self.short_first,
             min_batches=self.min_steps,
             seed=self.seed,
             rank=self.trainer.global_rank,
