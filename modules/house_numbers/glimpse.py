@@ -37,8 +37,9 @@ class GlimpseSensor(nn.Module):
         self.levels = [round(points / side) for side in self.sides]
 
     def pyramid(self, pictures: Float[Tensor, "B 1 S S"]) -> list[Tensor]:
-        """Returns a picture at each level's size, areas averaged."""
-        return [F.interpolate(pictures, size=(n, n), mode="area") for n in self.levels]
+        """Returns a picture at each level's size, areas averaged; filters need a rim of G zeros about it."""
+        rim = 0 if self.reading == "bilinear" else self.points
+        return [F.pad(F.interpolate(pictures, size=(n, n), mode="area"), (rim,) * 4) for n in self.levels]
 
     def forward(self, pyramid: list[Tensor], places: Float[Tensor, "B 2"]) -> Float[Tensor, "B K G G"]:
         """Returns what is seen about places, 0 outside of the picture.
@@ -59,16 +60,12 @@ class GlimpseSensor(nn.Module):
         grid = torch.stack([x, y], dim=3)
         return F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    def _filtered(self, level: Float[Tensor, "B 1 N N"], places: Tensor) -> Tensor:
-        """Returns Gaussian filters one pixel apart on the picture and a rim of zeros about it."""
-        rim = self.points
-        padded = F.pad(level, (rim, rim, rim, rim))
-        size = level.shape[-1]
-        centres = (places + 1) * size / 2 + rim + 0.5  # of the first pixel it is 1
+    def _filtered(self, level: Float[Tensor, "B 1 R R"], places: Tensor) -> Tensor:
+        """Returns Gaussian filters one pixel apart on the picture and its rim."""
+        size = level.shape[-1] - 2 * self.points
+        centres = (places + 1) * size / 2 + self.points + 0.5  # of the first pixel it is 1
         one = centres.new_ones(len(centres))
-        return read_window(
-            padded, Window(centres[:, 0], centres[:, 1], one, VARIANCE * one, one), self.points
-        )
+        return read_window(level, Window(centres[:, 0], centres[:, 1], one, VARIANCE * one, one), self.points)
 
     def multiply_adds(self) -> int:
         """Returns the multiplications of one glimpse: four a point, or the filters' two products."""

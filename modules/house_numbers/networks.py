@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modules.attention import MultiplicativeAttention
@@ -15,6 +15,7 @@ from modules.house_numbers.glimpse import GlimpseSensor
 from modules.house_numbers.options import ReaderOptions
 
 THUMBNAIL = 32  # pixels along a side of the small picture
+REACH = 0.5  # standard deviation of the first guess at the next place, in halves of the picture
 NEAR = 0.25  # how far a place can be from what the small picture shows, in halves of the picture
 
 
@@ -34,14 +35,16 @@ class Reading(NamedTuple):
     baselines: Tensor
 
 
-def convolution(before: int, after: int, *, pool: bool, dilation: int = 1) -> list[nn.Module]:
+def convolution(
+    before: int, after: int, *, stride: int = 1, pool: bool = False, dilation: int = 1
+) -> list[nn.Module]:
     """Returns the layers of a 3x3 convolution, normalised over the batch (Ioffe and Szegedy 2015)."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False),
+    return [
+        nn.Conv2d(before, after, 3, stride=stride, padding=dilation, dilation=dilation, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),  # first, so that a quarter is left to normalise
         nn.BatchNorm2d(after),
         nn.ReLU(),
     ]
-    return [*layers, nn.MaxPool2d(2)] if pool else layers
 
 
 class ContextNetwork(nn.Module):
@@ -51,7 +54,7 @@ class ContextNetwork(nn.Module):
         width: H of the summary.
     """
 
-    channels = 32
+    channels = 24
     side = THUMBNAIL // 2  # annotations along a side
     annotation_size = channels + 4
     coordinates: Tensor
@@ -59,9 +62,10 @@ class ContextNetwork(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *convolution(1, 16, pool=True),
-            *convolution(16, self.channels, pool=False),
-            *convolution(self.channels, self.channels, pool=False, dilation=2),
+            *convolution(1, 16, stride=2),
+            *convolution(16, self.channels),
+            *convolution(self.channels, self.channels, dilation=2),
+            *convolution(self.channels, self.channels, dilation=4),
         )
         self.summary = nn.Sequential(
             nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(self.channels * 16, width), nn.Tanh()
@@ -95,7 +99,7 @@ class GlimpseNetwork(nn.Module):
         self.convolutions = nn.Sequential(
             *convolution(1 if shared else scales, channels[0], pool=True),
             *convolution(channels[0], channels[1], pool=True),
-            *convolution(channels[1], channels[2], pool=False),
+            *convolution(channels[1], channels[2]),
             nn.Flatten(),
         )
         flat = channels[2] * (points // 4) ** 2 * (scales if shared else 1)
@@ -115,26 +119,33 @@ class Reader(nn.Module):
     """Two recurrent layers in one direction: the lower one reads, the upper one decides where to look next.
 
         g_n = glimpse(picture, l_n);  r1_n = cell(g_n, r1_{n-1});  r2_n = cell(r1_n, r2_{n-1})
-        alpha_n = attention(small picture, [r2_{n-1}; l_{n-1}])
-        l_n = sum_i alpha_ni place_i + tanh(W r2_{n-1} + b) / 4
+        e_ni = a_i . U [r2_{n-1}; l_{n-1}] - |(place_i - l_{n-1} - d) / s|^2 / 2,  a_i of the small picture
+        l_n = sum_i softmax(e_n)_i place_i + tanh(W r2_{n-1} + b) / 4
 
     The small picture gives r2_0, too. After every N glimpses `[r1_n; g_n]` says a digit, or that there are no
     more. The papers have `l_n = W r2_{n-1} + b` alone. With attention fewer pictures teach where to look:
-    what the small picture shows of a digit is the same wherever it is.
+    what the small picture shows of a digit is the same wherever it is. The next digit is guessed near a
+    stride d from the last one (as in Luong et al. 2015, eq. 10); l_0, d and s are learnt.
 
     Args:
         options: Widths, cell and glimpses.
         sensor: Takes the glimpses.
         glimpse: Reads them.
+        towards: 1 from left to right, -1 from right to left.
     """
 
-    def __init__(self, options: ReaderOptions, sensor: GlimpseSensor, glimpse: GlimpseNetwork) -> None:
+    def __init__(
+        self, options: ReaderOptions, sensor: GlimpseSensor, glimpse: GlimpseNetwork, towards: int = 1
+    ) -> None:
         super().__init__()
         width = options.hidden_size
         self.options, self.sensor, self.glimpse = options, sensor, glimpse
         self.reads = CELLS[options.cell](width, width)
         self.looks = CELLS[options.cell](width, width)
         self.attention = MultiplicativeAttention(ContextNetwork.annotation_size, width + 2, 32)
+        self.start = nn.Parameter(torch.tensor([-0.5 * towards, 0.0]))
+        self.stride = nn.Parameter(torch.tensor([0.25 * towards, 0.0]))
+        self.log_reach = nn.Parameter(torch.full((2,), REACH).log())
         self.place = nn.Linear(width, 2)
         nn.init.normal_(self.place.weight, std=0.01)
         nn.init.zeros_(self.place.bias)
@@ -144,51 +155,81 @@ class Reader(nn.Module):
     def forward(
         self,
         pyramid: list[Tensor],
-        annotations: Float[Tensor, "B L D"],
-        summary: Float[Tensor, "B H"],
+        context: tuple[Tensor, Tensor] | None,
         coordinates: Float[Tensor, "L 2"],
         noise: float = 0.0,
+        steps: Int[Tensor, " B"] | None = None,
     ) -> Reading:
         """Returns what is read of pictures.
 
         Args:
             pyramid: Of the pictures, from the sensor.
-            annotations: Of the small pictures.
-            summary: Of the small pictures.
+            context: Annotations (B, L, D) of the small pictures and their summary (B, H). Without it the
+                window is nailed to the centre.
             coordinates: Of the annotations' places, x and y.
             noise: Standard deviation of places about what the network says; with it no gradient goes through
                 a window.
+            steps: Steps that count of each picture, in falling order; what is said of the others is 0. By
+                default all count.
         """
-        read: State = self.reads.init_state(len(summary))
-        look: State = self.looks.init_state(len(summary))
-        look = (summary.to(look[0].dtype), *look[1:])
-        projected = self.attention.project(annotations)
-        is_nailed = self.options.kind == "centre"
-        place = summary.new_zeros(len(summary), 2)
+        rows = len(pyramid[0])
+        read: State = self.reads.init_state(rows)
+        look: State = self.looks.init_state(rows)
+        place = self.start.expand(rows, -1) if context is not None else read[0].new_zeros(rows, 2)
+        mean = projected = place
+        if context is not None:
+            projected = self.attention.project(context[0])
+            look = (context[1].to(look[0].dtype), *look[1:])
         seen: Tensor | None = None
         logits, places, means, baselines = [], [], [], []
-        for _ in range(MOST_DIGITS):
+        for step in range(MOST_DIGITS):
+            if steps is not None and (live := int((steps > step).sum())) < len(place):
+                if not live:
+                    break
+                pyramid, read, look = [level[:live] for level in pyramid], cut(read, live), cut(look, live)
+                mean, place, projected = mean[:live], place[:live], projected[:live]
+                seen = seen if seen is None else seen[:live]
             for _ in range(self.options.glimpses):
-                query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
-                alpha = self.attention(projected, query).squeeze(1)  # (B, L)
-                moved = NEAR * torch.tanh(self.place(look[0]).float())
-                # no product of matrices, which autocast would round to 1/256 of the picture
-                mean = ((alpha.unsqueeze(2) * coordinates).sum(1) + moved).clamp(-1, 1)
-                if is_nailed:
-                    place = torch.zeros_like(mean)
-                elif noise:
-                    place = (mean + noise * torch.randn_like(mean)).clamp(-1, 1).detach()
-                else:
+                if context is not None:
+                    query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
+                    energies = self.attention.energies(projected, query).squeeze(1).float()
+                    away = (coordinates - (place + self.stride).unsqueeze(1)) / self.log_reach.exp()
+                    alpha = (energies - away.square().sum(2) / 2).softmax(1)  # (B, L)
+                    moved = NEAR * torch.tanh(self.place(look[0]).float())
+                    # no product of matrices, which autocast would round to 1/256 of the picture
+                    mean = ((alpha.unsqueeze(2) * coordinates).sum(1) + moved).clamp(-1, 1)
                     place = mean
-                if seen is None or not is_nailed:  # what a nailed window sees stays the same
+                    if noise:
+                        place = (mean + noise * torch.randn_like(mean)).clamp(-1, 1).detach()
+                if seen is None or context is not None:  # what a nailed window sees stays the same
                     seen = self.glimpse(self.sensor(pyramid, place), place)
                 read = self.reads(seen, read)
-                look = self.looks(read[0], look)
+                if context is not None:
+                    look = self.looks(read[0], look)
                 places.append(place)
                 means.append(mean)
             assert seen is not None
             logits.append(self.classify(torch.cat([read[0], seen], dim=1)))
             baselines.append(self.expect(read[0].detach()).squeeze(1))
+        counts = (MOST_DIGITS, MOST_DIGITS * self.options.glimpses)
         return Reading(
-            torch.stack(logits, 1), torch.stack(places, 1), torch.stack(means, 1), torch.stack(baselines, 1)
+            laid_out(logits, rows, counts[0]),
+            laid_out(places, rows, counts[1]),
+            laid_out(means, rows, counts[1]),
+            laid_out(baselines, rows, counts[0]),
         )
+
+
+def cut(state: State, rows: int) -> State:
+    """Returns the state of the first pictures alone."""
+    return tuple(part[:rows] for part in state)
+
+
+def laid_out(parts: list[Tensor], rows: int, count: int) -> Tensor:
+    """Returns parts (B or fewer, ...) one beside the other (B, count, ...), 0 where one lacks a row."""
+    if len(parts) == count and len(parts[-1]) == rows:
+        return torch.stack(parts, 1)
+    whole = parts[0].new_zeros(rows, count, *parts[0].shape[1:])
+    for place, part in enumerate(parts):
+        whole[: len(part), place] = part
+    return whole

@@ -60,16 +60,19 @@ class GlimpseReaders(nn.Module):
         self.context = ContextNetwork(options.hidden_size)
         glimpse = GlimpseNetwork(options.points, options.scales, options.hidden_size, options.shared)
         self.glimpse = glimpse
-        count = 2 if options.backward else 1
-        self.readers = nn.ModuleList(Reader(options, self.sensor, glimpse) for _ in range(count))
+        self.is_nailed = options.kind == "centre"
+        ways = (1, -1) if options.backward else (1,)
+        self.readers = nn.ModuleList(Reader(options, self.sensor, glimpse, way) for way in ways)
 
-    def forward(self, pictures: Float[Tensor, "B 1 S S"], noise: float = 0.0) -> list[Reading]:
-        """Returns what each reader reads."""
+    def forward(
+        self, pictures: Float[Tensor, "B 1 S S"], noise: float = 0.0, steps: Int[Tensor, " B"] | None = None
+    ) -> list[Reading]:
+        """Returns what each reader reads; arguments as of Reader."""
         pyramid = self.sensor.pyramid(pictures)
-        small = F.interpolate(pictures, size=(THUMBNAIL, THUMBNAIL), mode="area")
-        annotations, summary = self.context(small)
-        places = self.context.coordinates
-        return [reader(pyramid, annotations, summary, places, noise) for reader in self.readers]
+        context = None
+        if not self.is_nailed:
+            context = self.context(F.interpolate(pictures, size=(THUMBNAIL, THUMBNAIL), mode="area"))
+        return [reader(pyramid, context, self.context.coordinates, noise, steps) for reader in self.readers]
 
 
 class NumberReader(TrainedModule):
@@ -105,26 +108,32 @@ class NumberReader(TrainedModule):
                 self.network: GlimpseReaders | DigitCNN = DigitCNN(pictures.size, wanted)
             else:
                 self.network = GlimpseReaders(reader)
+        self.network.to(memory_format=torch.channels_last)
         self.rows: list[dict[str, Any]] = []
 
     # ---- training
 
-    def forward(self, images: UInt8[Tensor, "B 3 S S"], noise: float = 0.0) -> list[Reading]:
+    def forward(
+        self, images: UInt8[Tensor, "B 3 S S"], noise: float = 0.0, steps: Int[Tensor, " B"] | None = None
+    ) -> list[Reading]:
         """Returns what each reader reads of RGB bytes; the control's one look has no places."""
         seen = grey(images)
         if isinstance(self.network, DigitCNN):
             logits = self.network(seen)
             none = logits.new_zeros(len(logits), 0, 2)
             return [Reading(logits, none, none, logits.new_zeros(logits.shape[:2]))]
-        return self.network(seen, noise)
+        return self.network(seen, noise, steps)
 
     def training_step(self, batch: NumberBatch, batch_idx: int) -> Tensor:
         options = self.training_options
         is_reinforced = self.reader_options.kind == "reinforce"
-        readings = self(batch.images, options.noise if is_reinforced else 0.0)
+        # long numbers first: a step that does not count is not computed
+        steps, order = read_terms(batch.digits).sum(1).sort(descending=True, stable=True)
+        ordered = batch.digits[order]
+        readings = self(batch.images[order], options.noise if is_reinforced else 0.0, steps)
         loss = readings[0].logits.new_zeros(())
         digit_loss = loss
-        for reading, digits in zip(readings, (batch.digits, reversed_digits(batch.digits)), strict=False):
+        for reading, digits in zip(readings, (ordered, reversed_digits(ordered)), strict=False):
             terms = read_terms(digits)
             losses = F.cross_entropy(reading.logits.flatten(0, 1), digits.flatten(), reduction="none")
             digit_loss = digit_loss + (losses.view(digits.shape) * terms).sum() / terms.sum() / len(readings)

@@ -31,9 +31,9 @@ class ReaderOptions:
     """
 
     kind: Literal["window", "reinforce", "centre", "cnn"] = "window"
-    reading: Literal["bilinear", "filterbank"] = "filterbank"
+    reading: Literal["bilinear", "filterbank"] = "bilinear"
     points: int = 16
-    scales: int = 3
+    scales: int = 2
     window: float = 0.25
     shared: bool = True
     glimpses: int = 1
@@ -71,7 +71,7 @@ class ReadingTrainingOptions(ScheduleOptions):
     """
 
     learning_rate: float = 3e-3
-    looking: float = 0.05
+    looking: float = 0.1
     noise: float = 0.1
     reinforce_weight: float = 0.1
     baseline_weight: float = 0.1

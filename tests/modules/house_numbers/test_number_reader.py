@@ -75,6 +75,25 @@ def test_reinforced_places_are_tried_in_training_alone_and_learn_from_what_they_
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in place.values())
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cnn"])
+def test_steps_that_do_not_count_are_not_computed_and_change_nothing(kind: str) -> None:
+    model = reader(KINDS[kind]).eval()
+    steps = torch.tensor([4, 3, 1])
+    whole, counted = model(batch().images[:3]), model(batch().images[:3], steps=steps)
+    for one, other in zip(whole, counted, strict=True):
+        assert one.places.shape == other.places.shape
+        for row, count in enumerate(steps.tolist()):
+            assert torch.allclose(one.logits[row, :count], other.logits[row, :count], atol=1e-6)
+            assert not other.logits[row, count:].any()
+
+
+def test_the_first_guess_goes_on_in_the_direction_of_reading() -> None:
+    forward, backward = reader(KINDS["backward"]).eval()(batch().images)
+    assert (forward.places[:, :3, 0].diff(dim=1) > 0).all() and (
+        backward.places[:, :3, 0].diff(dim=1) < 0
+    ).all()
+
+
 @pytest.mark.slow
 def test_one_batch_is_learnt_by_heart() -> None:
     model = reader(replace(SMALL, hidden_size=48))
