@@ -10,6 +10,7 @@
     python pipelines/text.py sample --ckpt_path CKPT --prompt_file FILE         a prompt of several lines
     python pipelines/text.py complete --ckpt_path CKPT --prompt "what is the " --n 10
     python pipelines/text.py score --ckpt_path CKPT --file FILE [--per_token CSV] [--html PAGE] [--json]
+    python pipelines/text.py score --ckpt_path CKPT --file FILE --dynamic 0.5      learns from it as it reads
     python pipelines/text.py gradients                         |dJ/dh| over the distance, and a recall task
     python pipelines/text.py report --run RUN
 

@@ -152,15 +152,20 @@ class TextReader:
         codec: Text to numbers.
         decoder: In evaluation mode, on any device.
         chunk: Units in one forward pass; the result does not depend on it.
+        reader: What reads the ids, if not a `SurpriseReader` of this decoder.
     """
 
     def __init__(
-        self, codec: TextCodec, decoder: LanguageDecoder | FixedWindowDecoder, chunk: int = CHUNK
+        self,
+        codec: TextCodec,
+        decoder: LanguageDecoder | FixedWindowDecoder,
+        chunk: int = CHUNK,
+        reader: SurpriseReader | None = None,
     ) -> None:
         self.codec = codec
         self.score = TextScore()
         self._spelling = Spelling(codec)
-        self._reader = SurpriseReader(decoder, opening(codec), chunk)
+        self._reader = reader or SurpriseReader(decoder, opening(codec), chunk)
         self._splitter, self._joiner = WordSplitter(), WordJoiner()
 
     def push(self, text: str) -> list[Unit]:

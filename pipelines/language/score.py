@@ -7,7 +7,7 @@ import json as jsonlib
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from rich.text import Text
 from data_prep.progress import Bar
 from data_prep.text.files import find_text, read_pieces
 from modules.errors import InputError
-from modules.language.surprise import TextReader, TextScore, Unit
+from modules.language.dynamic_evaluation import DynamicReader
+from modules.language.surprise import TextReader, TextScore, Unit, opening
 from modules.text_codec import Level
 from pipelines.arguments import run_folder_of
 from pipelines.language.coloured_text import MOST_BITS, coloured, surprise_pieces
@@ -38,6 +39,7 @@ def score(
     ckpt_path: Path,
     file: Path,
     encoding: str | None = None,
+    dynamic: float = 0.0,
     per_token: Path | None = None,
     html: Path | None = None,
     device: str = "auto",
@@ -54,20 +56,28 @@ def score(
         ckpt_path: checkpoint of a language model, such as RUN/checkpoints/best.ckpt.
         file: the text.
         encoding: of the file; by default UTF-8 or what its byte order mark says.
+        dynamic: learn from the file while reading it: learning rate of a step after every 64 units, such as
+            0.5; 0 keeps the weights. What is said of a unit depends on the text before it alone.
         per_token: csv, a row a unit: where, what, log-probability (nats), bits, and what was expected.
         html: page with the text, a unit's ground the darker the more bits it costs.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: replace the csv and the page where they exist.
         json: print one JSON object in place of the table.
     """
+    if not 0 <= dynamic < math.inf:
+        raise InputError(f"dynamic is {dynamic}; it has to be 0 or more, such as 0.5")
     with ExitStack() as files:
         files.enter_context(outputs({"per_token": per_token, "html": html}, overwrite, (ckpt_path, file)))
         model = load_model(ckpt_path, device)
-        reader = TextReader(model.codec, model.decoder)
+        readers = [TextReader(model.codec, model.decoder)]
+        if dynamic:
+            learning = DynamicReader(model.decoder, opening(model.codec), dynamic)
+            readers.insert(0, TextReader(model.codec, model.decoder, reader=learning))
+        reader = readers[0]
         shown: list[Unit] = []
         table = None if per_token is None else files.enter_context(_table_of_units(per_token))
         offset = 0
-        for units in _read(reader, file, encoding):
+        for units in _read(readers, file, encoding):
             if html is not None and len(shown) < UNITS_ON_PAGE:
                 shown += units[: UNITS_ON_PAGE - len(shown)]
             for unit in units:
@@ -78,7 +88,9 @@ def score(
             nothing = "no character in it is known to the model" if reader.score.units else "is empty"
             raise InputError(f"{file}: {nothing}; there is nothing to score")
         level, run = model.codec.level, run_folder_of(ckpt_path)
-        uniform = reader.score.uniform_bits_per_char(model.decoder.output.possible)
+        baselines = {"uniform": reader.score.uniform_bits_per_char(model.decoder.output.possible)}
+        if dynamic:
+            baselines["weights kept"] = readers[-1].score.bits_per_char
         held_out = read_held_out(run) if run is not None else {}
         if html is not None:
             write_page(
@@ -88,31 +100,36 @@ def score(
                 level=level,
                 score=reader.score,
                 unknown=count_of_unknown(level, reader.score) if reader.score.unknown else "",
-                uniform=uniform,
+                baselines=baselines,
                 held_out=told_held_out(held_out),
                 text=coloured(surprise_pieces(shown)),
                 shown=len(shown),
                 most_bits=MOST_BITS,
             )
     if json:
-        print(jsonlib.dumps(score_as_dict(file, level, reader.score, uniform, held_out)))
+        print(jsonlib.dumps(score_as_dict(file, level, reader.score, baselines, held_out)))
     else:
-        Console().print(score_table(file, level, reader.score, uniform, held_out))
+        Console().print(score_table(file, level, reader.score, baselines, held_out))
 
 
-def _read(reader: TextReader, file: Path, encoding: str | None) -> Iterator[list[Unit]]:
-    """Yields the units of a file, some at a time, under a bar."""
+def _read(readers: Sequence[TextReader], file: Path, encoding: str | None) -> Iterator[list[Unit]]:
+    """Yields what the first reader finds the units of a file like, some at a time, under a bar."""
     if file.is_dir():
         raise InputError(f"{file}: is a folder; name a text file")
+    first, *others = readers
     try:
         size = find_text(file, encoding=encoding).size
         with Bar() as bar:
             task = bar.add_task("scoring", total=size)
             for piece in read_pieces(file, encoding):
-                for part in _parts(piece, reader.codec.level):
-                    yield reader.push(part)
+                for part in _parts(piece, first.codec.level):
+                    for other in others:
+                        other.push(part)
+                    yield first.push(part)
                     bar.advance(task, len(part.encode(errors="surrogatepass")))
-            yield reader.flush()
+            for other in others:
+                other.flush()
+            yield first.flush()
     except InputError as error:  # the option stands alone here
         raise InputError(str(error).replace("data.encoding", "encoding")) from None
 
@@ -130,7 +147,7 @@ def _parts(text: str, level: Level) -> Iterator[str]:
 
 
 def score_as_dict(
-    file: Path, level: str, score: TextScore, uniform: float, held_out: dict[str, float]
+    file: Path, level: str, score: TextScore, baselines: dict[str, float], held_out: dict[str, float]
 ) -> dict[str, Any]:
     """Returns what `--json` prints: log_prob in nats, perplexity of a unit, bits of a character.
 
@@ -147,13 +164,13 @@ def score_as_dict(
         "unknown_units": score.unknown,
         "scored_units": score.scored_units,
         "scored_characters": score.scored_characters,
-        "baselines": {"uniform": uniform},
+        "baselines": baselines,
         "held_out": held_out,
     }
 
 
 def score_table(
-    file: Path, level: str, score: TextScore, uniform: float, held_out: dict[str, float]
+    file: Path, level: str, score: TextScore, baselines: dict[str, float], held_out: dict[str, float]
 ) -> Table:
     """Returns the table of the command."""
     # as Text: a file's name is no markup
@@ -162,8 +179,10 @@ def score_table(
     table = Table(title=title, caption=Text("\n".join(filter(None, legend))), min_width=56)
     table.add_column("")
     table.add_column("this model", justify="right", style="bold")
-    table.add_column("uniform", justify="right")
-    table.add_row("bits per character", f"{score.bits_per_char:.3f}", f"{uniform:.3f}")
+    for name in baselines:
+        table.add_column(name, justify="right")
+    bits = (f"{value:.3f}" for value in (score.bits_per_char, *baselines.values()))
+    table.add_row("bits per character", *bits)
     table.add_row(f"perplexity per {level}", f"{score.perplexity:,.2f}")
     table.add_row("log-probability (nats)", f"{score.log_prob:,.1f}")
     table.add_row(f"{level}s", f"{score.units:,}")

@@ -56,6 +56,17 @@ def test_the_score_is_a_sum_over_log_softmaxes(level, file, tmp_path, capsys):
     assert printed["baselines"] == {"uniform": pytest.approx(uniform)}
 
 
+def test_a_model_that_learns_as_it_reads_stands_beside_itself(checkpoint, file, tmp_path, capsys):
+    kept = score(checkpoint, file, capsys)
+    page = tmp_path / "page.html"
+    learning = score(checkpoint, file, capsys, "--dynamic", "0.5", "--html", str(page))
+    assert learning["bits_per_char"] < kept["bits_per_char"]
+    assert learning["baselines"] == kept["baselines"] | {"weights kept": pytest.approx(kept["bits_per_char"])}
+    assert f"weights kept {kept['bits_per_char']:.3f}" in page.read_text()
+    assert main(["score", "--ckpt_path", str(checkpoint), "--file", str(file), "--dynamic", "-1"]) == 2
+    assert "dynamic is -1.0; it has to be 0 or more, such as 0.5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("level", ["character", "word"])
 def test_reading_in_small_parts_changes_nothing(level, file, tmp_path, capsys, monkeypatch):
     path = save(tiny_model(level=level), tmp_path / "model.ckpt")
