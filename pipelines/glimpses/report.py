@@ -17,6 +17,7 @@ import cv2
 import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib.ticker import LogLocator, NullLocator
 from rich.console import Console
 
 from data_prep.input_files import read_jsonl
@@ -181,6 +182,11 @@ def _operations_chart(operations: Mapping[str, Mapping[str, int]]) -> Markup | N
         axes.set(
             title="Cost of a picture", xlabel="side (pixels)", ylabel="million multiply-adds", yscale="log"
         )
+        axes.set_xticks(sides)
+        # the page has plain text alone: no powers of ten
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.grid()
         figure.legend(loc="outside lower center", ncols=1)
         return as_svg(figure, "operations", "Multiply-adds over the side of the picture")

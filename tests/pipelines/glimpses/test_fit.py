@@ -33,6 +33,7 @@ def test_a_fit_leaves_scores_controls_and_a_report(run: Path) -> None:
     assert len(rows) == 4 and any("picture" in row for row in rows)
     page = (run / "report.html").read_text()
     assert "CNN of equal parameters" in page and "data:image/jpeg" in page
+    assert "mathdefault" not in page  # powers of ten, which the page would show as they are written
     assert {path.name for path in (run / "checkpoints").iterdir()} == {
         *("best.ckpt", "last.ckpt", "cnn.ckpt", "centre.ckpt")
     }
