@@ -6,6 +6,7 @@
     python pipelines/caption.py fit --config configs/caption/folder.yaml --data.root DIR
     python pipelines/caption.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/caption.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
+    python pipelines/caption.py compare --config configs/caption/compare.yaml --data.root DIR     all decoders
     python pipelines/caption.py predict --images DIR [--ckpt_path CKPT ...] [--output FILE] [--attention DIR]
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
@@ -34,6 +35,14 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
         from pipelines.captioning.fit import CaptionCLI
 
     CaptionCLI(with_config(argv, CONFIGS / "caption" / "scenes.yaml"))
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Trains the family of decoders alike and compares them."""
+    with loading():
+        from pipelines.captioning.compare import compare
+
+    compare(argv)
 
 
 def predict(argv: Sequence[str]) -> None:
@@ -80,6 +89,7 @@ COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
+    "compare": compare,
     "predict": predict,
     "score": function_command("caption.py", "pipelines.captioning"),
     "report": function_command("caption.py", "pipelines.captioning"),

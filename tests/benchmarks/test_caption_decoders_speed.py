@@ -1,0 +1,124 @@
+"""The family of caption decoders beside Show, Attend and Tell: a training step, and batched beam search.
+
+python -m pytest tests/benchmarks/test_caption_decoders_speed.py -m benchmark -s
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
+from modules.decoding import EOS, DecodingOptions, decode
+from modules.losses import cross_entropy_sum
+from tests.benchmarks.ratio_table import show
+
+IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
+REPEATS = 5
+MOST_OF_A_STEP = 1.5  # times that of Show, Attend and Tell
+BASE, OTHERS = "show_attend_tell", ("adaptive", "att2in", "top_down")
+FLOOR_BEAM = 8.0
+# both sides spend their time in the same products, and on one thread other programs disturb their ratio least
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def decoder_of(kind: str) -> CaptionDecoder:
+    torch.manual_seed(0)
+    options = DecoderOptions(kind, dropout=0.0)
+    return DECODERS[kind](VOCABULARY, D, options)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
+@pytest.mark.benchmark
+def test_a_training_step_beside_that_of_show_attend_tell() -> None:
+    decoders = {kind: decoder_of(kind) for kind in (BASE, *OTHERS)}
+    annotations = torch.relu(torch.randn(IMAGES, L, D))
+    tokens = torch.randint(4, VOCABULARY, (IMAGES, WORDS + 1))
+
+    def step(kind: str) -> None:
+        decoders[kind].zero_grad()
+        logits, alpha = decoders[kind](annotations, tokens[:, :-1])
+        assert alpha is not None
+        cross_entropy_sum(logits, tokens[:, 1:]).backward()
+
+    times: dict[str, list[float]] = {kind: [] for kind in decoders}
+    for repeat in range(REPEATS + 1):  # taking turns, so that a busy machine slows all; the first warms up
+        for kind in decoders:
+            taken = seconds(lambda kind=kind: step(kind))
+            times[kind] += [taken] if repeat else []
+    medians = {kind: statistics.median(values) for kind, values in times.items()}
+    show(
+        f"Training step: {IMAGES} images of {L} x {D}, {WORDS} words of {VOCABULARY:,}",
+        ("decoder", "CPU seconds", "times show_attend_tell"),
+        [(kind, f"{median:.2f}", f"{median / medians[BASE]:.2f}") for kind, median in medians.items()],
+    )
+    for kind in OTHERS:
+        assert medians[kind] <= MOST_OF_A_STEP * medians[BASE], kind
+
+
+class OneAtATime:
+    """A decoder as tutorials decode: every beam has a copy of the image, projected at each word.
+
+    Args:
+        decoder: The decoder.
+        annotations: Of one image, (1, L, D).
+    """
+
+    def __init__(self, decoder: CaptionDecoder, annotations: Tensor) -> None:
+        self.decoder, self.annotations = decoder, annotations
+
+    def step(self, tokens: Tensor, state: tuple) -> tuple:
+        copies = self.annotations.expand(len(tokens), -1, -1)
+        again = self.decoder.init_state(copies)
+        logits, after, alpha = self.decoder.step(tokens, again._replace(recurrent=state.recurrent))
+        return logits, state._replace(recurrent=after.recurrent), alpha
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("kind", OTHERS)
+@torch.no_grad()
+def test_beam_search_of_32_images_against_one_at_a_time(kind: str) -> None:
+    decoder = decoder_of(kind).eval()
+    decoder.embedding.weight.mul_(30)
+    decoder.output.weight.mul_(8)
+    decoder.output.bias[EOS] += 4
+    annotations = torch.relu(torch.randn(IMAGES, 1, D) + 0.5 * torch.randn(IMAGES, L, D))
+    options = DecodingOptions(beam_size=5, min_length=8, max_length=14)
+    batched: list[list[int]] = []
+    alone: dict[int, list[int]] = {}
+
+    def batch() -> None:
+        found = decode(decoder.step, decoder.init_state(annotations), options, images=IMAGES)
+        batched[:] = [hypothesis.tokens for hypothesis in found]
+
+    def one(image: int) -> None:
+        own = annotations[image : image + 1]
+        slow = OneAtATime(decoder, own)
+        (found,) = decode(slow.step, decoder.init_state(own), options, images=1)
+        alone[image] = found.tokens
+
+    batch()  # warms up
+    compared = [0, 11, 22]
+    fast, slow = [], []
+    for image in compared:  # taking turns, so that a busy machine slows both
+        slow.append(seconds(lambda image=image: one(image)))
+        fast.append(seconds(batch) / IMAGES)
+    assert {image: batched[image] for image in compared} == alone
+    plain, quick = statistics.median(slow), statistics.median(fast)
+    show(
+        f"Beam search of {kind}, {options.beam_size} beams",
+        ("path", "CPU ms an image", "ratio"),
+        [
+            ("one image at a time, projected at every step", f"{1000 * plain:.0f}", "1.0"),
+            (f"{IMAGES} images at a time", f"{1000 * quick:.0f}", f"{plain / quick:.1f}"),
+        ],
+    )
+    assert plain / quick >= FLOOR_BEAM
