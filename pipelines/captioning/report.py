@@ -250,12 +250,14 @@ def _summary(run: CaptionRun) -> list[tuple[str, str]]:
     trainer = arguments(config.get("trainer"))
     steps = None if trainer.get("max_steps") == -1 else trainer.get("max_steps")
     training = {key: trainer.get(key) for key in ("max_epochs", "precision", "gradient_clip_val")}
+    decoding = arguments(run.metrics.get("decoding") or config.get("decoding"))
+    decoding = {name: value for name, value in decoding.items() if value != ""}
     parts = {
         "Data": config.get("data"),
         "Encoder": model.get("encoder"),
         "Decoder": model.get("decoder"),
         "Training": {"max_steps": steps} | training | arguments(model.get("training")),
-        "Decoding": run.metrics.get("decoding") or config.get("decoding"),
+        "Decoding": decoding,
         "Checkpoint": run.metrics.get("checkpoint"),
     }
     return summary_rows(parts, run.metrics.get("seconds"))

@@ -74,8 +74,9 @@ def check_early(task: str, argv: Sequence[str]) -> None:
     for name in given_values(rest, "--config", "-c"):
         file = find_config(name)
         if file is not None:
-            for option in _flattened(read_config(file), options):
-                _check_name(option, options, judged, "in the configuration: ")
+            of_fit = known_options(task, "fit")  # whose options stand in every configuration
+            for option in _flattened(read_config(file), of_fit):
+                _check_name(option, of_fit, judged, "in the configuration: ")
         elif re.search(r"\.(ya?ml|json)$", name):
             raise InputError(f"--config {name}: does not exist")
     if command in TRAINING[1:] and not given_values(rest, "--ckpt_path", "--config", "-c"):
