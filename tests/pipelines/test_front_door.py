@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from data_prep.commands import run_commands
-from pipelines import caption, console, steer, text
+from pipelines import caption, console, house_numbers, steer, text
 from pipelines.front_door import loading
 from tests.pipelines.golden import check_golden
 
 PIPELINES = Path(caption.__file__).parent
-TASKS = {"captioning": caption, "steering": steer, "language": text}
+TASKS = {"captioning": caption, "steering": steer, "language": text, "glimpses": house_numbers}
 COMMANDS = [(task, command) for task, door in TASKS.items() for command in door.COMMANDS]
 
 
@@ -32,12 +32,12 @@ def test_help_says_what_it_said(task, command, capsys, monkeypatch):
     check_golden(f"{task}/{command}", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("door", [caption, steer, text, console])
+@pytest.mark.parametrize("door", [caption, steer, text, house_numbers, console])
 def test_no_command_fails_for_want_of_a_character(door, monkeypatch, capsys):
     stdout = io.TextIOWrapper(io.BytesIO(), "cp1252")
     monkeypatch.setattr(sys, "stdout", stdout)
     monkeypatch.setitem(caption.COMMANDS, "fit", lambda argv: print("café ☃"))
-    for of in (steer, text):
+    for of in (steer, text, house_numbers):
         monkeypatch.setitem(of.COMMANDS, "fit", caption.COMMANDS["fit"])
     assert door.main(["caption", "fit"] if door is console else ["fit"]) == 0
     assert stdout.buffer.getvalue().decode("cp1252") == "café ?\n"
