@@ -170,10 +170,15 @@ def test_the_loss_starts_at_log_v(kind):
         {"kind": "show_attend_tell", "cell": "rnn", "deep_output": False, "gate": False},
         {"kind": "show_and_tell", "cell": "lstm"},
         {"kind": "show_and_tell", "cell": "gru", "layers": 2},
-        {"kind": "adaptive", "cell": "lstm"},
-        {"kind": "att2in", "cell": "gru"},
-        {"kind": "att2in", "cell": "lstm", "maxout": True},
-        {"kind": "top_down", "cell": "rnn"},
+        *(
+            pytest.param(combination, marks=pytest.mark.slow)
+            for combination in (
+                {"kind": "adaptive", "cell": "lstm"},
+                {"kind": "att2in", "cell": "gru"},
+                {"kind": "att2in", "cell": "lstm", "maxout": True},
+                {"kind": "top_down", "cell": "rnn"},
+            )
+        ),
     ],
     ids=named,
 )

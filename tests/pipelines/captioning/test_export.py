@@ -213,6 +213,7 @@ def test_measured_difference_sees_other_weights(exported, checkpoint):
             DecoderOptions(kind="adaptive", cell="lstm"),
             ["context", "projected", "image", "hidden_1", "cell_1"],
             id="adaptive",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             DecoderOptions(kind="att2in", cell="lstm", maxout=True),
