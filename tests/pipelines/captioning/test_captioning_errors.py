@@ -319,7 +319,7 @@ def test_a_required_option_is_missing(refused, arguments, missing):
 @pytest.mark.parametrize("command", ["no_such_command", "--data.root", "FIT"])
 def test_no_such_command(refused, command):
     message = refused(command, "x")
-    assert repr(command) in message and "fit, validate, test, predict, score, report" in message
+    assert repr(command) in message and "fit, validate, test, compare, predict, score, report" in message
 
 
 # ---- score and report
