@@ -202,15 +202,16 @@ class Captioner(CaptionWriter, TrainedModule):
 
     def _force(self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"]) -> Tensor:
         """Returns the loss of teacher forcing."""
-        options = self.training_options
-        progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-        share = own_share(options.own_words_schedule, progress, options.own_words)
+        options, share = self.training_options, 0.0
+        if options.own_words:
+            progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+            share = own_share(options.own_words_schedule, progress, options.own_words)
         smoothed, plain, attention, words = self.losses(batch, annotations, share)
         # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
         # the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
-        loss = smoothed + self.training_options.doubly_stochastic * attention
+        loss = smoothed + options.doubly_stochastic * attention
         return loss * self.world_size / total_words
 
     def _reinforce(self, batch: CaptionBatch) -> Tensor:

@@ -7,7 +7,6 @@ them. What is finished stands in `compare.jsonl`: a comparison that was killed g
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from data_prep.append_log import append_lines
 from data_prep.input_files import read_jsonl
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
@@ -47,11 +47,12 @@ def compare(argv: Sequence[str]) -> None:
         raise InputError(f"seeds: {wrong[0]!r} is no whole number")
     root = [] if own.data.root is None else ["--data.root", own.data.root]
     given = with_config(["fit", "--config", own.config, *root], CONFIGS / "caption" / "compare.yaml")
-    rows = _finished(own.output, _settings(given))
+    settings = _settings(given)
+    rows = _finished(own.output, settings)
     for seed in seeds:  # a first row of every decoder before the second of any
         for kind in kinds:
             if (kind, seed) not in rows:
-                rows[kind, seed] = _fit(own.output, given, kind, seed)
+                rows[kind, seed] = _fit(own.output, given, settings, kind, seed)
     chosen = {kind: [rows[kind, seed] for seed in seeds] for kind in kinds}
     models = {kind: Captioner.load(of_kind[0]["checkpoint"]) for kind, of_kind in chosen.items()}
     summary = [_summary(kind, of_kind, models[kind]) for kind, of_kind in chosen.items()]
@@ -107,7 +108,7 @@ def _finished(output: Path, settings: str) -> dict[tuple[str, str], dict[str, An
     return {(str(row["kind"]), str(row["seed"])): row for row in rows}
 
 
-def _fit(output: Path, given: Sequence[str], kind: str, seed: str) -> dict[str, Any]:
+def _fit(output: Path, given: Sequence[str], settings: str, kind: str, seed: str) -> dict[str, Any]:
     """Fits a decoder, goes on with a fit that was killed, and adds its row to the table."""
     name = f"{kind}-{seed}"
     folder = output / "fits" / "caption" / name
@@ -121,13 +122,12 @@ def _fit(output: Path, given: Sequence[str], kind: str, seed: str) -> dict[str, 
     row = {
         "kind": kind,
         "seed": seed,
-        "settings": _settings(given),
+        "settings": settings,
         "run": str(run),
         "checkpoint": str(run / "checkpoints" / "best.ckpt"),
         **{part: metrics[part] for part in ("scores", "intervals", "controls", "seconds")},
     }
-    with (output / "compare.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append_lines(output / "compare.jsonl", [row])
     return row
 
 
