@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from jaxtyping import config
 from torch import Tensor
 
 from data_prep.driving.features import DriveFeatures
@@ -27,6 +26,7 @@ from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringPredictor, SteeringStream
 from modules.training import clip_gradients
 from tests.benchmarks.ratio_table import show
+from tests.unchecked import unchecked
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "steer"
 pytestmark = [pytest.mark.benchmark, pytest.mark.usefixtures("one_thread", "no_shape_checks")]
@@ -42,10 +42,8 @@ MOST_SHARE = {"pilotnet": 0.1, "transfer": 0.1, "komanda": 0.5, "chauffeur": Non
 @pytest.fixture
 def no_shape_checks() -> Iterator[None]:
     """Who steers does not check the shapes of annotations at every call, as tests do."""
-    checked = config.jaxtyping_disable
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", checked)
+    with unchecked():
+        yield
 
 
 def configured(name: str) -> tuple[Steerer, dict]:

@@ -1,12 +1,9 @@
 """Frozen encoders in ONNX Runtime: the same annotations, from a graph that is made once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import config
 
 from data_prep.captions import onnx_encoders
 from data_prep.captions.onnx_encoders import REPAID_BY, hasten
@@ -14,19 +11,10 @@ from modules.encoders import image
 from modules.encoders.image import ImageEncoder
 from modules.encoders.inference import FastPath, OnnxPath
 from modules.errors import InputError
+from tests.unchecked import unchecked
 
 CPU = torch.device("cpu")
 MANY = 1 + REPAID_BY // 64**2  # images of 64 px
-
-
-@contextmanager
-def unchecked() -> Iterator[None]:
-    """Shape checks at run time are no part of the program, and the exporter would trace them."""
-    config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        config.update("jaxtyping_disable", False)
 
 
 def small_encoder() -> ImageEncoder:

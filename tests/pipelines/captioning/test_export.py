@@ -1,7 +1,6 @@
 """The `export` command: three ONNX graphs, run without PyTorch, decode what PyTorch decodes."""
 
 import json
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from jaxtyping import config
 
 from modules import onnx_graphs
 from modules.captioning.captioner import Captioner
@@ -22,18 +20,9 @@ from modules.images import read_image
 from modules.vocabulary import Vocabulary
 from pipelines.caption import main
 from pipelines.captioning import export as exporting
+from tests.unchecked import unchecked
 
 MAX_LENGTH = 8
-
-
-@contextmanager
-def unchecked():
-    """Shape checks at run time are no part of the program, and the exporter would trace them."""
-    config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")
