@@ -3,9 +3,8 @@
 python -m pytest tests/benchmarks/test_caption_decoders_speed.py -m benchmark -s
 """
 
-import statistics
 import time
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoding import EOS, DecodingOptions, decode
 from modules.losses import cross_entropy_sum
 from tests.benchmarks.ratio_table import show
+from tests.benchmarks.turns import beam_search_ratio, medians
 
 IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5
@@ -31,12 +31,6 @@ def decoder_of(kind: str) -> CaptionDecoder:
     return DECODERS[kind](VOCABULARY, D, options)
 
 
-def seconds(run: Callable[[], object]) -> float:
-    started = time.process_time()
-    run()
-    return time.process_time() - started
-
-
 @pytest.mark.benchmark
 def test_a_training_step_beside_that_of_show_attend_tell() -> None:
     decoders = {kind: decoder_of(kind) for kind in (BASE, *OTHERS)}
@@ -49,19 +43,17 @@ def test_a_training_step_beside_that_of_show_attend_tell() -> None:
         assert alpha is not None
         cross_entropy_sum(logits, tokens[:, 1:]).backward()
 
-    times: dict[str, list[float]] = {kind: [] for kind in decoders}
-    for repeat in range(REPEATS + 1):  # taking turns, so that a busy machine slows all; the first warms up
-        for kind in decoders:
-            taken = seconds(lambda kind=kind: step(kind))
-            times[kind] += [taken] if repeat else []
-    medians = {kind: statistics.median(values) for kind, values in times.items()}
+    steps = {kind: partial(step, kind) for kind in decoders}
+    for run in steps.values():  # warms up
+        run()
+    taken = medians(steps, REPEATS, time.process_time)
     show(
         f"Training step: {IMAGES} images of {L} x {D}, {WORDS} words of {VOCABULARY:,}",
         ("decoder", "CPU seconds", "times show_attend_tell"),
-        [(kind, f"{median:.2f}", f"{median / medians[BASE]:.2f}") for kind, median in medians.items()],
+        [(kind, f"{median:.2f}", f"{median / taken[BASE]:.2f}") for kind, median in taken.items()],
     )
     for kind in OTHERS:
-        assert medians[kind] <= MOST_OF_A_STEP * medians[BASE], kind
+        assert taken[kind] <= MOST_OF_A_STEP * taken[BASE], kind
 
 
 class OneAtATime:
@@ -107,18 +99,7 @@ def test_beam_search_of_32_images_against_one_at_a_time(kind: str) -> None:
 
     batch()  # warms up
     compared = [0, 11, 22]
-    fast, slow = [], []
-    for image in compared:  # taking turns, so that a busy machine slows both
-        slow.append(seconds(lambda image=image: one(image)))
-        fast.append(seconds(batch) / IMAGES)
+    title = f"Beam search of {kind}, {options.beam_size} beams"
+    ratio = beam_search_ratio(title, batch, IMAGES, one, compared, time.process_time)
     assert {image: batched[image] for image in compared} == alone
-    plain, quick = statistics.median(slow), statistics.median(fast)
-    show(
-        f"Beam search of {kind}, {options.beam_size} beams",
-        ("path", "CPU ms an image", "ratio"),
-        [
-            ("one image at a time, projected at every step", f"{1000 * plain:.0f}", "1.0"),
-            (f"{IMAGES} images at a time", f"{1000 * quick:.0f}", f"{plain / quick:.1f}"),
-        ],
-    )
-    assert plain / quick >= FLOOR_BEAM
+    assert ratio >= FLOOR_BEAM

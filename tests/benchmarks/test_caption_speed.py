@@ -3,9 +3,8 @@
 python -m pytest tests/benchmarks/test_caption_speed.py -m benchmark -s
 """
 
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from modules.decoding import EOS, DecodingOptions, decode
 from modules.losses import cross_entropy_sum, doubly_stochastic_sum
 from tests.benchmarks import stepwise
 from tests.benchmarks.ratio_table import show
+from tests.benchmarks.turns import beam_search_ratio, medians
 
 IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5
@@ -34,12 +34,6 @@ def decoder_and_annotations() -> tuple[ShowAttendTellDecoder, Tensor]:
     # non-negative, as after ReLU, and more alike within an image than between images
     annotations = torch.relu(torch.randn(IMAGES, 1, D) + 0.5 * torch.randn(IMAGES, L, D))
     return decoder, annotations
-
-
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 @pytest.mark.benchmark
@@ -72,24 +66,20 @@ def test_a_training_step_against_everything_inside_the_time_loop() -> None:
         return [part.item() for part in parts]
 
     found = {name: step(name) for name in paths}  # warms up, too
-    times: dict[str, list[float]] = {name: [] for name in paths}
-    for _ in range(REPEATS):  # taking turns, so that a busy machine slows all
-        for name in paths:
-            times[name].append(seconds(lambda name=name: step(name)))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    plain = medians["step by step, float32"]
+    taken = medians({name: partial(step, name) for name in paths}, REPEATS)
+    plain = taken["step by step, float32"]
 
     show(
         f"Training step: {IMAGES} images of {L} x {D}, {WORDS} words of {VOCABULARY:,}",
         ("path", "cross entropy", "doubly stochastic", "seconds", "ratio"),
         [
             (name, f"{found[name][0]:.5f}", f"{found[name][1]:.5f}", f"{median:.2f}", f"{plain / median:.1f}")
-            for name, median in medians.items()
+            for name, median in taken.items()
         ],
     )
     assert found["hoisted, float32"] == pytest.approx(found["step by step, float32"], abs=1e-4, rel=0)
     for name, ratio in promised.items():
-        assert plain / medians[name] >= ratio, name
+        assert plain / taken[name] >= ratio, name
 
 
 @pytest.mark.benchmark
@@ -118,21 +108,9 @@ def test_beam_search_of_32_images_against_one_at_a_time() -> None:
         )
 
     batch()  # warms up
-    fast, slow = [], []
-    for image in compared:  # taking turns, so that a busy machine slows both
-        slow.append(seconds(lambda image=image: one(image)))
-        fast.append(seconds(batch) / IMAGES)
     lengths = [len(words) for words in batched]
+    title = f"Beam search, {options.beam_size} beams, captions of {min(lengths)} to {max(lengths)} words"
+    ratio = beam_search_ratio(title, batch, IMAGES, one, compared)
     assert len({tuple(words) for words in batched}) == IMAGES and len(set(lengths)) > 3
     assert {image: batched[image] for image in compared} == alone
-
-    plain, quick = statistics.median(slow), statistics.median(fast)
-    show(
-        f"Beam search, {options.beam_size} beams, captions of {min(lengths)} to {max(lengths)} words",
-        ("path", "ms an image", "ratio"),
-        [
-            ("one image at a time, projected at every step", f"{1000 * plain:.0f}", "1.0"),
-            (f"{IMAGES} images at a time", f"{1000 * quick:.0f}", f"{plain / quick:.1f}"),
-        ],
-    )
-    assert plain / quick >= FLOOR_BEAM
+    assert ratio >= FLOOR_BEAM
