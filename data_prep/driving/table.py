@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.driving.camera_names import cameras_of
-from data_prep.driving.clocks import in_seconds
+from data_prep.driving.clocks import frame_period, in_seconds
 from data_prep.driving.label_files import LabelFile, local_files, read_labels
 from modules.errors import InputError
 from modules.steering.units import RADIANS, UNITS, unit_of
@@ -141,6 +141,12 @@ class DriveTable:
             recordings: Take the drives as they were before they were cut.
         """
         return rows_by_key(self.recordings() if recordings else self.drive, self.camera)
+
+    def rate_hz(self, otherwise: float = 20.0) -> float:
+        """Returns the usual frames a second of the drives; `otherwise` where no drive has two frames."""
+        periods = np.array([frame_period(self.time_s[rows]) for rows in self.series()])
+        known = periods[np.isfinite(periods)]
+        return float(1 / np.median(known)) if len(known) else otherwise
 
 
 def join_tables(tables: Sequence[DriveTable]) -> DriveTable:

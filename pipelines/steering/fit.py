@@ -155,7 +155,7 @@ class SteerCLI(RunCLI):
         if self.control is not None:
             said[CONTROL] = self.control.outputs[known, 0].astype(np.float64)
         said["persistence_oracle"] = oracle
-        rate = 1 / float(np.median([np.median(np.diff(table.time_s[run])) for run in table.series()]))
+        rate = table.rate_hz()
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
         unit, learnt = unit_of(table.recorder), self.model.recorder
         if unit != RADIANS:

@@ -203,6 +203,12 @@ def test_wheels_that_leap_from_side_to_side_have_no_outliers(tmp_path: Path) -> 
     assert said(drive(tmp_path, 300, drawn=True, angle_rad=keys)) == ""
 
 
+def test_a_stretch_of_one_frame_says_nothing_of_the_rate(tmp_path: Path) -> None:
+    table = drives(tmp_path, [3, 1, 1, 1])
+    assert table.rate_hz() == pytest.approx(20)
+    assert drives(tmp_path, [1, 1]).rate_hz(otherwise=9.0) == 9.0
+
+
 def test_totals_do_not_add_cameras(tmp_path: Path) -> None:
     cameras = ("center", "left", "right")
     parts = [drives(tmp_path, [40, 60], camera=camera) for camera in cameras]
