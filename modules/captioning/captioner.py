@@ -27,6 +27,7 @@ from modules.captioning.scheduled_sampling import own_share, with_own_words
 from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.ensemble import Reader
+from modules.decoders.hard_attention import Draw, LocationLoss
 from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions
 from modules.encoders.image import EncoderOptions, ImageEncoder
@@ -68,6 +69,13 @@ class Captioner(CaptionWriter, TrainedModule):
         # the decoder needs the vocabulary, which comes from the data or from a checkpoint
         self.decoder: CaptionDecoder | None = None
         self.has_sentinel = DECODERS[decoder.kind].has_sentinel
+        is_hard = decoder.hard and decoder.kind in decoder.read_by["hard"]
+        self.location_loss = LocationLoss() if is_hard else None
+        if is_hard and training.reinforce_epochs:
+            raise InputError(
+                "model.training.reinforce_epochs is given: self-critical training draws words, not "
+                "locations, and teaches hard attention nothing; take --model.decoder.hard false"
+            )
         self.vocabulary: Vocabulary | None = None
         self.decoding = DecodingOptions()
         self.reward: CaptionReward | None = None  # of captions of training images
@@ -174,13 +182,17 @@ class Captioner(CaptionWriter, TrainedModule):
             seed = self.global_step * self.trainer.world_size + self.global_rank
             generator = torch.Generator().manual_seed(seed)
             given = with_own_words(self.decoder, annotations, given, batch.image_index, own_words, generator)
-        logits, alpha = self.decoder(annotations, given, batch.image_index)
+        is_drawn = self.location_loss is not None and self.decoder.training
+        draw = [Draw(len(given), given.device)] if is_drawn else []
+        logits, alpha = self.decoder(annotations, given, batch.image_index, *draw)
         smoothing, weights = self.training_options.label_smoothing, batch.weights
         is_plain = not smoothing and weights is None
         plain = cross_entropy_sum(logits if is_plain else logits.detach(), targets)
         smoothed = plain if is_plain else cross_entropy_sum(logits, targets, smoothing, weights)
-        # the term would draw weight from a sentinel, whose paper has no such term
-        has_term = alpha is not None and not self.has_sentinel
+        if self.location_loss is not None and draw:
+            smoothed = smoothed + self.location_loss(*draw, logits, targets, weights)
+        # it is of soft attention in its paper, and would draw weight from a sentinel, whose paper has none
+        has_term = alpha is not None and not self.has_sentinel and self.location_loss is None
         attention = doubly_stochastic_sum(alpha, targets) if has_term else smoothed.new_zeros(())
         return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
 

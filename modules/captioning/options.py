@@ -20,8 +20,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
         label_smoothing: Share of the target probability spread over all words.
         consensus: How much of a caption's weight follows its agreement with the image's other captions, their
             CIDEr-D: from 0 (all weigh alike) to 1 (Phan et al. 2017).
-        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14) of attention without a
-            sentinel.
+        doubly_stochastic: Weight lambda of the attention term (Xu et al. 2015, eq. 14) of soft attention
+            without a sentinel.
         own_words: Share of the decoder's own words that it reads at the end of training in place of people's
             (scheduled sampling, Bengio et al. 2015); 0 for none.
         own_words_schedule: How the share of people's words falls: inverse_sigmoid, exponential or linear.

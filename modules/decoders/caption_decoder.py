@@ -26,6 +26,7 @@ from modules.recurrent import CellName, RecurrentStack, State
 
 # gives context (N, D) and alpha (N, L) of queries (N, A)
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+Weigh = Callable[[Tensor], Tensor]  # gives the weights of the annotations of alpha (N, L)
 
 
 @dataclass
@@ -45,6 +46,7 @@ class DecoderOptions:
         context_size: Width D that annotations are first mapped to (linear, ReLU, dropout), once an image; 0
             attends to the encoder's own, as the papers do.
         gate: Scale the context by a gate from the hidden state (beta in the paper).
+        hard: Look at one location at every word, found by trial (section 4.1), not at a weighted mean of all.
         deep_output: Score words from word, hidden state and context, not from the hidden state alone.
         maxout: The candidate of the LSTM's memory is the larger of two, as in the paper of att2in.
         tied: Score words by the vectors they are read by: one matrix of (words, E), learned from both sides
@@ -58,7 +60,7 @@ class DecoderOptions:
             ("attention", "attention_size"), ("show_attend_tell", "adaptive", "att2in", "top_down")
         ),
         "context_size": ("show_attend_tell", "att2in", "top_down"),
-        **dict.fromkeys(("gate", "deep_output"), ("show_attend_tell",)),
+        **dict.fromkeys(("gate", "hard", "deep_output"), ("show_attend_tell",)),
         "maxout": ("att2in",),
     }
 
@@ -71,6 +73,7 @@ class DecoderOptions:
     attention_size: int = 512
     context_size: int = 0
     gate: bool = True
+    hard: bool = False
     deep_output: bool = True
     maxout: bool = False
     tied: bool = False
@@ -209,16 +212,22 @@ class AttendingDecoder(CaptionDecoder):
         self, a: Float[Tensor, "B L D"], p: Float[Tensor, "B L A"], q: Float[Tensor, "N A"]
     ) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N L"]]:
         """Returns contexts and attention of the N = B K hypotheses' queries."""
-        alpha = self.attention(p, q.reshape(len(a), len(q) // len(a), -1))  # (B, K, L)
+        alpha = self._weigh(self.attention(p, q.reshape(len(a), len(q) // len(a), -1)))  # (B, K, L)
         return (alpha.to(a.dtype) @ a).flatten(0, 1), alpha.flatten(0, 1)
 
-    def _teacher_forced_look(self, a: Float[Tensor, "B L D"], p: Float[Tensor, "B L A"]) -> Look:
+    def _weigh(self, alpha: Float[Tensor, "*N L"]) -> Float[Tensor, "*N L"]:
+        """Returns the weights with which annotations are read: alpha itself."""
+        return alpha
+
+    def _teacher_forced_look(
+        self, a: Float[Tensor, "B L D"], p: Float[Tensor, "B L A"], weigh: Weigh | None = None
+    ) -> Look:
         """Returns what looks with gradients, called once a word, in the order of the words."""
-        a = a.to(p.dtype)
+        a, weigh = a.to(p.dtype), weigh or self._weigh
         shared, words = SharedGradient(), count()
 
         def look(q: Tensor) -> tuple[Tensor, Tensor]:
-            alpha = self.attention.teacher_forced(p, q, shared, next(words) == 0)  # (B, L)
+            alpha = weigh(self.attention.teacher_forced(p, q, shared, next(words) == 0))  # (B, L)
             return (alpha.to(a.dtype).unsqueeze(1) @ a).squeeze(1), alpha
 
         return look

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.decoders.caption_decoder import AttendingDecoder, DecoderOptions
+from modules.decoders.hard_attention import Draw, most_probable
 from modules.decoding import DecoderState
 from modules.recurrent import RecurrentStack
 
@@ -21,7 +22,8 @@ class ShowAttendTellDecoder(AttendingDecoder):
         beta_t = sigmoid(f(h_{t-1}));  h_t = RNN([E y_{t-1}; z_t], h_{t-1})       (eq. 1-3)
         logits = L_o (E y_{t-1} + L_h h_t + L_z z_t)                               (eq. 7, deep output)
 
-    The initial state is a linear map and tanh of the mean annotation.
+    The initial state is a linear map and tanh of the mean annotation. With hard attention the sum is one
+    annotation, see modules/decoders/hard_attention.py.
 
     Args:
         vocabulary_size: Number of words V.
@@ -34,6 +36,7 @@ class ShowAttendTellDecoder(AttendingDecoder):
         E, H, annotation_size = options.embedding_size, options.hidden_size, self.annotation_size
         self.rnn = RecurrentStack(options.cell, E + annotation_size, H, options.layers, options.dropout)
         self._attend()
+        self.hard = options.hard
         self.beta = nn.Linear(H, annotation_size) if options.gate else None
         self.initial = nn.Linear(annotation_size, H * options.layers * self.rnn.state_size)
         if options.deep_output:
@@ -63,6 +66,9 @@ class ShowAttendTellDecoder(AttendingDecoder):
         gate = torch.sigmoid(products[1]) if self.beta is not None else None
         return products[0], gate, products[-1] if self.options.layers == 1 else None
 
+    def _weigh(self, alpha: Float[Tensor, "*N L"]) -> Float[Tensor, "*N L"]:
+        return most_probable(alpha) if self.hard else alpha
+
     def _logits(self, words: Tensor, h: Tensor, z: Tensor) -> Tensor:
         """Returns logits from word vectors (..., E), hidden states (..., H) and contexts (..., D)."""
         if self.options.deep_output:
@@ -89,9 +95,18 @@ class ShowAttendTellDecoder(AttendingDecoder):
         annotations: Float[Tensor, "N L D"],
         tokens: Int[Tensor, "B T"],
         image_index: Int[Tensor, " B"] | None = None,
+        draw: Draw | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T L"]]:
+        """Returns the logits of the word after each given one, and the weights of the annotations.
+
+        Args:
+            annotations: Of N images.
+            tokens: B captions, beginning with the begin mark.
+            image_index: The image each caption belongs to; by default one caption an image.
+            draw: Says where hard attention looks; by default at the most probable location.
+        """
         (annotations, p), recurrent = self._state_of_captions(annotations, image_index)
-        look = self._teacher_forced_look(annotations, p)
+        look = self._teacher_forced_look(annotations, p, draw)
         words = self.dropout(self.embedding(tokens))  # (B, T, E)
         E, first = self.options.embedding_size, self.rnn.cells[0]
         from_words = F.linear(words, first.weight_ih[:, :E], first.bias_ih)  # (B, T, G H)

@@ -35,14 +35,18 @@ from pipelines.reports.run_files import read_metrics
 SHOWN = 10  # images on the page
 MEASURED, WORDS, REPEATS = 32, 12, 3  # images and words a caption of the speeds
 METRICS = {"bleu4": "BLEU-4", "cider_d": "CIDEr-D"}
+# what makes each decoder, by the name of its row
+FAMILY = {kind: ["--model.decoder.kind", kind] for kind in DECODERS} | {
+    "show_attend_tell_hard": ["--model.decoder.kind", "show_attend_tell", "--model.decoder.hard", "true"]
+}
 
 
 def compare(argv: Sequence[str]) -> None:
     """Trains what is not trained yet, prints the table and writes the page."""
     own = _parser().parse_args(list(argv[1:]))
     kinds, seeds = own.kinds.split(","), own.seeds.split(",")
-    if unknown := [kind for kind in kinds if kind not in DECODERS]:
-        raise InputError(f"kinds: there is no decoder {unknown[0]!r}; there are {', '.join(DECODERS)}")
+    if unknown := [kind for kind in kinds if kind not in FAMILY]:
+        raise InputError(f"kinds: there is no decoder {unknown[0]!r}; there are {', '.join(FAMILY)}")
     if wrong := [seed for seed in seeds if not seed.isdecimal()]:
         raise InputError(f"seeds: {wrong[0]!r} is no whole number")
     root = [] if own.data.root is None else ["--data.root", own.data.root]
@@ -80,9 +84,7 @@ def _parser() -> Parser:
         "--config", type=str, default="configs/caption/compare.yaml", help="What all fits have alike."
     )
     parser.add_argument("--data.root", type=str | None, default=None, help="Folder of the captioned images.")
-    parser.add_argument(
-        "--kinds", type=str, default=",".join(DECODERS), help="Decoders, separated by commas."
-    )
+    parser.add_argument("--kinds", type=str, default=",".join(FAMILY), help="Decoders, separated by commas.")
     parser.add_argument("--seeds", type=str, default="0,1,2", help="Seeds, separated by commas.")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/caption/compare"), help="Folder of table, page and fits."
@@ -112,7 +114,7 @@ def _fit(output: Path, given: Sequence[str], settings: str, kind: str, seed: str
     """Fits a decoder, goes on with a fit that was killed, and adds its row to the table."""
     name = f"{kind}-{seed}"
     folder = output / "fits" / "caption" / name
-    options = ["--model.decoder.kind", kind, "--model.training.seed", seed, "--seed_everything", seed]
+    options = [*FAMILY[kind], "--model.training.seed", seed, "--seed_everything", seed]
     begun = sorted(folder.glob("version_*/checkpoints/last.ckpt"))
     resumed = ["--ckpt_path", str(begun[-1])] if begun else []
     print(f"{name}: {'goes on' if begun else 'begins'}", flush=True)

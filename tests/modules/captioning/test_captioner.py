@@ -23,9 +23,9 @@ VOCABULARY = Vocabulary(
 )
 
 
-def captioner(**encoder) -> Captioner:
+def captioner(hard: bool = False, **encoder) -> Captioner:
     options = {"name": "mobilenetv3_small_050", "image_size": 64, "weights": "none", **encoder}
-    decoder = DecoderOptions(embedding_size=16, hidden_size=16, attention_size=16, dropout=0.0)
+    decoder = DecoderOptions(embedding_size=16, hidden_size=16, attention_size=16, dropout=0.0, hard=hard)
     torch.manual_seed(0)
     model = Captioner(EncoderOptions(**options), decoder, CaptioningTrainingOptions(seed=3))
     model.use_vocabulary(VOCABULARY)
@@ -43,8 +43,9 @@ def batch(images: int = 3) -> CaptionBatch:
     )
 
 
-def test_every_trained_parameter_gets_a_gradient_and_no_frozen_one():
-    model = captioner(finetune_from=-1).train()
+@pytest.mark.parametrize("hard", [False, True])
+def test_every_trained_parameter_gets_a_gradient_and_no_frozen_one(hard):
+    model = captioner(hard, finetune_from=-1).train()
     smoothed, _, attention, words = model.losses(batch(), model.annotate(batch().inputs))
     ((smoothed + attention) / words).backward()
     for name, parameter in model.named_parameters():
@@ -63,6 +64,29 @@ def test_no_attention_term_draws_weight_from_a_sentinel():
         _, _, attention, _ = model.losses(batch(), model.annotate(batch().inputs))
         terms.append(attention.item())
     assert terms[0] > 0 and terms[1] == 0
+
+
+def test_hard_attention_draws_in_training_alone_and_its_checkpoint_keeps_the_baseline():
+    model, given = captioner(hard=True).train(), batch()
+    annotations = model.annotate(given.inputs)
+    for own_words in (0.0, 0.5):
+        model._trainer = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
+        losses = [model.losses(given, annotations, own_words) for _ in range(2)]
+        assert losses[0][1] != losses[1][1] and losses[0][2] == losses[1][2] == 0
+    baseline = model.location_loss.baseline.item()
+    assert baseline < -1
+    model.eval()
+    losses = [model.losses(given, annotations) for _ in range(2)]
+    assert losses[0] == losses[1] and model.location_loss.baseline.item() == baseline
+    assert {"location_loss.baseline"} == model.state_dict().keys() - captioner().state_dict().keys()
+    caption = model.caption(annotations, given.names, keep_alpha=True)[0]
+    assert (caption.alpha.max(1).values == 1).all() and (caption.alpha.sum(1) == 1).all()
+
+
+def test_self_critical_training_of_hard_attention_is_refused():
+    options = DecoderOptions(hard=True), CaptioningTrainingOptions(reinforce_epochs=1)
+    with pytest.raises(InputError, match=r"reinforce_epochs is given: .* take --model\.decoder\.hard false"):
+        Captioner(EncoderOptions("mobilenetv3_small_050", image_size=64, weights="none"), *options)
 
 
 def test_a_frozen_encoder_stays_in_evaluation_mode_and_out_of_the_optimiser():

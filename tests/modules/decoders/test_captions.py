@@ -63,13 +63,15 @@ def named(combination: dict) -> str:
 
 
 every_combination = pytest.mark.parametrize("combination", COMBINATIONS, ids=named)
-every_kind = pytest.mark.parametrize("kind", sorted(DECODERS))
+every_kind = pytest.mark.parametrize("kind", [*sorted(DECODERS), "hard"])
 
 
-def decoder_of(vocabulary: int = V, **options) -> CaptionDecoder:
+def decoder_of(vocabulary: int = V, width: int = D, **options) -> CaptionDecoder:
     torch.manual_seed(0)
+    if options["kind"] == "hard":  # Show, Attend and Tell at the most probable location
+        options |= {"kind": "show_attend_tell", "hard": True}
     sizes = {"embedding_size": 7, "hidden_size": 8, "attention_size": 9, "dropout": 0.0, **options}
-    return DECODERS[options["kind"]](vocabulary, D, DecoderOptions(**sizes))
+    return DECODERS[options["kind"]](vocabulary, width, DecoderOptions(**sizes))
 
 
 def outspoken_decoder(kind: str) -> CaptionDecoder:
@@ -153,9 +155,7 @@ def test_gradients_of_the_fast_pass_are_the_step_loops(combination):
 @every_kind
 def test_the_loss_starts_at_log_v(kind):
     torch.manual_seed(0)
-    decoder = DECODERS[kind](
-        2000, 64, DecoderOptions(kind, embedding_size=64, hidden_size=64, attention_size=64)
-    )
+    decoder = decoder_of(2000, 64, kind=kind, embedding_size=64, hidden_size=64, attention_size=64)
     annotations, tokens = torch.rand(8, L, 64), captions(8, 2000)
     logits, _ = decoder.eval()(annotations, tokens[:, :-1])
     loss = cross_entropy_sum(logits, tokens[:, 1:]) / (tokens[:, 1:] != PAD).sum()
@@ -212,7 +212,8 @@ def test_captions_of_an_image_share_its_annotations(kind):
         loss = cross_entropy_sum(logits, tokens)
         if alpha is not None:
             loss = loss + doubly_stochastic_sum(alpha, tokens)
-        grads.append((logits, *torch.autograd.grad(loss, tuple(decoder.parameters()))))
+        parameters = tuple(decoder.parameters())
+        grads.append((logits, *torch.autograd.grad(loss, parameters, materialize_grads=True)))
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-5, atol=1e-5)
 
 

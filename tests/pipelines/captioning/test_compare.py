@@ -39,7 +39,7 @@ def test_all_decoders_are_trained_once_a_seed_and_shown_on_a_page(captioned_fold
     config.write_text(DEBUG.read_text().replace("max_epochs: 2", "max_epochs: 1"))
     given = ["compare", "--config", str(config), "--data.root", str(captioned_folder)]
     given += ["--output", str(tmp_path / "out")]
-    kinds = ["show_attend_tell", "show_and_tell", "adaptive", "att2in", "top_down"]
+    kinds = ["show_attend_tell", "show_and_tell", "adaptive", "att2in", "top_down", "show_attend_tell_hard"]
     assert main([*given, "--seeds", "0", "--kinds", "adaptive,show_and_tell"]) == 0
     capsys.readouterr()
     assert main([*given, "--seeds", "0,1"]) == 0
@@ -48,7 +48,7 @@ def test_all_decoders_are_trained_once_a_seed_and_shown_on_a_page(captioned_fold
     assert all(kind in printed for kind in kinds)
     rows = [json.loads(line) for line in (tmp_path / "out" / "compare.jsonl").read_text().splitlines()]
     assert sorted((row["kind"], row["seed"]) for row in rows) == sorted((k, s) for k in kinds for s in "01")
-    assert len({row["run"] for row in rows}) == 10
+    assert len({row["run"] for row in rows}) == 12
 
     page = Page(tmp_path / "out" / "compare.html")
     assert all(kind in page.text for kind in kinds) and "constant caption" in page.text
