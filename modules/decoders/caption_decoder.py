@@ -262,7 +262,8 @@ class SuccessiveDecoder(AttendingDecoder):
         image_index: Int[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T L"]]:
         memory, recurrent = self._state_of_captions(annotations, image_index)
-        look = self._teacher_forced_look(*memory[:2])
+        a, p = memory[:2]
+        look = self._teacher_forced_look(a, p)
         words = self.dropout(self.embedding(tokens))  # (B, T, E)
         hs, alphas = [], []
         for from_word in self._project(words, memory).unbind(1):
