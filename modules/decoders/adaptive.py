@@ -25,6 +25,9 @@ class AdaptiveDecoder(AttendingDecoder):
     without a memory m has its hidden state in that place. The context waits for the hidden state but not the
     hidden state for a context: with given words, all of them look at once.
 
+    Dropout takes the image's part of x_t whole. Learning always with it, a decoder knows the objects from
+    there and looks at none: on drawn scenes that costs a third of CIDEr-D, see configs/README.md.
+
     Args:
         vocabulary_size: Number of words V.
         annotation_size: Width D of an annotation vector.
@@ -37,6 +40,7 @@ class AdaptiveDecoder(AttendingDecoder):
         E, H = options.embedding_size, options.hidden_size
         super().__init__(vocabulary_size, annotation_size, options, context_size=H)
         self.image = nn.Linear(annotation_size, E)
+        self.image_dropout = nn.Dropout1d(options.dropout)
         self.rnn = RecurrentStack(options.cell, 2 * E, H, options.layers, options.dropout)
         self.gate_input = nn.Linear(2 * E, H)
         self.gate_hidden = nn.Linear(H, H, bias=False)
@@ -50,7 +54,8 @@ class AdaptiveDecoder(AttendingDecoder):
 
     def init_state(self, annotations: Float[Tensor, "B L D"]) -> DecoderState:
         """Returns what is the same at every word (v, its projection, the image's part of x_t), and zeros."""
-        image = self.dropout(F.relu(self.image(annotations.mean(1))))  # (B, E)
+        image = F.relu(self.image(annotations.mean(1)))  # (B, E)
+        image = self.image_dropout(image.unsqueeze(1)).squeeze(1)
         bias = torch.cat([self.rnn.cells[0].bias_ih, self.gate_input.bias])
         from_image = F.linear(image, self._input_weight()[:, self.options.embedding_size :], bias)
         v = self.context(annotations)
