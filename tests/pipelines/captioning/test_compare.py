@@ -1,11 +1,21 @@
 """The `compare` command: what is trained, taken up again, and shown; and what only training shows."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from pipelines.caption import main
-from tests.pipelines.captioning.conftest import DEBUG
+from pipelines.captioning import compare as comparing
+from pipelines.output_files import written_by_one
+from pipelines.reports.curves import read_curves
+from tests.pipelines.captioning.conftest import DEBUG, ROOT
 from tests.pipelines.pages import Page
 
 
@@ -31,6 +41,84 @@ def test_a_table_of_other_options_is_left_as_it_is(tmp_path, capsys):
     assert main(given) == 2
     assert "holds a comparison with other options; choose another --output" in capsys.readouterr().err
     assert table.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["compare.jsonl"]
+
+
+def stand_in(monkeypatch, folder):
+    """Replaces what takes time: a fit leaves the files of a finished one, and nothing is shown."""
+    fitted = []
+
+    def fit(arguments):
+        name = arguments[arguments.index("--name") + 1]
+        run = folder / "fits" / "caption" / name / "version_0"
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "metrics.json").write_text(
+            json.dumps({"scores": {}, "intervals": {}, "controls": {}, "seconds": {"fit": 1}})
+        )
+        fitted.append(name)
+
+    monkeypatch.setattr(comparing, "CaptionCLI", fit)
+    monkeypatch.setattr(comparing.Captioner, "load", lambda path: None)
+    monkeypatch.setattr(comparing, "_summary", lambda *_: {})
+    monkeypatch.setattr(comparing, "_table", lambda rows: "")
+    monkeypatch.setattr(comparing, "_images", lambda *_: [])
+    monkeypatch.setattr(comparing, "write_page", lambda *_, **__: "page")
+    return fitted
+
+
+def test_a_row_is_written_once_whatever_is_asked_for_twice_or_was_cut_off(tmp_path, monkeypatch, capsys):
+    fitted, table = stand_in(monkeypatch, tmp_path), tmp_path / "compare.jsonl"
+    given = ["compare", "--config", str(DEBUG), "--data.root", str(tmp_path), "--output", str(tmp_path)]
+    assert main([*given, "--kinds", "att2in, adaptive,att2in", "--seeds", "0,0"]) == 0
+    whole = table.read_bytes()
+    assert main([*given, "--kinds", "adaptive,att2in", "--seeds", "0"]) == 0
+    assert fitted == ["att2in-0", "adaptive-0"] and table.read_bytes() == whole
+    # killed while it wrote a row
+    table.write_bytes(whole[:-40])
+    shutil.rmtree(tmp_path / "fits")
+    assert main([*given, "--kinds", "att2in,adaptive", "--seeds", "0"]) == 0
+    assert fitted == ["att2in-0", "adaptive-0", "adaptive-0"] and table.read_bytes() == whole
+
+    with written_by_one(table, "output"):
+        assert main(given) == 2
+    assert "is being written by another command" in capsys.readouterr().err and table.read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_with_the_fit_it_was_killed_in(captioned_folder, tmp_path, capsys):
+    config, out = tmp_path / "slowly.yaml", tmp_path / "out"
+    slowly = "trainer:\n  callbacks:\n    - tests.pipelines.slow.Slowly\n"
+    config.write_text(
+        DEBUG.read_text().replace("trainer:\n", slowly).replace("max_epochs: 2", "max_epochs: 4")
+    )
+    given = ["compare", "--config", str(config), "--data.root", str(captioned_folder), "--output", str(out)]
+    given += ["--kinds", "show_and_tell,adaptive", "--seeds", "0"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "pipelines" / "caption.py"), *given],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    run = out / "fits" / "caption" / "adaptive-0" / "version_0"
+    last, deadline = run / "checkpoints" / "last.ckpt", time.monotonic() + 300
+    while not last.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    assert process.poll() is None, process.stderr.read().decode()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (run / "metrics.json").exists()
+    first = (out / "compare.jsonl").read_text()
+
+    assert main(given) == 0
+    printed = capsys.readouterr().out
+    assert "adaptive-0: goes on" in printed and "show_and_tell-0" not in printed
+    table = (out / "compare.jsonl").read_text()
+    rows = [json.loads(line) for line in table.splitlines()]
+    assert table.startswith(first) and [row["kind"] for row in rows] == ["show_and_tell", "adaptive"]
+    assert rows[1]["run"] == str(run)
+    steps = list(read_curves(run)["val/loss"].steps)
+    assert steps == list(read_curves(Path(rows[0]["run"]))["val/loss"].steps) and len(steps) == 4
+    assert main(given) == 0
+    assert (out / "compare.jsonl").read_text() == table and ": goes on" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
