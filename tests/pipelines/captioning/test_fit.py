@@ -4,15 +4,19 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from data_prep.captions.scenes.language import NOUNS
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
 from pipelines.reports.curves import read_curves
@@ -298,3 +302,22 @@ def test_every_decoder_fits_and_reports(fit, tmp_path, cell, kind):
     options = ["--model.decoder.kind", kind, "--model.decoder.cell", cell, "--model.decoder.layers", "2"]
     run = fit(tmp_path, *options, "--trainer.max_epochs", "1")
     assert (run / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_on_drawn_scenes_the_sentinel_of_adaptive_weighs_more_for_function_words_than_for_objects(tmp_path):
+    given = ["fit", "--model.decoder.kind", "adaptive", "--trainer.max_epochs", "2", "--runs", str(tmp_path)]
+    assert main(given) == 0
+    weights = defaultdict(list)
+    for row in rows(tmp_path / "caption" / "scenes" / "version_0" / "predictions.jsonl"):
+        for word, weight in zip(row["words"], row["sentinel"], strict=True):
+            weights[word].append(weight)
+    objects = {form for synonyms in NOUNS.values() for forms in synonyms for form in forms}
+    function_words = "of in on with by at over under is are there a the".split()
+    means = [
+        statistics.mean(chain.from_iterable(weights[word] for word in words if word in weights))
+        for words in (function_words, objects)
+    ]
+    assert means[0] > 2 * means[1]
+    for word in ("of", "in", "on", "with"):
+        assert statistics.mean(weights[word]) > 5 * means[1]
