@@ -41,16 +41,16 @@ def test_equations_of_lu_2017():
     assert 0.02 < 1 - np.stack(alphas).sum(1).mean() < 0.98
 
 
-def test_dropout_takes_the_image_s_part_whole_and_in_training_alone():
+def test_dropout_leaves_out_the_image_s_part_of_half_the_images_in_training_alone():
     decoder, a, _ = decoder_image_and_words(kind="adaptive")
     images = torch.from_numpy(a).expand(200, -1, -1)
-    decoder.image_dropout.p = 0.25
     bias = torch.cat([decoder.rnn.cells[0].bias_ih, decoder.gate_input.bias])
-    known = decoder.init_state(images[:1]).memory[2] - bias
-    found = decoder.train().init_state(images).memory[2] - bias
-    is_there = (found - known / 0.75).abs().max(1).values < 1e-9
-    assert (found[~is_there].abs() < 1e-9).all() and 0.6 < is_there.double().mean() < 0.9
-    assert known.abs().max() > 0.1
+    known = decoder.init_state(images).memory[2] - bias
+    assert known.abs().max() > 0.1 and torch.equal(decoder.train().init_state(images).memory[2] - bias, known)
+    decoder.options.dropout = 0.25  # its own units are still dropped with none
+    found = decoder.init_state(images).memory[2] - bias
+    is_there = (found - known).abs().max(1).values < 1e-9
+    assert (found[~is_there].abs() < 1e-9).all() and 0.35 < is_there.double().mean() < 0.65
 
 
 def test_a_sentinel_that_is_heard_takes_the_weight_of_the_image():

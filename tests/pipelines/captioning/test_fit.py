@@ -306,14 +306,14 @@ def test_every_decoder_fits_and_reports(fit, tmp_path, cell, kind):
 
 @pytest.mark.slow
 def test_on_drawn_scenes_the_sentinel_of_adaptive_weighs_more_for_function_words_than_for_objects(tmp_path):
-    given = ["fit", "--model.decoder.kind", "adaptive", "--trainer.max_epochs", "2", "--runs", str(tmp_path)]
+    given = ["fit", "--model.decoder.kind", "adaptive", "--trainer.max_epochs", "3", "--runs", str(tmp_path)]
     assert main(given) == 0
     weights = defaultdict(list)
     for row in rows(tmp_path / "caption" / "scenes" / "version_0" / "predictions.jsonl"):
         for word, weight in zip(row["words"], row["sentinel"], strict=True):
             weights[word].append(weight)
     objects = {form for synonyms in NOUNS.values() for forms in synonyms for form in forms}
-    function_words = "of in on with by at over under is are there a the".split()
+    function_words = ["of", "in", "on", "with", "by", "at", "over", "under", "is", "are", "there", "a", "the"]
     means = [
         statistics.mean(chain.from_iterable(weights[word] for word in words if word in weights))
         for words in (function_words, objects)
