@@ -1,7 +1,5 @@
 """Drives: one reader a format, all giving the same frames and angles (`python -m data_prep.driving DIR`)."""
 
-import os
-from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from modules.errors import InputError
+from modules.steering.units import car_of
 
 if TYPE_CHECKING:
     from data_prep.driving.table import DriveTable
@@ -51,61 +50,27 @@ def read_drives(
         raise InputError(f"{root}: no such file or folder")
     if topic is not None and format != "ros":
         raise InputError(f"topic {topic}: {root} is of format {format}; only bags (ros) have topics")
-    table: DriveTable = _reader(format).read(root, *([topic, labelled] if format == "ros" else []))
+    table: DriveTable = reader(format).read(root, *([topic, labelled] if format == "ros" else []))
     table.recorder = table.recorder or format
+    table.car[:] = car_of(table.recorder)
     return table
-
-
-def read_several(
-    roots: Sequence[Path], format: str = "auto", topic: str | None = None, labelled: bool = True
-) -> "DriveTable":
-    """Returns the drives of several folders in one table, which is of the folder that they have in common.
-
-    A drive of a folder is called FOLDER/DRIVE where two folders have drives of one name. InputError where a
-    folder is named twice, and whatever `read_drives` finds wrong.
-
-    Args:
-        roots: folders of the data, or files.
-        format: of all of them; auto takes that of each.
-        topic: of the images, in bags.
-        labelled: whether a bag without angles is refused.
-    """
-    # with what they need imported here: most of this package is imported without NumPy
-    import numpy as np
-
-    from data_prep.driving.table import join_tables
-
-    tables = [read_drives(root, format, topic, labelled) for root in roots]
-    if len(tables) == 1:
-        return tables[0]
-    places = [table.root.resolve() for table in tables]
-    names = [set(table.recordings().tolist()) for table in tables]
-    shared = any(one & other for place, one in enumerate(names) for other in names[:place])
-    if twice := next(
-        (root for root, place in zip(roots, places, strict=True) if places.count(place) > 1), None
-    ):
-        raise InputError(f"{twice}: the folder is named twice")
-    common = Path(os.path.commonpath(places))
-    for table, place in zip(tables, places, strict=True):
-        lead = place.relative_to(common).as_posix()
-        table.file = np.array([f"{lead}/{name}" for name in table.file.tolist()])
-        if shared:
-            table.drive = np.array([f"{lead}/{name}" for name in table.drive.tolist()])
-        table.root = common
-    return join_tables(tables)
 
 
 def recognise(root: Path) -> str:
     """Returns the name of the first format whose files are in the folder, going mostly by their names."""
     if not root.exists():
         raise InputError(f"{root}: no such file or folder")
-    for name in FORMATS:
-        if _reader(name).recognises(root):
-            return name
+    if (name := recognised(root)) is not None:
+        return name
     looked_for = ", ".join(f"{files} ({name})" for name, (_, files) in FORMATS.items())
     raise InputError(f"{root}: no drives in a known format; looked for {looked_for}")
 
 
-def _reader(format: str) -> ModuleType:
-    # imported when asked for: no reader is loaded for a recording of another format
+def recognised(root: Path) -> str | None:
+    """Returns the name of the first format whose files are in the folder; none where there is no such."""
+    return next((name for name in FORMATS if reader(name).recognises(root)), None)
+
+
+def reader(format: str) -> ModuleType:
+    """Returns the module that reads a format, imported when asked for: no other is loaded."""
     return import_module(f"data_prep.driving.{FORMATS[format][0]}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data_prep.commands import check_new, run_commands
-from data_prep.driving import read_several
+from data_prep.driving.formats.several import read_several
 from data_prep.driving.road import dataset as road
 from data_prep.driving.summary import describe, prepared
 from data_prep.driving.table import DriveTable, write_drive_csv

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -11,6 +13,35 @@ from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import ClipPlan
 from modules.steering.batch import ClipBatch
+
+
+@dataclass
+class Prepared:
+    """What one model's data come to.
+
+    Args:
+        table: the drives, cut, all angles on the scale of one car; rows of batches count in it.
+        frames: the cache that holds their frames.
+        stored: row of each frame in it (N,).
+        split: train, val, test or guard, for every row (N,).
+        recorded: the same drives with their angles as they were recorded.
+        cars: factor by which each car's angles were multiplied.
+    """
+
+    table: DriveTable
+    frames: FrameCache
+    stored: np.ndarray
+    split: np.ndarray
+    recorded: DriveTable
+    cars: dict[str, float]
+
+    def own_unit(self) -> tuple[DriveTable, float]:
+        """Returns the table that scores are of, and by what the model's angles are divided for it.
+
+        Drives of one car are scored in its own unit, those of several on the scale of the first.
+        """
+        cars = set(self.table.car.tolist())
+        return (self.table, 1.0) if len(cars) > 1 else (self.recorded, self.cars.get(cars.pop(), 1.0))
 
 
 class StoredFrames:

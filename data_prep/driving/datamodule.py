@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +12,12 @@ from torch import Tensor
 
 from data_prep.batching import BatchLoader
 from data_prep.cache import cache_root
-from data_prep.driving import read_several
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
-from data_prep.driving.clips import ClipDataset, StoredFrames
+from data_prep.driving.clips import ClipDataset, Prepared, StoredFrames
 from data_prep.driving.cutting import cut_drives
 from data_prep.driving.features import DriveFeatures, compute_features
+from data_prep.driving.formats.several import car_scales, on_one_scale, read_several
 from data_prep.driving.frame_sources import camera_shape
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.known_drives import KnownDrives, drives_learnt, split_again
@@ -47,23 +46,6 @@ FormatName = Literal[
 ]
 # frames of a clip in evaluation, where only the work at once depends on it
 _EVALUATION_LENGTH = 32
-
-
-@dataclass
-class Prepared:
-    """What one model's data come to.
-
-    Args:
-        table: the drives, cut; rows of batches count in it.
-        frames: the cache that holds their frames.
-        stored: row of each frame in it (N,).
-        split: train, val, test or guard, for every row (N,).
-    """
-
-    table: DriveTable
-    frames: FrameCache
-    stored: np.ndarray
-    split: np.ndarray
 
 
 class SteerDataModule(pl.LightningDataModule):
@@ -199,11 +181,18 @@ class SteerDataModule(pl.LightningDataModule):
             stored, _ = frames.fill(table)
         clip = self.sequence_length + self.context(model)
         if stage == "fit" or model.drives is None:
-            return Prepared(table, frames, stored, split_frames(table, self.split_options, clip))
-        split, drives, new = split_again(table, self.cameras[0], model.drives, stage)
+            split, new = split_frames(table, self.split_options, clip), 0
+        else:
+            split, drives, new = split_again(table, self.cameras[0], model.drives, stage)
         if new:
             self._say_once(f"{table.root}: {new:,} of {drives:,} drives are new to the model: scored whole")
-        return Prepared(table, frames, stored, split)
+        cars = car_scales(table, split, self.cameras[0]) if stage == "fit" else model.cars
+        for car, factor in cars.items():
+            if factor != 1:
+                self._say_once(
+                    f"angles of {car or 'wheels, in radians,'} are multiplied by {factor:.3g}: cars differ"
+                )
+        return Prepared(on_one_scale(table, cars), frames, stored, split, table, cars)
 
     def _say_once(self, line: str) -> None:
         # data are prepared for the first stage, the fit, and the test at its end
@@ -264,7 +253,7 @@ class SteerDataModule(pl.LightningDataModule):
     def drives_learnt(self, before: KnownDrives | None) -> KnownDrives:
         """Returns what tells the drives of a fit, and those of the fit that it goes on from."""
         assert self.data is not None
-        return drives_learnt(self.data.table, self.data.split, self.cameras[0], before)
+        return drives_learnt(self.data.recorded, self.data.split, self.cameras[0], before)
 
     # ---- what Lightning calls
 

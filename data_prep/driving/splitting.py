@@ -36,8 +36,8 @@ class SplitOptions:
         test_share: Share that tests; with 0 validation frames stand in for them.
         guard_frames: Frames left out between two blocks, at least those of a clip; by default these or a
             second at 20 a second, whichever is more.
-        val_drives: Names of drives that validate, with * and ?; instead of a share.
-        test_drives: Names of drives that test, with * and ?; instead of a share.
+        val_drives: Names of drives, or of their folders, that validate, with * and ?; instead of a share.
+        test_drives: Names of drives, or of their folders, that test, with * and ?; instead of a share.
         seed: Which drives a share takes.
     """
 
@@ -123,7 +123,8 @@ def _by_drive(recordings: np.ndarray, options: SplitOptions) -> np.ndarray:
     free = sorted(names, key=lambda name: places[name])
     for part, patterns in (("test", options.test_drives), ("val", options.val_drives)):
         for pattern in patterns:
-            found = [name for name in names if fnmatchcase(name, pattern)]
+            # a folder's name stands for all drives in it
+            found = [n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}/*")]
             if not found:
                 shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
                 raise InputError(

@@ -27,9 +27,9 @@ def describe(table: DriveTable) -> Table:
     Args:
         table: a table that was cut.
     """
-    unit = unit_of(table.recorder)
+    units = dict.fromkeys(unit_of(car).described for car in dict.fromkeys(table.car.tolist()))
     result = Table(
-        title=f"{escape(str(table.root))}: angles in {unit.described}, left positive",
+        title=f"{escape(str(table.root))}: angles in {' and '.join(units)}, left positive",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -63,8 +63,9 @@ def _cells(table: DriveTable, rows: np.ndarray) -> list[str]:
     rates = np.array([1 / period for period in periods if period > 0])
     rate = f"{np.average(rates, weights=weights):.1f}" if len(rates) else "-"
     gaps = len(stretches) - len(table.select(rows).series(recordings=True))
-    angle = table.angle_rad[rows] / unit_of(table.recorder).full_lock
-    known = angle[~np.isnan(angle)]
+    units = {unit_of(car) for car in set(table.car[rows].tolist())}
+    angle = table.angle_rad[rows] / next(iter(units)).full_lock
+    known = angle[~np.isnan(angle)] if len(units) == 1 else angle[:0]
     if len(known):
         angles = [f"{value:+.3f}" for value in (known.mean(), known.std(), known.min(), known.max())]
         angles[1] = angles[1].lstrip("+")

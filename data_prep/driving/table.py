@@ -54,11 +54,12 @@ class DriveTable:
         speed_mps: Speed of the car.
         camera: center, left, right.
         drive: Name of the drive.
+        car: Recorder whose unit the angle has, such as donkeycar; empty for radians.
         source: File that the label is from, for messages.
         line: Line or number of the label in it.
         notes: What the reader has to say of the source, a line each.
         recorder: Format in which they were recorded, which tells the car and the unit of its angles; empty
-            where it is unknown.
+            where it is unknown. Of several cars that of the first.
     """
 
     root: Path
@@ -70,6 +71,7 @@ class DriveTable:
     speed_mps: np.ndarray
     camera: np.ndarray
     drive: np.ndarray
+    car: np.ndarray
     source: np.ndarray
     line: np.ndarray
     notes: tuple[str, ...] = ()
@@ -100,9 +102,10 @@ class DriveTable:
         files = np.asarray(file, str).reshape(-1)
         if frame is None:
             frame = [frame_name(name) for name in files]
-        texts = {"frame": frame, "camera": camera, "drive": drive}
+        texts = {"frame": frame, "camera": camera, "drive": drive, "car": ""}
         numbers = {"time_s": time_s, "angle_rad": angle_rad, "torque": torque, "speed_mps": speed_mps}
         columns = {name: np.asarray(values, str) for name, values in texts.items()}
+        columns["car"] = columns["car"].astype("<U16")
         columns |= {name: np.asarray(values, np.float64) for name, values in numbers.items()}
         columns["source"] = np.asarray("row" if source is None else source, object)
         columns["line"] = np.arange(1, len(files) + 1) if line is None else np.asarray(line, np.int64)
@@ -150,24 +153,15 @@ class DriveTable:
 
 
 def join_tables(tables: Sequence[DriveTable]) -> DriveTable:
-    """Returns the rows of several tables of one folder, one table after the other.
-
-    What is in two units cannot be joined: InputError.
-    """
+    """Returns the rows of several tables of one folder, one table after the other."""
     if len(tables) == 1:
         return tables[0]
-    recorders = {table.recorder for table in tables}
-    if len({unit_of(recorder) for recorder in recorders}) > 1:
-        other = next(table for table in tables if unit_of(table.recorder) != unit_of(tables[0].recorder))
-        units = [unit_of(table.recorder).described for table in (other, tables[0])]
-        raise InputError(
-            f"{other.where(0)}: angles are {units[0]} ({other.recorder}), those of {tables[0].where(0)} are "
-            f"{units[1]} ({tables[0].recorder}); drives of one recorder go together"
-        )
     parts = [table.columns() for table in tables]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     notes = tuple(note for table in tables for note in table.notes)
-    recorder = tables[0].recorder if len(recorders) == 1 else ""
+    same_unit = len({unit_of(table.recorder) for table in tables}) == 1
+    several = same_unit and len({table.recorder for table in tables}) > 1
+    recorder = "" if several else tables[0].recorder
     return DriveTable(root=tables[0].root, notes=notes, recorder=recorder, **columns)
 
 
@@ -205,7 +199,12 @@ def frame_name(file: str) -> str:
 
 
 def write_drive_csv(table: DriveTable, path: Path) -> None:
-    """Writes drive.csv, whole or not at all; files are named relative to its folder."""
+    """Writes drive.csv, whole or not at all; files are named relative to its folder.
+
+    InputError where angles are in several units, which it cannot tell.
+    """
+    if len(set(table.car.tolist())) > 1:
+        raise InputError(f"{path}: would hold angles in several units; write a table for each recording")
     lead = os.path.relpath(table.root.absolute(), path.absolute().parent)
     files = table.file if lead == "." else [f"{Path(lead).as_posix()}/{name}" for name in table.file]
     columns = {**table.columns(), "file": files}

@@ -23,6 +23,7 @@ from modules.steering.free_running import DrivesPredicted
 from modules.steering.options import SteeringTrainingOptions, squared_error_sums
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.ridge_baseline import RidgeWeights
+from modules.steering.units import car_of
 from modules.training import TrainedModule, seeded
 
 OUTPUTS = ("angle_rad", "torque", "speed_mps")
@@ -59,9 +60,11 @@ class Steerer(TrainedModule):
             self.decoder = DECODERS[decoder.kind](width, decoder)
         if training.pretrain_epochs:
             self.encoder.requires_grad_(False)
-        # of the fit, for checkpoints: the drives it learnt from, who recorded them, the ridges beside it
+        # of the fit, for checkpoints: the drives it learnt from, who recorded them, the factors that bring
+        # the angles of several cars to one scale, the ridges beside it
         self.drives: dict[str, Tensor] | None = None
         self.recorder: str | None = None
+        self.cars: dict[str, float] = {}
         self.ridges: dict[str, RidgeWeights] = {}
         self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
         self.register_buffer("target_std", torch.ones(len(OUTPUTS)))
@@ -95,6 +98,18 @@ class Steerer(TrainedModule):
         if isinstance(self.decoder, AutoregressiveDecoder):
             self.decoder.is_known.copy_(mean.isfinite()[: self.decoder_options.outputs])
 
+    def steer_for(self, recorder: str) -> None:
+        """Says angles in the unit of one recorder from now on, where the model has learnt from several cars.
+
+        Args:
+            recorder: Format of the recording, such as donkeycar; of one that it has not learnt it stays.
+        """
+        if (factor := self.cars.get(car_of(recorder))) is None:
+            return
+        self.target_mean[0] /= factor
+        self.target_std[0] /= factor
+        self.recorder, self.cars = recorder, {}
+
     def single_frame_model(self) -> Steerer:
         """Returns the model of the first stage: this encoder, trained to steer from one frame at a time."""
         decoder = SteeringDecoderOptions(kind="frame", dropout=self.training_options.pretrain_dropout)
@@ -120,10 +135,12 @@ class Steerer(TrainedModule):
         if stage == "fit" and data is not None:
             self.use_target_statistics(*data.target_statistics())
             self.drives, self.recorder = data.drives_learnt(self.drives), data.data.table.recorder
+            self.cars = data.data.cars
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["drives"], checkpoint["recorder"] = self.drives, self.recorder
+        checkpoint["cars"] = self.cars
         checkpoint["ridges"] = {name: asdict(ridge) for name, ridge in self.ridges.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -134,7 +151,7 @@ class Steerer(TrainedModule):
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
         self.on_load_checkpoint(checkpoint)
-        self.recorder = checkpoint.get("recorder")
+        self.recorder, self.cars = checkpoint.get("recorder"), checkpoint.get("cars", {})
         self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 
     # ---- training

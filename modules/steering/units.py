@@ -74,3 +74,8 @@ def converted(angles: np.ndarray, unit: AngleUnit, wanted: AngleUnit, where: obj
 def unit_of(recorder: str | None) -> AngleUnit:
     """Returns the unit of a recorder's angles, such as donkeycar; radians where it is another or unknown."""
     return UNITS.get(recorder or "", RADIANS)
+
+
+def car_of(recorder: str | None) -> str:
+    """Returns the recorder where its angles have a unit of their own; empty where they are radians."""
+    return recorder if recorder in UNITS else ""

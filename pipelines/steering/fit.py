@@ -20,7 +20,7 @@ from modules.metrics.steering import baselines, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
-from modules.steering.units import RADIANS, AngleUnit, unit_of
+from modules.steering.units import RADIANS, AngleUnit, car_of, unit_of
 from pipelines.cli import RunCLI
 from pipelines.endings import Ending
 from pipelines.findings import Findings
@@ -139,21 +139,23 @@ class SteerCLI(RunCLI):
         """Writes predictions.csv; returns scores beside those of trivial systems."""
         evaluation, data = self.model.evaluation, self.datamodule.data
         assert evaluation is not None and data is not None
-        table = data.table
+        table, scale = data.own_unit()
         known = np.isfinite(evaluation.targets[:, 0])
-        rows, truth = evaluation.rows[known], evaluation.targets[known, 0].astype(np.float64)
+        rows, truth = evaluation.rows[known], evaluation.targets[known, 0].astype(np.float64) / scale
         stretch = number_stretches(rows, table.drive[rows])
         ridges = self.model.ridges
         if not ridges:
             print(f"note: {OLD_CHECKPOINT}")
             ridges = fit_ridges(self.datamodule)
-        said = {"model": evaluation.outputs[known, 0].astype(np.float64)}
-        trivial = baselines(truth, stretch, float(self.model.target_mean[0]))
+        said = {"model": evaluation.outputs[known, 0].astype(np.float64) / scale}
+        trivial = baselines(truth, stretch, float(self.model.target_mean[0]) / scale)
         oracle = trivial.pop("persistence_oracle")
         said |= trivial
-        said |= {name: ridge_angles(self.datamodule, split, name, ridges[name])[rows] for name in ridges}
+        said |= {
+            name: ridge_angles(self.datamodule, split, name, ridges[name])[rows] / scale for name in ridges
+        }
         if self.control is not None:
-            said[CONTROL] = self.control.outputs[known, 0].astype(np.float64)
+            said[CONTROL] = self.control.outputs[known, 0].astype(np.float64) / scale
         said["persistence_oracle"] = oracle
         rate = table.rate_hz()
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
@@ -162,14 +164,14 @@ class SteerCLI(RunCLI):
             self.following = self.following[:1]  # drawn roads are driven in radians
         shown, true = said["model"] / unit.full_lock, truth / unit.full_lock
         warnings = steering_alarms(shown, true, score_steering(shown, true, stretch, rate), unit.name)
-        if learnt is not None and unit_of(learnt) != unit:
+        if learnt is not None and unit_of(learnt) != unit and car_of(table.recorder) not in self.model.cars:
             warnings.append(
                 f"the model has learnt {unit_of(learnt).described} ({learnt}), the true angles are "
                 f"{unit.described} ({table.recorder}): the scores compare different units"
             )
 
         predictions = folder / "predictions.csv"
-        write_predictions(predictions, table, evaluation.rows, evaluation.outputs[:, 0])
+        write_predictions(predictions, table, evaluation.rows, evaluation.outputs[:, 0] / scale)
         metrics: dict[str, Any] = {
             "recorder": table.recorder,
             "scores": scores["model"].as_dict(),

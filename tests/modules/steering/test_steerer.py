@@ -226,6 +226,28 @@ def test_the_second_stage_of_komanda_begins_where_the_first_ended():
     np.testing.assert_allclose(says[:, :1], said, rtol=0, atol=1e-5)
 
 
+def test_a_model_of_several_cars_says_angles_in_the_unit_of_one(tmp_path):
+    model = steerer("komanda")
+    model.use_target_statistics(torch.tensor([0.1, 0.0, 5.0]), torch.tensor([0.5, 1.0, 2.0]))
+    model.recorder, model.cars = "donkeycar", {"donkeycar": 1.0, "simulator": 2.0}
+    checkpoint = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    again = steerer("komanda")
+    again.load_state_dict(checkpoint["state_dict"])
+    again.restore(checkpoint)
+    again.steer_for("udacity")
+    assert again.recorder == "donkeycar", "it has not learnt this one"
+    clip = batch(model).frames
+    (first, _), (second, _) = (
+        each.drive(clip, each.decoder.init_state(len(clip))) for each in (model, again)
+    )
+    torch.testing.assert_close(first, second)
+    again.steer_for("simulator")
+    second, _ = again.drive(clip, again.decoder.init_state(len(clip)))
+    torch.testing.assert_close(first[..., 0], 2 * second[..., 0])
+    torch.testing.assert_close(first[..., 1:], second[..., 1:])
+
+
 def test_initial_weights_depend_on_the_seed_alone():
     first = steerer("komanda", seed=3)
     torch.rand(17)
