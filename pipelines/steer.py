@@ -8,6 +8,7 @@
         [--overlay out.mp4 [--labels FILE] [--saliency]] [--smoothing exponential|chauffeur]
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
     python pipelines/steer.py report --run RUN [RUN ...]
+    python pipelines/steer.py export --ckpt_path CKPT --output DIR   ONNX and a part for DonkeyCars
     python pipelines/steer.py drive --ckpt_path CKPT [--video out.mp4] [--roads N] [--seconds S] [--json]
 
 drive is a closed loop on drawn roads: the model steers, and what it sees next follows from that.
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "score": function_command("steer.py", "pipelines.steering"),
     "report": function_command("steer.py", "pipelines.steering"),
     "drive": function_command("steer.py", "pipelines.steering"),
+    "export": function_command("steer.py", "pipelines.steering"),
 }
 
 

@@ -36,6 +36,8 @@ class AugmentationOptions:
 
     Args:
         flip: Mirror every second clip.
+        flip_features: The same for a frozen encoder, whose features are computed once and not varied else: it
+            reads every frame twice, as it is and mirrored.
         brightness: Largest relative change of brightness; 0 for none.
         shadow: Share of clips with a shadow over part of the picture.
         shift_m: Largest displacement of the camera to either side; 0 for none.
@@ -49,6 +51,7 @@ class AugmentationOptions:
     """
 
     flip: bool = False
+    flip_features: bool = False
     brightness: float = 0.0
     shadow: float = 0.0
     shift_m: float = 0.0

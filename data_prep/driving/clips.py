@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,11 +20,12 @@ class Prepared:
     """What one model's data come to.
 
     Args:
-        table: the drives, cut, all angles on the scale of one car; rows of batches count in it.
+        table: the drives, cut, with labels as the model learns them: all angles on the scale of one car, and
+            of the frame that it looks for. Rows of batches count in it.
         frames: the cache that holds their frames.
         stored: row of each frame in it (N,).
         split: train, val, test or guard, for every row (N,).
-        recorded: the same drives with their angles as they were recorded.
+        recorded: the same drives with their labels as they were recorded.
         cars: factor by which each car's angles were multiplied.
     """
 
@@ -41,7 +42,8 @@ class Prepared:
         Drives of one car are scored in its own unit, those of several on the scale of the first.
         """
         cars = set(self.table.car.tolist())
-        return (self.table, 1.0) if len(cars) > 1 else (self.recorded, self.cars.get(cars.pop(), 1.0))
+        factor = self.cars.get(cars.pop(), 1.0) if len(cars) == 1 else 1.0
+        return replace(self.table, angle_rad=self.table.angle_rad / factor), factor
 
 
 class StoredFrames:
@@ -86,9 +88,14 @@ class ClipDataset:
     def __getitem__(self, plan: ClipPlan) -> ClipBatch:
         frames, targets = [], []
         for rows, is_padding, seed in zip(plan.rows, plan.is_padding, plan.draws, strict=True):
-            clip = self.inputs.read(rows)  # (S, ...)
-            truth = self.targets[rows[-self.length :]].copy()  # (T, 3)
+            truth = self.targets[rows[-self.length :]].copy()  # (T, 4)
             truth = side_camera_targets(truth, self.cameras[rows[0]], self.options)
+            if isinstance(self.inputs, DriveFeatures) and self.inputs.mirrored:
+                is_mirrored = bool(np.random.default_rng(int(seed)).random() < 0.5)
+                clip = self.inputs.read(rows, is_mirrored)
+                truth[:, :2] *= -1 if is_mirrored else 1
+            else:
+                clip = self.inputs.read(rows)  # (S, ...)
             if self.augmentation is not None:
                 clip, truth = self.augmentation(clip, truth, int(seed))
             truth[is_padding[-self.length :]] = np.nan

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from data_prep.driving.clocks import frame_period
-from data_prep.driving.table import DriveTable, rows_by_key
+from data_prep.driving.table import TARGETS, DriveTable, rows_by_key
 from modules.errors import InputError
 
 # a longer step of time than this many frame periods is a break; a step of three is none, however rounded
@@ -87,3 +89,23 @@ def cut_drives(table: DriveTable, unusable: np.ndarray | None = None, *, at_gaps
                 names[row] = key[0] if parts[key] == 1 else f"{key[0]}~{parts[key]}"
     left.drive = names.astype(str)
     return left.select(np.concatenate(order) if order else np.zeros(0, np.int64))
+
+
+def shift_labels(table: DriveTable, frames: int) -> DriveTable:
+    """Returns the table in which a frame has the labels of the one so many frames later in its stretch.
+
+    They are NaN where there is no such frame.
+
+    Args:
+        table: drives that were cut.
+        frames: below 0 for earlier ones.
+    """
+    if not frames:
+        return table
+    moved = {name: np.full(len(table), np.nan) for name in TARGETS}
+    for rows in table.series():
+        places = np.arange(len(rows)) + frames
+        inside = (places >= 0) & (places < len(rows))
+        for name, column in moved.items():
+            column[rows[inside]] = getattr(table, name)[rows[places[inside]]]
+    return replace(table, **moved)

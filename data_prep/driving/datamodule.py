@@ -15,7 +15,7 @@ from data_prep.cache import cache_root
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, Prepared, StoredFrames
-from data_prep.driving.cutting import cut_drives
+from data_prep.driving.cutting import cut_drives, shift_labels
 from data_prep.driving.features import DriveFeatures, compute_features
 from data_prep.driving.formats.several import car_scales, on_one_scale, read_several
 from data_prep.driving.frame_sources import camera_shape
@@ -192,7 +192,10 @@ class SteerDataModule(pl.LightningDataModule):
                 self._say_once(
                     f"angles of {car or 'wheels, in radians,'} are multiplied by {factor:.3g}: cars differ"
                 )
-        return Prepared(on_one_scale(table, cars), frames, stored, split, table, cars)
+        if shift := model.training_options.label_shift:
+            self._say_once(f"labels are those of {abs(shift)} frames {'later' if shift > 0 else 'before'}")
+        scaled = on_one_scale(shift_labels(table, shift), cars)
+        return Prepared(scaled, frames, stored, split, table, cars)
 
     def _say_once(self, line: str) -> None:
         # data are prepared for the first stage, the fit, and the test at its end
@@ -232,7 +235,9 @@ class SteerDataModule(pl.LightningDataModule):
         return found
 
     def target_statistics(self) -> tuple[Tensor, Tensor]:
-        """Returns mean and standard deviation (3,) of angle_rad, torque and speed_mps, NaN where unknown.
+        """Returns mean and standard deviation (4,) of angle_rad, torque, speed_mps and throttle.
+
+        NaN where unknown.
 
         Over every training frame of the first camera, once. InputError where its angles are no labels.
         """
@@ -240,7 +245,7 @@ class SteerDataModule(pl.LightningDataModule):
         table = self.data.table
         rows = (self.data.split == "train") & (table.camera == self.cameras[0])
         targets = table.targets()[rows]
-        mean, std = np.full(3, np.nan), np.full(3, np.nan)
+        mean, std = np.full((2, targets.shape[1]), np.nan)
         for column, values in enumerate(targets.T):
             known = values[~np.isnan(values)]
             if len(known):
@@ -272,13 +277,14 @@ class SteerDataModule(pl.LightningDataModule):
             where = ", ".join(str(root) for root in (self.root or self.data.table.root, *self.others))
             self._say_once(f"{where}: {len(self.data.table):,} frames: {counts}")
 
-    def _inputs(self, model: Steerer) -> StoredFrames | DriveFeatures:
+    def _inputs(self, model: Steerer, mirror: bool = False) -> StoredFrames | DriveFeatures:
         # not in setup: Lightning loads the weights of a checkpoint after it
         assert self.data is not None and self.trainer is not None
         if not model.encoder_is_frozen:
             return StoredFrames(self.data.frames, self.data.stored)
         model.to(self.trainer.strategy.root_device)
-        return compute_features(self.data.table, self.data.frames, self.data.stored, model, self.cache)
+        data = self.data
+        return compute_features(data.table, data.frames, data.stored, model, self.cache, mirror)
 
     def _shares(self) -> dict[str, int]:
         assert self.trainer is not None
@@ -287,8 +293,8 @@ class SteerDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         assert self.trainer is not None and self.data is not None
         table, model, segments = self.data.table, self._model(), self.segments("train")
-        inputs = self._inputs(model)
         options = self.augmentation_options
+        inputs = self._inputs(model, options.flip_features)
         length, context = self.sequence_length, self.context(model)
         augmentation = None
         if isinstance(inputs, DriveFeatures):

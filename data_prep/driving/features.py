@@ -41,19 +41,31 @@ class DriveFeatures:
     Args:
         begins: First row of each drive and camera.
         parts: Their features (n, D), memory maps.
+        mirrored: Those of the mirrored frames, where they are wanted.
     """
 
-    def __init__(self, begins: Sequence[int], parts: Sequence[np.ndarray]) -> None:
-        self.begins, self.parts = np.asarray(begins), list(parts)
+    def __init__(
+        self,
+        begins: Sequence[int],
+        parts: Sequence[np.ndarray],
+        mirrored: Sequence[np.ndarray] = (),
+    ) -> None:
+        self.begins, self.parts, self.mirrored = np.asarray(begins), list(parts), list(mirrored)
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
+    def read(self, rows: np.ndarray, mirrored: bool = False) -> np.ndarray:
         """Returns features float32 (S, D) of rows (S,) of one drive and camera."""
         part = int(np.searchsorted(self.begins, rows[0], side="right")) - 1
-        return np.asarray(self.parts[part][rows - self.begins[part]])
+        parts = self.mirrored if mirrored else self.parts
+        return np.asarray(parts[part][rows - self.begins[part]])
 
 
 def compute_features(
-    table: DriveTable, frames: FrameCache, stored: np.ndarray, model: Steerer, root: Path | None = None
+    table: DriveTable,
+    frames: FrameCache,
+    stored: np.ndarray,
+    model: Steerer,
+    root: Path | None = None,
+    mirror: bool = False,
 ) -> DriveFeatures:
     """Returns the features of every frame of a table; those that are missing are computed first.
 
@@ -63,23 +75,25 @@ def compute_features(
         stored: row of each frame in it (N,).
         model: the model with the frozen encoder, on the device where it is to run.
         root: folder of all caches; `cache_root()` if not given.
+        mirror: whether also those of the mirrored frames are wanted.
     """
     folder = (root or cache_root()) / "drive_features"
     encoder = _fingerprint(model)
     series = table.series()
-    files = []
-    for rows in series:
-        names = hashlib.sha256(f"{encoder} {frames.identity(table.file[rows])}".encode()).hexdigest()[:32]
-        files.append(folder / f"{names}.npy")
-    missing = [number for number, path in enumerate(files) if not path.exists()]
-    if missing:
-        with writing_in(folder, "features"), in_turn(folder / "lock", folder):
-            _compute([(files[n], stored[series[n]]) for n in missing], frames, model)
-    parts = [np.load(path, mmap_mode="r") for path in files]
-    return DriveFeatures([int(rows[0]) for rows in series], parts)
+    identities = [frames.identity(table.file[rows]) for rows in series]
+    found = []
+    for lead in ("", "mirrored ") if mirror else ("",):
+        keys = (hashlib.sha256(f"{lead}{encoder} {name}".encode()).hexdigest()[:32] for name in identities)
+        files = [folder / f"{key}.npy" for key in keys]
+        missing = [number for number, path in enumerate(files) if not path.exists()]
+        if missing:
+            with writing_in(folder, "features"), in_turn(folder / "lock", folder):
+                _compute([(files[n], stored[series[n]]) for n in missing], frames, model, bool(lead))
+        found.append([np.load(path, mmap_mode="r") for path in files])
+    return DriveFeatures([int(rows[0]) for rows in series], *found)
 
 
-def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Steerer) -> None:
+def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Steerer, mirror: bool) -> None:
     # another process may have computed some while this one waited for its turn
     jobs = [(path, rows) for path, rows in jobs if not path.exists()]
     was_training = model.training
@@ -91,6 +105,7 @@ def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Ste
             features = []
             for first in range(0, len(rows), _CHUNK):
                 piece = torch.from_numpy(np.array(frames.read(rows[first : first + _CHUNK])))
+                piece = piece.flip(-1) if mirror else piece
                 features.append(stream.encode(piece.unsqueeze(0))[0].cpu().numpy())
                 bar.advance(task, len(piece))
             data = io.BytesIO()

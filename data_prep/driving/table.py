@@ -32,10 +32,11 @@ from modules.whole_files import write_whole
 
 TABLE = "drive.csv"
 COLUMNS = ("frame", "file", "time_s", "angle_rad", "torque", "speed_mps", "camera", "drive")
-TARGETS = ("angle_rad", "torque", "speed_mps")
+TARGETS = ("angle_rad", "torque", "speed_mps", "throttle")
 _NUMBERS = ("time_s", *TARGETS)
 _OF_ALL = ("root", "notes", "recorder")  # columns are the others
 _RECORDER = "recorder"  # a column of drive.csv where angles are no radians
+_THROTTLE = "throttle"  # one where it is known
 _PART = re.compile(r"~\d+$")
 _REFERENCE = re.compile(r"(.+?)(?:#(/[^#]+))?#(\d+)")
 
@@ -52,6 +53,7 @@ class DriveTable:
         angle_rad: Angle of the steering wheel, left positive; NaN where unknown, as are the next two.
         torque: Torque at the steering wheel, in the unit of its source.
         speed_mps: Speed of the car.
+        throttle: Command from -1 to 1; NaN where unknown.
         camera: center, left, right.
         drive: Name of the drive.
         car: Recorder whose unit the angle has, such as donkeycar; empty for radians.
@@ -69,6 +71,7 @@ class DriveTable:
     angle_rad: np.ndarray
     torque: np.ndarray
     speed_mps: np.ndarray
+    throttle: np.ndarray
     camera: np.ndarray
     drive: np.ndarray
     car: np.ndarray
@@ -88,6 +91,7 @@ class DriveTable:
         frame: Any = None,
         torque: Any = np.nan,
         speed_mps: Any = np.nan,
+        throttle: Any = np.nan,
         camera: Any = "center",
         drive: Any = "drive",
         source: Path | str | Sequence[Path] | None = None,
@@ -103,7 +107,8 @@ class DriveTable:
         if frame is None:
             frame = [frame_name(name) for name in files]
         texts = {"frame": frame, "camera": camera, "drive": drive, "car": ""}
-        numbers = {"time_s": time_s, "angle_rad": angle_rad, "torque": torque, "speed_mps": speed_mps}
+        numbers = {"time_s": time_s, "angle_rad": angle_rad, "torque": torque}
+        numbers |= {"speed_mps": speed_mps, "throttle": throttle}
         columns = {name: np.asarray(values, str) for name, values in texts.items()}
         columns["car"] = columns["car"].astype("<U16")
         columns |= {name: np.asarray(values, np.float64) for name, values in numbers.items()}
@@ -129,7 +134,7 @@ class DriveTable:
         return f"{self.source[row]}:{self.line[row]}"
 
     def targets(self) -> np.ndarray:
-        """Returns angle_rad, torque and speed_mps as (N, 3) float64, NaN where unknown."""
+        """Returns angle_rad, torque, speed_mps and throttle as (N, 4) float64, NaN where unknown."""
         return np.stack([getattr(self, name) for name in TARGETS], axis=1)
 
     def recordings(self) -> np.ndarray:
@@ -211,12 +216,13 @@ def write_drive_csv(table: DriveTable, path: Path) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     is_share = unit_of(table.recorder) != RADIANS
-    writer.writerow([*COLUMNS, *[_RECORDER] * is_share])
+    names = [*COLUMNS, *[_THROTTLE] * bool(np.isfinite(table.throttle).any())]
+    writer.writerow([*names, *[_RECORDER] * is_share])
     cells = [
         ["" if np.isnan(value) else repr(float(value)) for value in columns[name]]
         if name in _NUMBERS
         else columns[name]
-        for name in COLUMNS
+        for name in names
     ]
     writer.writerows(zip(*cells, *[[table.recorder] * len(table)] * is_share, strict=True))
     try:
@@ -231,7 +237,7 @@ def read_drive_csv(path: Path) -> DriveTable:
     InputError with file and line: wrong columns, a cell that is no number, a row without file or time.
     """
     labels = read_labels(path, drop_cut_end=True)
-    column = {name: labels.find(name) for name in COLUMNS}
+    column = {name: labels.find(name) for name in (*COLUMNS, _THROTTLE)}
     for name in ("file", "time_s", "angle_rad"):
         labels.need(name, name)
     named = labels.texts("file")
@@ -239,7 +245,7 @@ def read_drive_csv(path: Path) -> DriveTable:
     if empty:
         raise InputError(f"{labels.where(empty[0])}: the frame has no file")
     files = local_files(path.parent, named)
-    known = [name for name in ("torque", "speed_mps") if column[name] is not None]
+    known = [name for name in ("torque", "speed_mps", _THROTTLE) if column[name] is not None]
     optional: dict[str, Any] = {name: labels.numbers(name) for name in known}
     for name, default in (("camera", "center"), ("drive", "drive")):
         if column[name] is not None:

@@ -27,7 +27,7 @@ class SteeringDecoderOptions:
     Args:
         kind: frame has no memory; recurrent carries a state from frame to frame; window reads the last frames
             afresh at each one (Chauffeur); autoregressive is fed its own previous outputs (Komanda).
-        outputs: 1 (angle) or 3 (angle, torque, speed).
+        outputs: 1 (angle), 2 (angle, throttle) or 3 (angle, torque, speed).
         cell: Of recurrent and window: lstm, gru or rnn (vanilla); autoregressive is an LSTM.
         layers: Recurrent layers of recurrent.
         hidden_size: Width H of the hidden state; of the memory in autoregressive.
@@ -48,7 +48,7 @@ class SteeringDecoderOptions:
     }
 
     kind: Literal["frame", "recurrent", "window", "autoregressive"] = "frame"
-    outputs: Literal[1, 3] = 1
+    outputs: Literal[1, 2, 3] = 1
     cell: CellName = "lstm"
     layers: int = 1
     hidden_size: int = 32

@@ -13,7 +13,7 @@ class ClipBatch(NamedTuple):
     Attributes:
         frames: RGB bytes (B, S, 3, H, W), or features (B, S, D) of a frozen encoder. The first S - T time
             steps are context; at the beginning of a drive they repeat its first frame.
-        targets: angle_rad, torque and speed_mps of the last T frames (B, T, 3), NaN where unknown.
+        targets: angle_rad, torque, speed_mps and throttle of the last T frames (B, T, 4), NaN where unknown.
         valid: Frames that count (B, T) bool; the others are padding behind the end of a stretch.
         resets: Stretches that do not continue those of the batch before (B,) bool.
         rows: Which row of the drive table each frame is (B, T), -1 at padding.

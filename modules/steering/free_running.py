@@ -14,8 +14,8 @@ class DrivesPredicted:
 
     Attributes:
         rows: Rows of the drive table (N,).
-        outputs: angle_rad (torque, speed_mps) predicted (N, O).
-        targets: The true ones (N, 3), NaN where unknown.
+        outputs: angle_rad (torque, speed_mps; or throttle) predicted (N, O).
+        targets: True angle_rad, torque, speed_mps and throttle (N, 4), NaN where unknown.
     """
 
     rows: np.ndarray

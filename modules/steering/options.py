@@ -25,6 +25,8 @@ class SteeringTrainingOptions(ScheduleOptions):
             autoregressive decoder begins with the output layer that they led to.
         pretrain_learning_rate: Largest learning rate in these epochs.
         pretrain_dropout: Probability of dropping a feature before the output in them.
+        label_shift: Frames from a frame to the one whose angle it learns and is scored by. Above 0 the model
+            says what to do a little later; below 0 what was done before, which a car cannot drive by.
     """
 
     learning_rate: float = 1e-3
@@ -34,6 +36,7 @@ class SteeringTrainingOptions(ScheduleOptions):
     pretrain_epochs: int = 0
     pretrain_learning_rate: float = 1e-3
     pretrain_dropout: float = 0.5
+    label_shift: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
 from modules.encoders.flow import ImageFlow
+from modules.errors import InputError
 from modules.recurrent import State, detach_state
 from modules.steering.batch import ClipBatch
 from modules.steering.encoder import SteeringEncoderOptions, build_encoder
@@ -26,7 +27,9 @@ from modules.steering.ridge_baseline import RidgeWeights
 from modules.steering.units import car_of
 from modules.training import TrainedModule, seeded
 
-OUTPUTS = ("angle_rad", "torque", "speed_mps")
+# columns of the targets angle_rad, torque, speed_mps, throttle that a number of outputs is of; checkpoints of
+# one output hold statistics of three
+COLUMNS = {1: (0, 1, 2), 2: (0, 3), 3: (0, 1, 2)}
 
 
 class Steerer(TrainedModule):
@@ -66,8 +69,9 @@ class Steerer(TrainedModule):
         self.recorder: str | None = None
         self.cars: dict[str, float] = {}
         self.ridges: dict[str, RidgeWeights] = {}
-        self.register_buffer("target_mean", torch.zeros(len(OUTPUTS)))
-        self.register_buffer("target_std", torch.ones(len(OUTPUTS)))
+        self.columns = list(COLUMNS[decoder.outputs])
+        self.register_buffer("target_mean", torch.zeros(len(self.columns)))
+        self.register_buffer("target_std", torch.ones(len(self.columns)))
         # the state after the training batch before, free-running and fed the truth; after the evaluated one
         self.carried: tuple[State, State] | None = None
         self.carried_evaluation: State | None = None
@@ -91,8 +95,11 @@ class Steerer(TrainedModule):
         """True if no parameter of the encoder is trained: its features may be computed once."""
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
-    def use_target_statistics(self, mean: Float[Tensor, " 3"], std: Float[Tensor, " 3"]) -> None:
+    def use_target_statistics(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
         """Standardises targets by mean and standard deviation of the training data, NaN where it has none."""
+        mean, std = mean[self.columns], std[self.columns]
+        if self.decoder_options.outputs == 2 and mean[1].isnan():
+            raise InputError("model.decoder.outputs is 2, angle and throttle; the data have no throttle")
         self.target_mean.copy_(mean.nan_to_num(0.0))
         self.target_std.copy_(torch.where(std > 1e-6, std, 1.0))
         if isinstance(self.decoder, AutoregressiveDecoder):
@@ -192,7 +199,8 @@ class Steerer(TrainedModule):
         """
         features = self.encode(batch.frames)
         steps, outputs = batch.targets.shape[1], self.decoder_options.outputs
-        targets = ((batch.targets - self.target_mean) / self.target_std)[..., :outputs]
+        targets = batch.targets[..., self.columns]
+        targets = ((targets - self.target_mean) / self.target_std)[..., :outputs]
         warm_up = features.shape[1] - steps
         free, forced = self.carried if self.carried is not None and not warm_up else (None, None)
         predicted, free = self.decoder(features, self.start(batch.resets, free))

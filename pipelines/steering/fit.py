@@ -179,6 +179,10 @@ class SteerCLI(RunCLI):
             "baselines": {name: score.as_dict() for name, score in scores.items() if name != "model"},
         }
         tables = [_table(split, {name: unit.of_scores(s.as_dict()) for name, s in scores.items()}, unit)]
+        if self.model.decoder_options.outputs == 2:
+            metrics["throttle"] = throttle = _throttle(evaluation)
+            tables.append(Table(*throttle, title="Throttle, as recorded"))
+            tables[-1].add_row(*(f"{value:.4f}" for value in throttle.values()))
         if self.datamodule.root is None:
             loop = metrics["closed_loop"] = self._closed_loop(self.single_frame)
             tables.append(closed_loop_table({"model": loop} | loop["controls"]))
@@ -205,6 +209,15 @@ class SteerCLI(RunCLI):
         if single_frame.exists():
             controls = {CONTROL: drive_model(Steerer.load(single_frame), roads, SECONDS)[0]} | controls
         return driven.to_dict() | {"controls": {name: each.to_dict() for name, each in controls.items()}}
+
+
+def _throttle(evaluation: DrivesPredicted) -> dict[str, float]:
+    """Returns RMSE and R2 of the throttle, a model's second output."""
+    true = evaluation.targets[:, 3].astype(np.float64)
+    known = np.isfinite(true)
+    error = evaluation.outputs[known, 1] - true[known]
+    rmse, spread = float(np.sqrt(np.mean(error**2))), float(true[known].std())
+    return {"rmse": rmse, "r2": 1 - (rmse / spread) ** 2 if spread > 0 else 0.0}
 
 
 def _table(split: str, scores: dict[str, dict[str, Any]], unit: AngleUnit) -> Table:

@@ -89,7 +89,7 @@ def _read_tub(tub: Path, root: Path) -> DriveTable:
     below = tub.relative_to(root).as_posix()
     lead = ("" if below == "." else f"{below}/") + ("" if is_first_version else "images/")
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("file", "frame", "time_s", "angle_rad", "drive", "source", "line")
+        name: [] for name in ("file", "frame", "time_s", "angle_rad", "throttle", "drive", "source", "line")
     }
     unusable = []
     for source, line, record in records.found:
@@ -108,6 +108,7 @@ def _read_tub(tub: Path, root: Path) -> DriveTable:
             "frame": str(index) if below == "." else f"{below}/{index}",
             "time_s": milliseconds,
             "angle_rad": _number(record, "user/angle", where),
+            "throttle": _number(record, "user/throttle", where),
             "drive": f"{session}" if below == "." else f"{below}/{session}",
             "source": source,
             "line": line,

@@ -55,6 +55,7 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
     steering = labels.numbers(labels.need("steering", "steering", "steering_angle"))
     steering, beyond = commands(steering, "steering", labels.where)
     speed = labels.numbers("speed") * _MPH if labels.find("speed") else np.full(len(labels), np.nan)
+    throttle = labels.numbers("throttle") if labels.find("throttle") else np.full(len(labels), np.nan)
     names = [_file_name(cell) for cell in labels.texts(labels.need("center image", "center"))]
     times, assumed = _times(labels, names)
     notes = [*labels.notes, *beyond, *assumed]
@@ -76,6 +77,7 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
                 time_s=times[rows],
                 angle_rad=0.0 - SIMULATOR_FULL_LOCK_RAD * steering[rows],  # not -0.0, which would look odd
                 speed_mps=speed[rows],
+                throttle=throttle[rows],
                 camera=camera,
                 drive=path.absolute().parent.name,
                 source=path,

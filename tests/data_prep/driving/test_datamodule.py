@@ -39,7 +39,7 @@ def check(batch, table: DriveTable, shape: tuple[int, int, int, int]) -> None:
     """Every frame shows the number that its target and its row tell."""
     rows, length, context, width = shape
     assert batch.frames.dtype == torch.uint8 and batch.frames.shape == (rows, context + length, 3, 24, width)
-    assert batch.targets.shape == (rows, length, 3) and batch.targets.dtype == torch.float32
+    assert batch.targets.shape == (rows, length, 4) and batch.targets.dtype == torch.float32
     assert batch.valid.shape == batch.rows.shape == (rows, length) and batch.resets.shape == (rows,)
     assert (batch.rows[~batch.valid] == -1).all() and batch.targets[~batch.valid].isnan().all()
     for row in range(rows):
@@ -128,6 +128,28 @@ def test_features_of_a_frozen_encoder_are_computed_once(
         next(steerer.encoder.parameters()).mul_(1.5)
     changed = next(iter(again.train_dataloader()))
     assert not torch.equal(changed.frames, batch.frames)
+
+
+def test_a_frozen_encoder_reads_mirrored_frames_too_where_clips_are_to_be_mirrored(tmp_path: Path) -> None:
+    folder(tmp_path, [60, 40])
+    steerer = model(FROZEN, kind="recurrent")
+    options = {"sequence_length": 4, "batch_size": 8, "augmentation": AugmentationOptions(flip_features=True)}
+    data = module(tmp_path, **options)
+    attach(data, steerer)
+    batch = next(iter(data.train_dataloader()))
+    assert data.data is not None
+    signs = set()
+    for clip in range(len(batch.frames)):
+        row = int(batch.rows[clip, 0])
+        frame = torch.from_numpy(np.array(data.data.frames.read(data.data.stored[[row]])))
+        sign = float(torch.sign(batch.targets[clip, 0, 0]))
+        expected = steerer.encode((frame.flip(-1) if sign < 0 else frame).unsqueeze(0))
+        torch.testing.assert_close(batch.frames[clip, 0], expected[0, 0], atol=1e-5, rtol=1e-4)
+        assert float(batch.targets[clip, 0, 0]) == pytest.approx(sign * data.data.table.angle_rad[row])
+        signs.add(sign)
+    assert signs == {-1.0, 1.0}
+    validated = next(iter(data.val_dataloader()))
+    assert (validated.targets[validated.valid][:, 0] >= 0).all(), "only training clips are mirrored"
 
 
 def test_context_is_what_the_model_needs(tmp_path: Path) -> None:

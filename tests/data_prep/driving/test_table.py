@@ -10,7 +10,7 @@ from data_prep.driving import read_drives
 from data_prep.driving import table as drive_table
 from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.clocks import frame_period
-from data_prep.driving.cutting import cut_drives
+from data_prep.driving.cutting import cut_drives, shift_labels
 from data_prep.driving.summary import describe, prepared
 from data_prep.driving.table import DriveTable, join_tables, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
@@ -232,3 +232,18 @@ def test_a_drive_csv_says_whose_commands_its_angles_are(tmp_path: Path, recorder
     (tmp_path / "drive.csv").write_text("file,time_s,angle_rad,recorder\n1.jpg,0,0.1,donkey\n")
     with pytest.raises(InputError, match=r"drive.csv:2: recorder is 'donkey'; one of donkeycar, simulator"):
         read_drives(tmp_path)
+
+
+def test_a_throttle_comes_back_as_written(tmp_path: Path) -> None:
+    write_drive_csv(drive(tmp_path, 3, throttle=[0.5, np.nan, -1]), tmp_path / "drive.csv")
+    np.testing.assert_array_equal(drive_table.read(tmp_path).throttle, [0.5, np.nan, -1])
+
+
+def test_shifted_labels_stay_in_their_stretch(tmp_path: Path) -> None:
+    table = drives(tmp_path, [3, 2], throttle=np.arange(5) / 10)
+    nan = np.nan
+    later, before = shift_labels(table, 1), shift_labels(table, -2)
+    np.testing.assert_allclose(later.angle_rad, [0.01, 0.02, nan, 0.04, nan])
+    np.testing.assert_allclose(later.throttle, [0.1, 0.2, nan, 0.4, nan])
+    np.testing.assert_allclose(before.angle_rad, [nan, nan, 0.0, nan, nan])
+    assert shift_labels(table, 0) is table

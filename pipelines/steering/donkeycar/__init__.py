@@ -1,0 +1,1 @@
+"""What a DonkeyCar needs to drive by an exported model."""
