@@ -109,9 +109,11 @@ class Steerer(TrainedModule):
         """Says angles in the unit of one recorder from now on, where the model has learnt from several cars.
 
         Args:
-            recorder: Format of the recording, such as donkeycar; of one that it has not learnt it stays.
+            recorder: Format of the recording, such as donkeycar. Of an unknown one, or one that it has not
+                learnt, it stays with the first of its own.
         """
-        if (factor := self.cars.get(car_of(recorder))) is None:
+        factor = self.cars.get(car_of(recorder)) if recorder else None
+        if factor is None:
             return
         self.target_mean[0] /= factor
         self.target_std[0] /= factor

@@ -95,6 +95,8 @@ def _steer(options: SteerPredictionOptions) -> None:
     models = [Steerer.load(path).to(device) for path in options.ckpt_path]
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
+    for model in models:
+        model.steer_for(table.recorder)
     rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
     learnt = _learnt(options.ckpt_path, models)
     unit = unit_of(table.recorder if learnt is None else learnt)

@@ -142,6 +142,8 @@ def test_a_frozen_encoder_reads_mirrored_frames_too_where_clips_are_to_be_mirror
     for clip in range(len(batch.frames)):
         row = int(batch.rows[clip, 0])
         frame = torch.from_numpy(np.array(data.data.frames.read(data.data.stored[[row]])))
+        if not batch.targets[clip, 0, 0]:
+            continue  # the first frame's angle tells no side
         sign = float(torch.sign(batch.targets[clip, 0, 0]))
         expected = steerer.encode((frame.flip(-1) if sign < 0 else frame).unsqueeze(0))
         torch.testing.assert_close(batch.frames[clip, 0], expected[0, 0], atol=1e-5, rtol=1e-4)

@@ -235,7 +235,7 @@ def test_a_model_of_several_cars_says_angles_in_the_unit_of_one(tmp_path):
     again = steerer("komanda")
     again.load_state_dict(checkpoint["state_dict"])
     again.restore(checkpoint)
-    again.steer_for("udacity")
+    again.steer_for("udacity"), again.steer_for("")
     assert again.recorder == "donkeycar", "it has not learnt this one"
     clip = batch(model).frames
     (first, _), (second, _) = (
