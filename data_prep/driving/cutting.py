@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def shift_labels(table: DriveTable, frames: int) -> DriveTable:
     """
     if not frames:
         return table
-    moved = {name: np.full(len(table), np.nan) for name in TARGETS}
+    moved: dict[str, Any] = {name: np.full(len(table), np.nan) for name in TARGETS}
     for rows in table.series():
         places = np.arange(len(rows)) + frames
         inside = (places >= 0) & (places < len(rows))

@@ -87,7 +87,7 @@ def flow_by_cell(before: np.ndarray, after: np.ndarray, about: dict[str, Any]) -
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     method.setFinestScale(about["finest_scale"])
     method.setVariationalRefinementIterations(about["refinements"])
-    flow = method.calc(grey[0], grey[1], None)
+    flow = method.calc(grey[0], grey[1], None)  # type: ignore[call-overload]
     cells = [means(part, about["rows"], about["columns"]) for part in (flow[..., 0], flow[..., 1])]
     return np.float32(about["factor"] / flow.shape[1]) * np.concatenate(cells)[np.newaxis]
 
