@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
+from modules.decoders.hard_attention import Draw, LocationLoss
 from modules.decoding import EOS, DecodingOptions, decode
 from modules.losses import cross_entropy_sum
 from tests.benchmarks.ratio_table import show
@@ -19,7 +20,7 @@ from tests.benchmarks.turns import beam_search_ratio, medians
 IMAGES, L, D, WORDS, VOCABULARY = 32, 196, 2048, 14, 9_490
 REPEATS = 5
 MOST_OF_A_STEP = 1.5  # times that of Show, Attend and Tell
-BASE, OTHERS = "show_attend_tell", ("adaptive", "att2in", "top_down")
+BASE, OTHERS = "show_attend_tell", ("adaptive", "att2in", "top_down", "hard")
 FLOOR_BEAM = 8.0
 # both sides spend their time in the same products, and on one thread other programs disturb their ratio least
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,21 +28,27 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def decoder_of(kind: str) -> CaptionDecoder:
     torch.manual_seed(0)
-    options = DecoderOptions(kind, dropout=0.0)
-    return DECODERS[kind](VOCABULARY, D, options)
+    options = (
+        DecoderOptions(BASE, hard=True, dropout=0.0) if kind == "hard" else DecoderOptions(kind, dropout=0.0)
+    )
+    return DECODERS[options.kind](VOCABULARY, D, options)
 
 
 @pytest.mark.benchmark
 def test_a_training_step_beside_that_of_show_attend_tell() -> None:
-    decoders = {kind: decoder_of(kind) for kind in (BASE, *OTHERS)}
+    decoders, location_loss = {kind: decoder_of(kind) for kind in (BASE, *OTHERS)}, LocationLoss()
     annotations = torch.relu(torch.randn(IMAGES, L, D))
     tokens = torch.randint(4, VOCABULARY, (IMAGES, WORDS + 1))
 
     def step(kind: str) -> None:
         decoders[kind].zero_grad()
-        logits, alpha = decoders[kind](annotations, tokens[:, :-1])
+        draw = [Draw(IMAGES)] if kind == "hard" else []
+        logits, alpha = decoders[kind](annotations, tokens[:, :-1], None, *draw)
         assert alpha is not None
-        cross_entropy_sum(logits, tokens[:, 1:]).backward()
+        loss = cross_entropy_sum(logits, tokens[:, 1:])
+        for each in draw:
+            loss = loss + location_loss(each, logits, tokens[:, 1:])
+        loss.backward()
 
     steps = {kind: partial(step, kind) for kind in decoders}
     for run in steps.values():  # warms up

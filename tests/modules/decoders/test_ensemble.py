@@ -36,20 +36,16 @@ def captions(decoder, annotations):
 
 @torch.no_grad()
 def test_a_word_has_the_mean_probability_of_members_of_any_kind():
-    members = [
-        decoder_of("show_and_tell", 0, "gru"),
-        decoder_of("show_attend_tell", 1),
-        decoder_of("show_and_tell", 2),
-    ]
+    members = [decoder_of("show_and_tell", 0, "gru"), *(decoder_of(kind, 1) for kind in DECODERS)]
     together, annotations = EnsembleDecoder(members), annotations_of()
-    state = together.init_state([annotations] * 3)
+    state = together.init_state([annotations] * len(members))
     singly = [member.init_state(annotations) for member in members]
     for word in (Vocabulary.BOS, 5, 9):
         tokens = torch.full((B,), word)
         log_probs, state, alpha = together.step(tokens, state)
         found = [member.step(tokens, one) for member, one in zip(members, singly, strict=True)]
         singly = [after for _, after, _ in found]
-        mean = sum(logits.softmax(-1) for logits, _, _ in found) / 3
+        mean = sum(logits.softmax(-1) for logits, _, _ in found) / len(members)
         torch.testing.assert_close(log_probs.exp(), mean)
         assert alpha is None  # not all members have attention
 

@@ -199,6 +199,9 @@ def test_measured_difference_sees_other_weights(exported, checkpoint):
             id="mapped annotations, multiplicative",
         ),
         pytest.param(
+            DecoderOptions(hard=True), ["projected", "hidden_1", "cell_1"], id="hard", marks=pytest.mark.slow
+        ),
+        pytest.param(
             DecoderOptions(kind="adaptive", cell="lstm"),
             ["context", "projected", "image", "hidden_1", "cell_1"],
             id="adaptive",
