@@ -103,6 +103,8 @@ class PretrainedEncoder(SingleFrameEncoder):
 
     def _folded_trunk(self, probe: Tensor) -> nn.Module:
         """Returns the backbone in eval mode with folded batch norms, made anew when a weight has changed."""
+        if torch.compiler.is_exporting():
+            return self.image.trunk  # the exporter folds by itself, and tensors have no addresses meanwhile
         # a weight that changes in place gets a new version
         if self._weights is None:
             self._weights = [*self.image.trunk.parameters(), *self.image.trunk.buffers()]
