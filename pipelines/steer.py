@@ -4,6 +4,7 @@
     python pipelines/steer.py fit --config configs/steer/pilotnet.yaml --data.root DIR [--data.format NAME]
     python pipelines/steer.py fit --ckpt_path RUN/checkpoints/last.ckpt          goes on where it was killed
     python pipelines/steer.py validate|test --ckpt_path RUN/checkpoints/best.ckpt --data.root DIR
+    python pipelines/steer.py compare --config configs/steer/compare.yaml --data.root DIR     rows and seeds
     python pipelines/steer.py predict --ckpt_path CKPT [CKPT ...] --frames DIR_OR_VIDEO --output out.csv
         [--overlay out.mp4 [--labels FILE] [--saliency]] [--smoothing exponential|chauffeur]
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
@@ -33,10 +34,19 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     SteerCLI(with_config(argv, CONFIGS / "steer" / "road.yaml"))
 
 
+def compare(argv: Sequence[str]) -> None:
+    """Fits the rows of the steering table with several seeds and compares them."""
+    with loading():
+        from pipelines.steering.compare import compare
+
+    compare(argv)
+
+
 COMMANDS: dict[str, Command] = {
     "fit": train_or_evaluate,
     "validate": train_or_evaluate,
     "test": train_or_evaluate,
+    "compare": compare,
     "predict": function_command("steer.py", "pipelines.steering"),
     "score": function_command("steer.py", "pipelines.steering"),
     "report": function_command("steer.py", "pipelines.steering"),

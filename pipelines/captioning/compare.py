@@ -6,7 +6,6 @@ them. What is finished stands in `compare.jsonl`: a comparison that was killed g
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,8 +16,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.append_log import append_lines, truncate
-from data_prep.input_files import read_jsonl
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.decoders.captions import DECODERS
@@ -29,11 +26,10 @@ from pipelines.arguments import CONFIGS, Parser, with_config
 from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel
 from pipelines.captioning.fit import CaptionCLI
 from pipelines.captioning.runs import read_run
-from pipelines.output_files import written_by_one
 from pipelines.reports.page import duration, fit_within, jpeg_uri, write_page
-from pipelines.reports.run_files import read_metrics
+from pipelines.running.comparisons import compared_rows, listed, seeds_of, settings_of
 
-TABLE = "compare.jsonl"
+PARTS = ("scores", "intervals", "controls", "seconds")  # of metrics.json in a row
 SHOWN = 10  # images on the page
 MEASURED, WORDS, REPEATS = 32, 12, 3  # images and words a caption of the speeds
 METRICS = {"bleu4": "BLEU-4", "cider_d": "CIDEr-D"}
@@ -46,21 +42,18 @@ FAMILY = {kind: ["--model.decoder.kind", kind] for kind in DECODERS} | {
 def compare(argv: Sequence[str]) -> None:
     """Trains what is not trained yet, prints the table and writes the page."""
     own = _parser().parse_args(list(argv[1:]))
-    kinds, seeds = _listed(own.kinds), _listed(own.seeds)
+    kinds = listed(own.kinds)
     if unknown := [kind for kind in kinds if kind not in FAMILY]:
         raise InputError(f"kinds: there is no decoder {unknown[0]!r}; there are {', '.join(FAMILY)}")
-    if wrong := [seed for seed in seeds if not seed.isdecimal()]:
-        raise InputError(f"seeds: {wrong[0]!r} is no whole number")
+    seeds = seeds_of(own.seeds)
     root = [] if own.data.root is None else ["--data.root", own.data.root]
     given = with_config(["fit", "--config", own.config, *root], CONFIGS / "caption" / "compare.yaml")
-    settings = _settings(given)
-    own.output.mkdir(parents=True, exist_ok=True)
-    with written_by_one(own.output / TABLE, "output"):
-        rows = _finished(own.output, settings)
-        for seed in seeds:  # a first row of every decoder before the second of any
-            for kind in kinds:
-                if (kind, seed) not in rows:
-                    rows[kind, seed] = _fit(own.output, given, settings, kind, seed)
+    settings = dict.fromkeys(FAMILY, settings_of(given))
+
+    def fit(kind: str, seed: str, more: list[str]) -> None:
+        CaptionCLI([*given, *FAMILY[kind], "--model.training.seed", seed, "--seed_everything", seed, *more])
+
+    rows = compared_rows(own.output, "caption", seeds, settings, PARTS, fit, kinds)
     chosen = {kind: [rows[kind, seed] for seed in seeds] for kind in kinds}
     models = {kind: Captioner.load(of_kind[0]["checkpoint"]) for kind, of_kind in chosen.items()}
     summary = [_summary(kind, of_kind, models[kind]) for kind, of_kind in chosen.items()]
@@ -94,59 +87,6 @@ def _parser() -> Parser:
         "--output", type=Path, default=Path("runs/caption/compare"), help="Folder of table, page and fits."
     )
     return parser
-
-
-def _listed(names: str) -> list[str]:
-    """Returns names that commas separate, each once."""
-    return list(dict.fromkeys(name.strip() for name in names.split(",")))
-
-
-def _settings(given: Sequence[str]) -> str:
-    """Returns what the fits of one comparison have in common, as a short hash."""
-    digest = hashlib.sha256()
-    for word in given:
-        path = Path(word)
-        digest.update(path.read_bytes() if path.suffix == ".yaml" and path.is_file() else word.encode())
-    return digest.hexdigest()[:16]
-
-
-def _finished(output: Path, settings: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Returns the rows of the table so far; InputError where they are of other options."""
-    table = output / TABLE
-    rows = []
-    if table.is_file():
-        truncate(table, table.read_bytes().rfind(b"\n") + 1)  # what a killed run wrote half
-        rows = [row for _, row in read_jsonl(table)]
-    if any(row.get("settings") != settings for row in rows):
-        raise InputError(f"{output}: holds a comparison with other options; choose another --output")
-    return {(str(row["kind"]), str(row["seed"])): row for row in rows}
-
-
-def _written(path: Path) -> float:
-    return path.stat().st_mtime
-
-
-def _fit(output: Path, given: Sequence[str], settings: str, kind: str, seed: str) -> dict[str, Any]:
-    """Fits a decoder, goes on with a fit that was killed, and adds its row to the table."""
-    name = f"{kind}-{seed}"
-    folder = output / "fits" / "caption" / name
-    options = [*FAMILY[kind], "--model.training.seed", seed, "--seed_everything", seed]
-    begun = sorted(folder.glob("version_*/checkpoints/last.ckpt"), key=_written)
-    resumed = ["--ckpt_path", str(begun[-1])] if begun else []
-    print(f"{name}: {'goes on' if begun else 'begins'}", flush=True)
-    CaptionCLI([*given, *options, "--runs", str(output / "fits"), "--name", name, *resumed])
-    run = max(folder.glob("version_*/metrics.json"), key=_written).parent
-    metrics = read_metrics(run)
-    row = {
-        "kind": kind,
-        "seed": seed,
-        "settings": settings,
-        "run": str(run),
-        "checkpoint": str(run / "checkpoints" / "best.ckpt"),
-        **{part: metrics[part] for part in ("scores", "intervals", "controls", "seconds")},
-    }
-    append_lines(output / TABLE, [row])
-    return row
 
 
 def _summary(kind: str, rows: Sequence[dict[str, Any]], model: Captioner) -> dict[str, Any]:

@@ -60,8 +60,16 @@ def report(run: list[Path]) -> None:
     print(write_report(run))
 
 
-def write_report(folders: Sequence[Path]) -> Path:
-    """Path of the page, written whole or not at all; raises InputError where a folder is no run."""
+def write_report(
+    folders: Sequence[Path], page: Path | None = None, seeds: Sequence[dict[str, Any]] = ()
+) -> Path:
+    """Path of the page, written whole or not at all; raises InputError where a folder is no run.
+
+    Args:
+        folders: Of the runs.
+        page: By default a file in the first run's folder.
+        seeds: Of a comparison, a line a configuration.
+    """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("run: one folder is named twice; name each run once")
     if len(folders) > len(ascii_uppercase):
@@ -78,9 +86,10 @@ def write_report(folders: Sequence[Path]) -> Path:
         most = MOMENTS if len(runs) == 1 else MOMENTS_OF_SEVERAL
         described = [_describe(name, run, most) for name, run in runs.items()]
         return write_page(
-            read[0].folder / ("report.html" if len(read) == 1 else "comparison.html"),
+            page or read[0].folder / ("report.html" if len(read) == 1 else "comparison.html"),
             Path(__file__).with_name("report.html.jinja"),
             runs=described,
+            seeds=seeds,
             is_same=is_same,
             systems=systems,
             table=_table(systems, _unit(runs)),

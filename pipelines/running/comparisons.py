@@ -1,0 +1,105 @@
+"""Fits that one command makes one after the other and takes up again: what the `compare` commands share.
+
+What is finished stands in a table of JSON lines, compare.jsonl: one row a fit, written when it has ended. A
+comparison that was killed goes on with the fit at which it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.append_log import append_lines, truncate
+from data_prep.input_files import read_jsonl
+from modules.errors import InputError
+from pipelines.output_files import written_by_one
+from pipelines.reports.run_files import read_metrics
+
+TABLE = "compare.jsonl"
+
+Rows = dict[tuple[str, str], dict[str, Any]]
+
+
+def listed(names: str) -> list[str]:
+    """Returns names that commas separate, each once."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",")))
+
+
+def seeds_of(given: str) -> list[str]:
+    """Returns seeds that commas separate; InputError where one is no whole number."""
+    seeds = listed(given)
+    if wrong := [seed for seed in seeds if not seed.isdecimal()]:
+        raise InputError(f"seeds: {wrong[0]!r} is no whole number")
+    return seeds
+
+
+def settings_of(words: Sequence[str]) -> str:
+    """Returns what the fits of one comparison have in common, as a short hash; of files their contents."""
+    digest = hashlib.sha256()
+    for word in words:
+        path = Path(word)
+        digest.update(path.read_bytes() if path.suffix == ".yaml" and path.is_file() else word.encode())
+    return digest.hexdigest()[:16]
+
+
+def compared_rows(
+    output: Path,
+    task: str,
+    seeds: Sequence[str],
+    settings: Mapping[str, str],
+    parts: Sequence[str],
+    fit: Callable[[str, str, list[str]], object],
+    kinds: Sequence[str] | None = None,
+) -> Rows:
+    """Returns the rows of all kinds and seeds; fits what is missing, or goes on with what was killed.
+
+    InputError where the table has rows of other options, or another process writes it.
+
+    Args:
+        output: folder of the comparison.
+        task: of the door, such as caption.
+        seeds: a first row of every kind comes before the second of any.
+        settings: of each kind that the table may have.
+        parts: of metrics.json that a row keeps.
+        fit: is given kind, seed, and the options for folder, name and checkpoint.
+        kinds: that are wanted; by default all.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with written_by_one(output / TABLE, "output"):
+        rows = _finished(output, settings)
+        for seed in seeds:
+            for kind in kinds or settings:
+                if (kind, seed) not in rows:
+                    folder = output / "fits" / task / f"{kind}-{seed}"
+                    begun = sorted(folder.glob("version_*/checkpoints/last.ckpt"), key=_written)
+                    print(f"{folder.name}: {'goes on' if begun else 'begins'}", flush=True)
+                    resumed = ["--ckpt_path", str(begun[-1])] if begun else []
+                    fit(kind, seed, ["--runs", str(output / "fits"), "--name", folder.name, *resumed])
+                    row = {"kind": kind, "seed": seed, "settings": settings[kind], **_fitted(folder, parts)}
+                    append_lines(output / TABLE, [row])
+                    rows[kind, seed] = row
+    return rows
+
+
+def _finished(output: Path, settings: Mapping[str, str]) -> Rows:
+    table = output / TABLE
+    rows = []
+    if table.is_file():
+        truncate(table, table.read_bytes().rfind(b"\n") + 1)  # what a killed run wrote half
+        rows = [row for _, row in read_jsonl(table)]
+    if any(row.get("settings") != settings.get(str(row.get("kind")), row.get("settings")) for row in rows):
+        raise InputError(f"{output}: holds a comparison with other options; choose another --output")
+    return {(str(row["kind"]), str(row["seed"])): row for row in rows}
+
+
+def _fitted(folder: Path, parts: Sequence[str]) -> dict[str, Any]:
+    run = max(folder.glob("version_*/metrics.json"), key=_written).parent
+    metrics = read_metrics(run)
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    return {"run": str(run), "checkpoint": str(checkpoint), **{part: metrics[part] for part in parts}}
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime

@@ -1,0 +1,128 @@
+"""The `compare` command: rows of the steering table, each with several seeds, as one table and one page.
+
+Every configuration is fitted once a seed on the same drives. Mean and spread tell whether one is better than
+another, and whether its seeds agree. What is finished stands in `compare.jsonl`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from modules.errors import InputError
+from modules.steering.units import unit_of
+from pipelines.arguments import CONFIGS, Parser, find_config, read_config
+from pipelines.reports.page import duration
+from pipelines.running.comparisons import compared_rows, listed, seeds_of, settings_of
+from pipelines.steering.fit import SteerCLI
+from pipelines.steering.report import write_report
+
+LARGEST_SPREAD = 0.15  # of the mean: seeds further apart are no result
+SCORES = {"rmse_rad": "RMSE", "r2": "R2", "whiteness_rad_s": "whiteness"}
+PARTS = ("recorder", "scores", "baselines", "seconds")  # of metrics.json in a row
+RIDGE = "ridge_on_optical_flow"
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Trains what is not trained yet, prints the table and writes the page."""
+    own = _parser().parse_args(list(argv[1:]))
+    plan = read_config(find_config(own.config) or Path(own.config))
+    named = listed(own.configs) if own.configs else plan.get("configs")
+    if not named or not isinstance(named, list) or not isinstance(plan.get("options", {}), dict):
+        raise InputError(f"{own.config}: needs configs, a list of one a row, and options by name, if any")
+    configs = {Path(name).stem: _config(name) for name in named}
+    shared = [word for name, value in plan.get("options", {}).items() for word in (f"--{name}", str(value))]
+    root = own.data.root if isinstance(own.data.root, list) else [own.data.root]
+    roots = ["--data.root", *map(str, root)] if own.data.root else []
+    given = {name: ["fit", "--config", str(path), *shared, *roots] for name, path in configs.items()}
+    settings = {name: settings_of(words) for name, words in given.items()}
+    seeds = seeds_of(own.seeds)
+
+    def fit(name: str, seed: str, more: list[str]) -> None:
+        seeded = ["--model.training.seed", seed, "--data.seed", seed, "--seed_everything", seed]
+        SteerCLI([*given[name], *seeded, *more])
+
+    rows = compared_rows(own.output, "steer", seeds, settings, PARTS, fit)
+    chosen = {name: [rows[name, seed] for seed in seeds] for name in configs}
+    summary = [summarise(name, of_config) for name, of_config in chosen.items()]
+    Console().print(_table(summary))
+    first = [Path(of_config[0]["run"]) for of_config in chosen.values()]
+    print(write_report(first, own.output / "compare.html", summary))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="steer.py compare",
+        description="Fit the rows of the steering table with several seeds; print a table, write a page.",
+    )
+    parser.add_argument(
+        "--config", type=str, default="configs/steer/compare.yaml", help="Rows, and what all fits have alike."
+    )
+    parser.add_argument(
+        "--data.root", type=list[Path] | Path | None, default=None, help="Folder of the drives, or several."
+    )
+    parser.add_argument("--configs", type=str, default="", help="Rows instead, separated by commas.")
+    parser.add_argument("--seeds", type=str, default="0,1,2", help="Seeds, separated by commas.")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/steer/compare"), help="Folder of table, page and fits."
+    )
+    return parser
+
+
+def _config(name: str) -> Path:
+    path = Path(name) if name.endswith(".yaml") else CONFIGS / "steer" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in (CONFIGS / "steer").glob("*.yaml")))
+        raise InputError(f"configs: there is no {name!r}; there are {known}, or name a .yaml file")
+    return path
+
+
+def summarise(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a line of the table: means over the seeds, and how far the RMSE of the seeds lie apart.
+
+    Args:
+        name: of the configuration.
+        rows: one a seed, as compare.jsonl has them.
+    """
+    unit = unit_of(rows[0]["recorder"])
+    scores = [unit.of_scores(row["scores"]) for row in rows]
+    of_seeds = [each["rmse_rad"] for each in scores]
+    mean = statistics.mean(of_seeds)
+    return {
+        "name": name,
+        "scores": {key: statistics.mean(each[key] or 0.0 for each in scores) for key in SCORES},
+        "spread": (max(of_seeds) - min(of_seeds)) / mean,
+        "seeds": [f"{value:.4f}" for value in of_seeds],
+        "ridge": unit.of_scores(rows[0]["baselines"].get(RIDGE, {})).get("rmse_rad"),
+        "unit": unit.label,
+        "time": duration(statistics.mean(row["seconds"]["fit"] for row in rows)),
+    }
+
+
+def remark(row: dict[str, Any]) -> str:
+    """Returns what is to be said of a line of the table, empty where nothing is."""
+    said = []
+    if row["ridge"] is not None and row["scores"]["rmse_rad"] >= row["ridge"]:
+        said.append("no better than ridge")
+    if row["spread"] > LARGEST_SPREAD:
+        said.append("seeds disagree")
+    return ", ".join(said)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title=f"Means over the seeds ({rows[0]['unit']})")
+    table.add_column("", no_wrap=True)
+    for column in (*SCORES.values(), "spread", "RMSE of each seed", "ridge", "fit", ""):
+        table.add_column(column, justify="right")
+    for row in rows:
+        scores = [f"{row['scores'][name]:.4f}" for name in SCORES]
+        ridge = "-" if row["ridge"] is None else f"{row['ridge']:.4f}"
+        cells = [f"{row['spread']:.0%}", " ".join(row["seeds"]), ridge, row["time"], remark(row)]
+        table.add_row(row["name"], *scores, *cells)
+    table.caption = "spread is the largest less the smallest RMSE, as a share of the mean"
+    return table
