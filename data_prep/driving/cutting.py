@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -110,3 +111,26 @@ def shift_labels(table: DriveTable, frames: int) -> DriveTable:
         for name, column in moved.items():
             column[rows[inside]] = getattr(table, name)[rows[places[inside]]]
     return replace(table, **moved)
+
+
+def smooth_angles(table: DriveTable, frames: float, chosen: np.ndarray) -> DriveTable:
+    """Returns the table with each angle the mean of those around it, weighted by a Gaussian, in its stretch.
+
+    A keyboard's angles are pulses, whose mean over a moment is what the driver meant. Unknown ones stay so.
+
+    Args:
+        table: drives that were cut.
+        frames: standard deviation of the Gaussian.
+        chosen: mask (N,) of the rows that are read and changed, such as those that train.
+    """
+    if not frames:
+        return table
+    reach = math.ceil(3 * frames)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+    angles = table.angle_rad.copy()
+    for rows in table.series():
+        known = chosen[rows] & ~np.isnan(angles[rows])
+        padded = (np.pad(part, reach) for part in (np.where(known, angles[rows], 0.0), known.astype(float)))
+        sums, counts = (np.convolve(part, weights, "valid") for part in padded)
+        angles[rows[known]] = (sums / np.maximum(counts, 1e-12))[known]
+    return replace(table, angle_rad=angles)

@@ -15,7 +15,7 @@ from data_prep.cache import cache_root
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
 from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, Prepared, StoredFrames
-from data_prep.driving.cutting import cut_drives, shift_labels
+from data_prep.driving.cutting import cut_drives, shift_labels, smooth_angles
 from data_prep.driving.features import DriveFeatures, compute_features
 from data_prep.driving.formats.several import car_scales, on_one_scale, read_several
 from data_prep.driving.frame_sources import camera_shape
@@ -71,6 +71,8 @@ class SteerDataModule(pl.LightningDataModule):
         augmentation: How training clips are varied.
         balance: 0 takes every shuffled clip once an epoch, 1 draws straight ones and all degrees of curves
             equally often.
+        smooth_frames: Frames, the standard deviation of a Gaussian, over which training angles are smoothed;
+            for keyboards, whose angles are pulses. Scores are of the angles as they were driven.
         num_workers: Worker processes that read and vary clips.
         cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the order of training clips and of their variation.
@@ -94,6 +96,7 @@ class SteerDataModule(pl.LightningDataModule):
         cache: Path | None = None,
         seed: int = 0,
         topic: str | None = None,
+        smooth_frames: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value, least in [
@@ -107,6 +110,8 @@ class SteerDataModule(pl.LightningDataModule):
         ]:
             if value is not None and value < least:
                 raise InputError(f"data.{name} is {value}; it has to be at least {least}")
+        if not 0 <= smooth_frames <= 100:
+            raise InputError(f"data.smooth_frames is {smooth_frames}; it has to be from 0 to 100")
         if not 0 <= balance <= 1:
             raise InputError(f"data.balance is {balance}; it has to be from 0 to 1")
         if stateful and (balance or stride is not None):
@@ -126,7 +131,7 @@ class SteerDataModule(pl.LightningDataModule):
         self.cameras, self.split_options = list(cameras), split
         self.augmentation_options, self.balance = augmentation, balance
         self.num_workers, self.cache, self.seed = num_workers, cache, seed
-        self.topic = topic
+        self.topic, self.smooth_frames = topic, smooth_frames
         self.source: DriveTable | None = None
         self._said: set[str] = set()
         self.data: Prepared | None = None
@@ -323,7 +328,8 @@ class SteerDataModule(pl.LightningDataModule):
             )
             if self.balance:
                 sampler.weigh(clip_weights(sampler.mean_angles(table.angle_rad), self.balance))
-        dataset = ClipDataset(table, inputs, length, options, augmentation)
+        smooth = smooth_angles(table, self.smooth_frames, self.data.split == "train")
+        dataset = ClipDataset(smooth, inputs, length, options, augmentation)
         return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self.num_workers)
 
     def _evaluation(self, split: str) -> BatchLoader:

@@ -10,7 +10,7 @@ from data_prep.driving import read_drives
 from data_prep.driving import table as drive_table
 from data_prep.driving.checks import absent_files, problems
 from data_prep.driving.clocks import frame_period
-from data_prep.driving.cutting import cut_drives, shift_labels
+from data_prep.driving.cutting import cut_drives, shift_labels, smooth_angles
 from data_prep.driving.summary import describe, prepared
 from data_prep.driving.table import DriveTable, join_tables, read_drive_csv, split_reference, write_drive_csv
 from modules.errors import InputError
@@ -247,3 +247,16 @@ def test_shifted_labels_stay_in_their_stretch(tmp_path: Path) -> None:
     np.testing.assert_allclose(later.throttle, [0.1, 0.2, nan, 0.4, nan])
     np.testing.assert_allclose(before.angle_rad, [nan, nan, 0.0, nan, nan])
     assert shift_labels(table, 0) is table
+
+
+def test_smoothed_angles_are_means_of_the_chosen_ones_around(tmp_path: Path) -> None:
+    table = drives(tmp_path, [40, 5], angle_rad=np.where(np.arange(45) == 20, 1.0, 0.0))
+    chosen = np.arange(45) != 41
+    smooth = smooth_angles(table, 2.0, chosen).angle_rad
+    assert smooth[:40].sum() == pytest.approx(1) and smooth[20] == pytest.approx(0.1997, abs=1e-3)
+    np.testing.assert_allclose(smooth[14:21], smooth[26:19:-1])
+    assert not smooth[40:].any() and smooth[13] == 0, "not across a cut, nor beyond three deviations"
+    table.angle_rad[41] = 5.0
+    again = smooth_angles(table, 2.0, chosen).angle_rad
+    assert again[41] == 5.0 and not again[[40, 42, 43]].any(), "of others it knows nothing"
+    assert smooth_angles(table, 0.0, chosen) is table
