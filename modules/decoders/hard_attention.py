@@ -7,7 +7,8 @@
 It estimates the gradient of `sum_s p(s) log p(y | s)`, a lower bound of log p(y) (eq. 10-11), from one draw a
 caption. The baseline b lowers its variance, the entropy H keeps it from settling too early. For half of the
 captions a draw is its expected value, alpha, as in the paper. Captions are written with the most probable
-location of every word: the paper leaves the choice open, and nothing is random then.
+location of every word. The paper leaves the choice open; alpha instead makes worse captions, as
+configs/README.md says.
 
 Axis letters: B captions, T words, L locations.
 """

@@ -18,6 +18,7 @@ from pipelines.output_files import written_by_one
 from pipelines.reports.run_files import read_metrics
 
 TABLE = "compare.jsonl"
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 
@@ -28,11 +29,11 @@ def listed(names: str) -> list[str]:
 
 
 def seeds_of(given: str) -> list[str]:
-    """Returns seeds that commas separate; InputError where one is no whole number."""
+    """Returns seeds that commas separate; InputError where one is no whole number that NumPy takes."""
     seeds = listed(given)
-    if wrong := [seed for seed in seeds if not seed.isdecimal()]:
-        raise InputError(f"seeds: {wrong[0]!r} is no whole number")
-    return seeds
+    if wrong := [seed for seed in seeds if not seed.isdecimal() or int(seed) > LARGEST_SEED]:
+        raise InputError(f"seeds: {wrong[0]!r} is no whole number from 0 to {LARGEST_SEED}")
+    return listed(",".join(str(int(seed)) for seed in seeds))
 
 
 def settings_of(words: Sequence[str]) -> str:

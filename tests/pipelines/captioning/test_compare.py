@@ -24,6 +24,7 @@ from tests.pipelines.pages import Page
     [
         (["--kinds", "adaptive,topdown"], "kinds: there is no decoder 'topdown'; there are show_attend_tell"),
         (["--seeds", "0,one"], "seeds: 'one' is no whole number"),
+        (["--seeds", "4294967296"], "seeds: '4294967296' is no whole number from 0 to 4294967295"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(given, said, tmp_path, capsys):
@@ -68,7 +69,7 @@ def stand_in(monkeypatch, folder):
 def test_a_row_is_written_once_whatever_is_asked_for_twice_or_was_cut_off(tmp_path, monkeypatch, capsys):
     fitted, table = stand_in(monkeypatch, tmp_path), tmp_path / "compare.jsonl"
     given = ["compare", "--config", str(DEBUG), "--data.root", str(tmp_path), "--output", str(tmp_path)]
-    assert main([*given, "--kinds", "att2in, adaptive,att2in", "--seeds", "0,0"]) == 0
+    assert main([*given, "--kinds", "att2in, adaptive,att2in", "--seeds", "0,0,00"]) == 0
     whole = table.read_bytes()
     assert main([*given, "--kinds", "adaptive,att2in", "--seeds", "0"]) == 0
     assert fitted == ["att2in-0", "adaptive-0"] and table.read_bytes() == whole
