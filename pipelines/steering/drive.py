@@ -28,9 +28,9 @@ from modules.steering.units import RADIANS, unit_of
 from pipelines.arguments import run_folder_of
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
-from pipelines.steering.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
+from pipelines.steering.loop.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
 
 CPU = torch.device("cpu")
 ROADS, SECONDS = 10, 15.0  # at the end of a fit, and by default

@@ -7,8 +7,8 @@ import numpy as np
 
 from data_prep.driving.road.scene import Road
 from data_prep.driving.road.vehicle import RATE_HZ, arc, curvature_of
-from pipelines.steering.closed_loop import INTERVENTION_M, PENALTY_S, ClosedLoopResult
 from pipelines.steering.drawing.picture import GREEN, RED, WHITE, YELLOW, draw_wheel, write_text
+from pipelines.steering.loop.closed_loop import INTERVENTION_M, PENALTY_S, ClosedLoopResult
 
 _SCALE = 4
 _INSET = 150  # side of the bird's eye view [pixels]

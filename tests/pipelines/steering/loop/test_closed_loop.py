@@ -11,13 +11,13 @@ from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import Road, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ, Car
 from modules.errors import InputError
-from pipelines.steering.closed_loop import (
+from pipelines.steering.drawing.picture import write_video
+from pipelines.steering.drawing.road_video import annotated_frames, bird_eye
+from pipelines.steering.loop.closed_loop import (
     ClosedLoopResult,
     drive_by_state,
     drive_closed_loop,
 )
-from pipelines.steering.drawing.picture import write_video
-from pipelines.steering.drawing.road_video import annotated_frames, bird_eye
 
 SECONDS = 12.0
 
