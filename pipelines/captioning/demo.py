@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import PRETRAINED
 from modules.errors import InputError
 from pipelines.devices import chosen_device
-
-HOST = "127.0.0.1"
+from pipelines.listening import LOOPBACK, listen
 
 
 def demo(
@@ -40,23 +38,8 @@ def demo(
         raise InputError(f'demo needs {error.name}; pip install "seqsight[demo]" brings it') from None
     listening = listen(port)
     with listening:
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
+        address = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
         model = Captioner.load(ckpt_path or PRETRAINED).to(chosen_device(device))
         app = application(DemoModel(model), Library(captions, images), listening.getsockname()[1])
         print(f"demo at {address}, for this machine alone; Ctrl-C ends it", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listening])
-
-
-def listen(port: int) -> socket.socket:
-    """Returns a socket on this machine's loopback; InputError where there can be none."""
-    if not 0 <= port <= 65535:
-        raise InputError(f"port is {port}; it has to be from 0 (any free one) to 65535")
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        raise InputError(f"port {port} cannot be used ({error.strerror}); choose another --port") from None
-    return listening

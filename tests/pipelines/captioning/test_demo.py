@@ -16,8 +16,8 @@ from PIL import Image
 
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
-from pipelines.captioning.demo import HOST, listen
 from pipelines.captioning.photographs.demo_server import LARGEST, DemoModel, Library, application
+from pipelines.listening import LOOPBACK, listen
 from tests.pipelines.captioning.gallery import picture
 
 
@@ -57,9 +57,9 @@ def ask(port):
     """Returns a function that gives a response's status, headers and body."""
 
     def ask(method, path, body=None, host=None, **headers):
-        connection = http.client.HTTPConnection(HOST, port, timeout=60)
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
         connection.putrequest(method, path, skip_host=True)
-        connection.putheader("Host", f"{HOST}:{port}" if host is None else host)
+        connection.putheader("Host", f"{LOOPBACK}:{port}" if host is None else host)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(len(body or b"")))
@@ -148,7 +148,7 @@ def test_a_request_from_another_origin_is_refused(ask, origin):
 
 
 def test_the_own_origin_is_answered(ask, port):
-    for name in (HOST, "localhost"):
+    for name in (LOOPBACK, "localhost"):
         own = f"{name}:{port}"
         assert ask("GET", "/find?q=dog", host=own, Origin=f"http://{own}")[0] == 200
 
@@ -164,7 +164,7 @@ def test_no_other_path_or_method_is_answered(ask):
 
 
 def test_who_leaves_while_uploading_costs_nothing(port, ask, capfd):
-    connection = http.client.HTTPConnection(HOST, port)
+    connection = http.client.HTTPConnection(LOOPBACK, port)
     connection.putrequest("POST", "/caption")
     connection.putheader("Content-Length", "1000000")
     connection.endheaders(b"half a picture")
@@ -211,7 +211,7 @@ def test_the_page_in_a_browser(port, tmp_path):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        browser.get(f"http://{HOST}:{port}/")
+        browser.get(f"http://{LOOPBACK}:{port}/")
         picture(4).save(tmp_path / "picture.png")
         # as a hand drops it: a file of bytes on the window
         browser.execute_script(
@@ -249,6 +249,8 @@ def test_the_page_in_a_browser(port, tmp_path):
         addresses = {
             each["params"]["request"]["url"] for each in sent if each["method"] == "Network.requestWillBeSent"
         }
-        assert all(a.startswith((f"http://{HOST}:{port}/", "data:", "blob:")) for a in addresses), addresses
+        assert all(a.startswith((f"http://{LOOPBACK}:{port}/", "data:", "blob:")) for a in addresses), (
+            addresses
+        )
     finally:
         browser.quit()
