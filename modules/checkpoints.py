@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.errors import InputError
+from modules.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
@@ -48,9 +53,40 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for group in about.get("hyper_parameters", {}).values():  # JSON knows no tuples, options know no lists
+        group |= {name: tuple(value) for name, value in group.items() if isinstance(value, list)}
     # a captioner's, and no weight
     about |= {"mean_image": tensors.pop("mean_image")} if "mean_image" in tensors else {}
+    # a steering model's, and no weights
+    drives = [name for name in tensors if name.startswith("drives.")]
+    about |= {"drives": {name.partition(".")[2]: tensors.pop(name) for name in drives}} if drives else {}
     return {**about, "state_dict": tensors}
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Writes a .safetensors file that `read_checkpoint` reads.
+
+    Args:
+        path: The file.
+        tensors: Weights, and what else a task keeps in tensors.
+        about: The rest of the checkpoint's dictionary, plain values.
+    """
+    from safetensors.torch import save
+
+    write_whole(path, save(dict(tensors), {"seqsight": json.dumps(about, ensure_ascii=False)}))
+
+
+def ready_made(folder: Path, names: Collection[str], name: str) -> Path:
+    """Returns the file of a model that comes with the package; InputError where there is none of this name.
+
+    Args:
+        folder: Of the task's ready-made models.
+        names: Of all of them.
+        name: Of the wanted one.
+    """
+    if name not in names:
+        raise InputError(f"no ready-made model {name!r}; there are {', '.join(names)}")
+    return folder / f"{name}.safetensors"
 
 
 def check_checkpoint_file(path: Path | str) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from modules.errors import InputError
+from modules.steering.pretrained import pretrained_path
 from modules.steering.steerer import Steerer
 
 
@@ -119,6 +120,15 @@ class SteeringPredictor:
             InputError: The file is absent, no checkpoint, damaged, or of another task.
         """
         return cls(Steerer.load(path))
+
+    @classmethod
+    def pretrained(cls, name: str = "road") -> SteeringPredictor:
+        """Returns the predictor of a model that comes with the package; its model card says how well it does.
+
+        Raises:
+            InputError: There is none of this name.
+        """
+        return cls.load(pretrained_path(name))
 
     def reset(self) -> None:
         """Forgets all frames: at the start of a drive, and where frames are missing."""

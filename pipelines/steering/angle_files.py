@@ -1,7 +1,8 @@
 """Angles by frame: any system's predictions, and the labels to score them against.
 
 Predictions: a csv with `frame_id,steering_angle`, as the Udacity challenge has them, or with
-`frame_id,share_of_full_lock`; further columns do not matter. Labels: the challenge's
+`frame_id,share_of_full_lock`; a column `standard_deviation` says how sure the system is of each, further
+ones do not matter. Labels: the challenge's
 `frame_id,steering_angle[,public]`, our `drive.csv`, or Udacity's `interpolated.csv`, whose frames are called
 by their `timestamp`. Angles are radians, left positive, or what the recorder of a `drive.csv` has instead.
 
@@ -27,6 +28,7 @@ from modules.steering.units import RADIANS, SHARE, SHARE_COLUMN, AngleUnit, conv
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")
 _ANGLE_COLUMNS = ("steering_angle", "steering_angle_rad", "angle_rad", "angle", "steering", SHARE_COLUMN)
+DEVIATION = "standard_deviation"  # of an angle, in its unit
 _FILE = re.compile(r".+\.(jpe?g|png|bmp|gif|webp)", re.IGNORECASE)
 _WHOLE = re.compile(r"[0-9]{1,18}|[1-8][0-9]{18}")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
@@ -46,6 +48,7 @@ class FrameAngles:
         is_public: The challenge's flag (N,); None where the file has none.
         notes: What was assumed of the file, a line each.
         unit: Of the angles; None where the file does not say it.
+        deviation_rad: Standard deviation of each (N,); None where the file has none.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class FrameAngles:
     is_public: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     unit: AngleUnit | None = None
+    deviation_rad: np.ndarray | None = None
 
     def where(self, row: int) -> str:
         """Returns "file:line" of a row."""
@@ -69,7 +73,11 @@ class FrameAngles:
         """
         if self.unit is None:
             return self
-        return replace(self, angle_rad=converted(self.angle_rad, self.unit, unit, self.path), unit=unit)
+        deviation = self.deviation_rad
+        if deviation is not None:
+            deviation = converted(deviation, self.unit, unit, self.path)
+        angles = converted(self.angle_rad, self.unit, unit, self.path)
+        return replace(self, angle_rad=angles, deviation_rad=deviation, unit=unit)
 
     def keys(self, by_drive: bool) -> list[tuple[str, str]]:
         """Returns what tells the frames apart: (drive, name), the drive empty where it does not matter."""
@@ -88,7 +96,15 @@ def read_predicted_angles(path: Path) -> FrameAngles:
     column = table.need("frame", *FRAME_COLUMNS)
     angle = table.need("steering angle", *_ANGLE_COLUMNS)
     angles, unit = _angles(table, column, angle), SHARE if angle == SHARE_COLUMN else None
-    found = FrameAngles(path, table.lines, frame_names(table, column), angles, _recordings(table), unit=unit)
+    deviation = _known(table, DEVIATION, frame_names(table, column)) if DEVIATION in table.header else None
+    if deviation is not None and (deviation < 0).any():
+        row = int((deviation < 0).argmax())
+        raise InputError(f"{table.where(row)}: {DEVIATION} is {deviation[row]:g}; it has to be 0 or more")
+    found = FrameAngles(
+        *(path, table.lines, frame_names(table, column), angles, _recordings(table)),
+        unit=unit,
+        deviation_rad=deviation,
+    )
     empty = np.flatnonzero(np.isnan(angles))
     if len(empty):
         raise InputError(

@@ -35,6 +35,7 @@ class MatchedAngles:
         rate_hz: Frames a second.
         is_public: The challenge's flag (N,), or None.
         notes: What the user should know of how it was done, a line each.
+        deviation_rad: Standard deviation that came with each prediction (N,), or None.
     """
 
     frames: list[str]
@@ -45,11 +46,13 @@ class MatchedAngles:
     rate_hz: float
     is_public: np.ndarray | None
     notes: tuple[str, ...]
+    deviation_rad: np.ndarray | None = None
 
     def in_unit(self, unit: AngleUnit) -> MatchedAngles:
         """Returns the same frames with angles in a unit."""
-        angles = (self.prediction_rad / unit.full_lock, self.truth_rad / unit.full_lock)
-        return replace(self, prediction_rad=angles[0], truth_rad=angles[1])
+        names = ("prediction_rad", "truth_rad", "deviation_rad")
+        known = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(self, **{name: values / unit.full_lock for name, values in known.items()})
 
 
 def match_angles(
@@ -115,15 +118,17 @@ def match_angles(
     stretch = np.cumsum([row in begins for row in range(len(table))])
     steps = np.diff(table.time_s)[np.diff(stretch) == 0]
     rate = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else FRAMES_PER_SECOND
+    own = [said[keys[row]] for row in order]
     return MatchedAngles(
         frames=table.frame.tolist(),
         drive=table.drive,
-        prediction_rad=predictions.angle_rad[[said[keys[row]] for row in order]],
+        prediction_rad=predictions.angle_rad[own],
         truth_rad=labels.angle_rad[order],
         stretch=stretch,
         rate_hz=rate,
         is_public=None if labels.is_public is None else labels.is_public[order],
         notes=tuple(notes),
+        deviation_rad=None if predictions.deviation_rad is None else predictions.deviation_rad[own],
     )
 
 

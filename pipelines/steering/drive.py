@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -19,31 +18,42 @@ from data_prep.driving.road import dataset as road
 from data_prep.driving.road.driver import Driver
 from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import LONGEST_S, Road
-from data_prep.driving.road.vehicle import RATE_HZ, Car
+from data_prep.driving.road.vehicle import Car
 from data_prep.progress import tracked
 from modules.errors import InputError
+from modules.steering.ensemble import SteeringEnsemble
+from modules.steering.pretrained import PRETRAINED
 from modules.steering.steerer import Steerer
-from modules.steering.stream import SteeringStream
 from modules.steering.units import RADIANS, unit_of
 from pipelines.arguments import run_folder_of
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
-from pipelines.steering.loop.closed_loop import ClosedLoopResult, drive_by_state, drive_closed_loop
+from pipelines.steering.loaded_models import load_models, recorder_of
+from pipelines.steering.loop.closed_loop import (
+    ClosedLoopResult,
+    Conditions,
+    ModelDrive,
+    drive_by_state,
+    drive_closed_loop,
+)
+from pipelines.steering.loop.drive_page import write_drive_page
+from pipelines.steering.single_frames import CONTROL
 
-CPU = torch.device("cpu")
-ROADS, SECONDS = 10, 15.0  # at the end of a fit, and by default
+ROADS, SECONDS, LATENCY_S = 10, 15.0, 0.1  # at the end of a fit, and by default
 
 
 def drive(
-    ckpt_path: Path,
+    ckpt_path: list[Path] | None = None,
     roads: int = ROADS,
     seconds: float = SECONDS,
     seed: int = 0,
-    latency_frames: int = 0,
+    latency_s: float = LATENCY_S,
+    gusts: bool = False,
     video: Path | None = None,
     video_roads: int | list[int] = 0,
+    report: Path | None = None,
     device: str = "cpu",
     overwrite: bool = False,
     json: bool = False,
@@ -53,87 +63,99 @@ def drive(
     Every 1/20 s a frame is drawn from where the car is and the model says an angle. When the car is more than
     1 m off the centre of its lane it is put back there. That counts as 6 s not driven by the model. Beside
     the model drive the human-like driver whose drives are the training data, who knows the road, and a wheel
-    that is always held straight. Training drives are on other roads, whatever the seed.
+    that is always held straight; so does the single_frame.ckpt that a fit has left beside the checkpoint.
+    Training drives are on other roads, whatever the seed.
 
     Args:
-        ckpt_path: Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt.
+        ckpt_path: Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt. Of several the mean of
+            their angles counts. By default the ready-made one, which was trained on drawn roads.
         roads: How many roads.
         seconds: How long each is driven on, from 1 to 150.
         seed: Of the set of roads, from 0 to 999; each has roads of its own.
-        latency_frames: How many frames of 1/20 s late an angle arrives at the wheel, of every driver.
+        latency_s: How late an angle arrives at the wheel, of every driver, in steps of 0.05 s.
+        gusts: Let gusts of wind push the car every few seconds, as in the training drives.
         video: Write an mp4 of what the camera saw, with wheel, angle and the road from above.
         video_roads: Road in the video, counted from 0; several one after the other: [0,2].
+        report: Write an HTML page with the scores, and with path, offset and angle over time, road by road.
         device: auto, cpu, cuda, cuda:N or mps. One frame at a time is quick on a CPU.
-        overwrite: Replace the video where it exists.
+        overwrite: Replace video and report where they exist.
         json: Print one JSON object in place of the tables.
     """
-    _check(roads, seconds, seed, latency_frames)
+    _check(roads, seconds, seed)
+    conditions = Conditions(latency_s, gusts)
     shown: list[int] = []
     if video is not None:
         shown = [video_roads] if isinstance(video_roads, int) else list(dict.fromkeys(video_roads))
         _check_video(video, shown, roads)
-    with outputs({"video": video}, overwrite, (ckpt_path,)):
-        chosen = chosen_device(device)
-        model = Steerer.load(ckpt_path)
-        if note := _other_frames(ckpt_path):
-            Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
-        if (unit := unit_of(model.recorder)) != RADIANS:
+    with outputs({"video": video, "report": report}, overwrite, ckpt_path or ()):
+        models = load_models(ckpt_path, chosen_device(device))
+        for checkpoint, model in zip(ckpt_path or (), models, strict=False):
+            if model.recorder != "road" and (note := _other_frames(checkpoint)):
+                Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        recorder = recorder_of(models)
+        if (unit := unit_of(recorder)) != RADIANS:
             print(
-                f"WARNING: the model says {unit.described} ({model.recorder}), and the car here takes it for "
+                f"WARNING: the model says {unit.described} ({recorder}), and the car here takes it for "
                 f"{RADIANS.described}: how it drives says nothing of it",
                 file=sys.stderr,
             )
         drawn = draw_roads(roads, seconds, seed=seed, progress=True)
-        driven, frames = drive_model(model, drawn, seconds, latency_frames, shown, chosen)
-        results = {"model": driven} | drive_controls(drawn, seconds, latency_frames)
+        driven = drive_models(models, drawn, seconds, conditions, shown)
+        results = {"model": driven.result}
+        single = ckpt_path[0].with_name(f"{CONTROL}.ckpt") if ckpt_path else None
+        if single is not None and single.is_file() and single not in (ckpt_path or ()):
+            control = [Steerer.load(single).to(models[0].device)]
+            results[CONTROL] = drive_models(control, drawn, seconds, conditions).result
+        results |= drive_controls(drawn, seconds, conditions)
         if video is not None:
-            pictures = _pictures(driven, drawn, shown, frames)
-            total = len(shown) * len(driven.offset_m)
+            pictures = _pictures(driven, drawn, shown)
+            total = len(shown) * len(driven.result.offset_m)
             write_video(tracked(pictures, "writing the video", total), video)
+        named = [str(path) for path in ckpt_path or [PRETRAINED]]
+        if report is not None:
+            write_drive_page(report, results, driven, drawn, conditions, named, seed)
     if json:
-        told = {"checkpoint": str(ckpt_path), "seed": seed, "seconds": seconds}
-        told |= {"latency_frames": latency_frames, "road_seeds": [r.seed for r in drawn]}
+        told = {"checkpoints": named, "seed": seed, "seconds": seconds, **vars(conditions)}
+        told |= {"road_seeds": [road.seed for road in drawn]}
         told |= {name: result.to_dict() for name, result in results.items()}
-        print(jsonlib.dumps(told | ({"video": str(video)} if video is not None else {})))
+        files = {"video": video, "report": report}
+        print(jsonlib.dumps(told | {name: str(path) for name, path in files.items() if path is not None}))
         return
     console = Console()
-    console.print(closed_loop_table({name: result.to_dict() for name, result in results.items()}))
+    told = {name: result.to_dict() for name, result in results.items()}
+    console.print(closed_loop_table(told, conditions))
     console.print(_by_road(results))
-    if video is not None:
-        print(f"video in {video}")
+    for name, path in (("video", video), ("report", report)):
+        if path is not None:
+            print(f"{name} in {path}")
 
 
-def drive_model(
-    model: Steerer,
+def drive_models(
+    models: Sequence[Steerer],
     roads: Sequence[Road],
     seconds: float,
-    latency_frames: int = 0,
+    conditions: Conditions,
     watched: Sequence[int] = (),
-    device: torch.device = CPU,
-) -> tuple[ClosedLoopResult, list[np.ndarray]]:
-    """Returns how a model drives, and what each step showed on the watched roads (K, Hh, Ww, 3)."""
-    stream = SteeringStream(model.to(device), len(roads))
-    seen = []
+) -> ModelDrive:
+    """Returns how the mean of models drives, and what each step showed on the watched roads."""
+    ensemble = SteeringEnsemble(models, len(roads))
+    seen, spreads = [], []
 
     def steer(frames: np.ndarray) -> np.ndarray:
         if watched:
             seen.append(frames[list(watched)])
-        return stream.step(frames)
+        angles, spread = ensemble.step(frames)
+        spreads.append(spread)
+        return angles
 
     result = drive_closed_loop(
-        steer,
-        roads,
-        seconds,
-        batched=True,
-        reset=stream.reset,
-        latency_frames=latency_frames,
-        progress=True,
+        steer, roads, seconds, batched=True, reset=ensemble.reset, progress=True, conditions=conditions
     )
-    return result, seen
+    return ModelDrive(result, np.stack(spreads), seen)
 
 
 def drive_controls(
-    roads: Sequence[Road], seconds: float, latency_frames: int = 0
+    roads: Sequence[Road], seconds: float, conditions: Conditions
 ) -> dict[str, ClosedLoopResult]:
     """Returns how the human-like driver, who knows the road, and a wheel held straight do on these roads."""
     drivers = [Driver(np.random.default_rng([road.seed, 5])) for road in roads]
@@ -145,15 +167,18 @@ def drive_controls(
         return [0.0] * len(cars)
 
     return {
-        name: drive_by_state(steer, roads, seconds, latency_frames=latency_frames)
+        name: drive_by_state(steer, roads, seconds, conditions=conditions)
         for name, steer in {"human_like_driver": human, "always_straight": straight}.items()
     }
 
 
-def closed_loop_table(results: dict[str, dict[str, Any]]) -> Table:
+def closed_loop_table(results: dict[str, dict[str, Any]], conditions: Conditions) -> Table:
     """Returns the table of systems by name, each with what `ClosedLoopResult.to_dict` says of it."""
     first = next(iter(results.values()))
-    table = Table(title=f"Closed loop on {first['roads']} unseen roads, {first['elapsed_s']:.0f} s together")
+    table = Table(
+        title=f"Closed loop on {first['roads']} unseen roads, {first['elapsed_s']:.0f} s together",
+        caption=conditions.described(),
+    )
     table.add_column("system")
     for heading in ("autonomy", "interventions", "roads with one", "m off (RMS)"):
         table.add_column(heading, justify="right")
@@ -184,22 +209,20 @@ def _by_road(results: dict[str, ClosedLoopResult]) -> Table:
     return table
 
 
-def _pictures(
-    result: ClosedLoopResult, roads: Sequence[Road], shown: Sequence[int], frames: Sequence[np.ndarray]
-) -> Iterator[np.ndarray]:
+def _pictures(driven: ModelDrive, roads: Sequence[Road], shown: Sequence[int]) -> Iterator[np.ndarray]:
+    result = driven.result
     for place, number in enumerate(shown):
         column = slice(number, number + 1)
         values = {f.name: getattr(result, f.name)[:, column] for f in fields(result) if f.name != "frames"}
-        seen = np.stack([step[place : place + 1] for step in frames])  # (steps, 1, Hh, Ww, 3)
+        seen = np.stack([step[place : place + 1] for step in driven.seen])  # (steps, 1, Hh, Ww, 3)
         yield from annotated_frames(ClosedLoopResult(**values, frames=seen), roads[number])
 
 
-def _check(roads: int, seconds: float, seed: int, latency_frames: int) -> None:
+def _check(roads: int, seconds: float, seed: int) -> None:
     for name, value, least, most in [
         ("roads", roads, 1, 1000),
         ("seconds", seconds, 1, LONGEST_S),
         ("seed", seed, 0, 999),
-        ("latency_frames", latency_frames, 0, RATE_HZ),
     ]:
         if not least <= value <= most:
             raise InputError(f"{name} is {value:g}; it has to be from {least} to {most:g}")

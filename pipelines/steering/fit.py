@@ -25,7 +25,15 @@ from pipelines.cli import RunCLI
 from pipelines.endings import Ending
 from pipelines.findings import Findings
 from pipelines.steering.baselines import fit_ridges, ridge_angles
-from pipelines.steering.drive import ROADS, SECONDS, closed_loop_table, drive_controls, drive_model
+from pipelines.steering.drive import (
+    LATENCY_S,
+    ROADS,
+    SECONDS,
+    closed_loop_table,
+    drive_controls,
+    drive_models,
+)
+from pipelines.steering.loop.closed_loop import Conditions
 from pipelines.steering.predicted_drives import number_stretches, write_predictions
 from pipelines.steering.report import write_report
 from pipelines.steering.single_frames import (
@@ -37,6 +45,7 @@ from pipelines.steering.single_frames import (
     learn_single_frames,
 )
 
+IN_CLOSED_LOOP = Conditions(LATENCY_S)
 OLD_CHECKPOINT = (
     "the checkpoint is of an earlier version and does not tell its drives: the data are split as for a fit, "
     "and the ridge baselines are fitted on their training part"
@@ -185,7 +194,7 @@ class SteerCLI(RunCLI):
             tables[-1].add_row(*(f"{value:.4f}" for value in throttle.values()))
         if self.datamodule.root is None:
             loop = metrics["closed_loop"] = self._closed_loop(self.single_frame)
-            tables.append(closed_loop_table({"model": loop} | loop["controls"]))
+            tables.append(closed_loop_table({"model": loop} | loop["controls"], IN_CLOSED_LOOP))
         return Findings(
             f"{len(evaluation.rows):,} frames, free-running",
             metrics,
@@ -204,11 +213,13 @@ class SteerCLI(RunCLI):
             single_frame: checkpoint of the control of single frames, which drives too where there is one.
         """
         roads = draw_roads(ROADS, SECONDS, progress=True)
-        driven, _ = drive_model(self.model, roads, SECONDS)
-        controls = drive_controls(roads, SECONDS)
+        driven = drive_models([self.model.cpu()], roads, SECONDS, IN_CLOSED_LOOP).result
+        controls = drive_controls(roads, SECONDS, IN_CLOSED_LOOP)
         if single_frame.exists():
-            controls = {CONTROL: drive_model(Steerer.load(single_frame), roads, SECONDS)[0]} | controls
-        return driven.to_dict() | {"controls": {name: each.to_dict() for name, each in controls.items()}}
+            single = [Steerer.load(single_frame)]
+            controls = {CONTROL: drive_models(single, roads, SECONDS, IN_CLOSED_LOOP).result} | controls
+        told = {name: each.to_dict() for name, each in controls.items()}
+        return driven.to_dict() | vars(IN_CLOSED_LOOP) | {"controls": told}
 
 
 def _throttle(evaluation: DrivesPredicted) -> dict[str, float]:

@@ -22,15 +22,18 @@ from data_prep.driving.frame_sources import decode_frames, decode_in_order
 from data_prep.driving.table import DriveTable
 from data_prep.progress import counting_bar
 from modules.errors import InputError
+from modules.metrics.calibration import Calibration
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
 from modules.steering.units import AngleUnit, unit_of
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
+from pipelines.steering.angle_files import DEVIATION
 from pipelines.steering.drawing.car_view import CAMERAS, CarView
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
+from pipelines.steering.loaded_models import load_models, recorder_of
 from pipelines.steering.steered_frames import SteeredFrame, steer_frames
 from pipelines.steering.true_angles import needs_drives, true_angles
 
@@ -43,14 +46,16 @@ class SteerPredictionOptions:
     """Steer along a recording, free-running, and write an angle for every frame.
 
     Args:
-        ckpt_path: Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt. Of several the mean of
-            their angles counts.
         frames: Folder of images, a video, or a recording in any known format; labels are not looked at.
+        ckpt_path: Checkpoint of a steering model, such as RUN/checkpoints/best.ckpt. Of several the mean of
+            their angles counts. By default the ready-made one, which has learnt drawn roads alone.
         output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
             order of time. Of a model of DonkeyCars or the simulator frame_id,share_of_full_lock, from -1 to
-            1. A frame that cannot be read has an empty angle. Where drives have frames of the same name, as
-            several videos do, a third column names the drive.
-        overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle.
+            1. A frame that cannot be read has an empty angle. Of several models standard_deviation says how
+            far apart they are. Where drives have frames of the same name, as several videos do, a last column
+            names the drive.
+        overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle. Of several models
+            the path widens by two standard deviations either way.
         labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
             (SmoothGrad, squared), without those of optical flow; a few frames a second on one core.
@@ -58,6 +63,9 @@ class SteerPredictionOptions:
             before. On held-out frames of a real drive, where it was chosen, that gives an RMSE of 0.0387 rad
             against 0.0389. Elsewhere it may be worse.
         smoothing_weight: Of the newest angle in exponential smoothing, above 0 and at most 1.
+        floor: What all models get wrong alike, of a calibration that score has stated: the standard deviation
+            becomes sqrt(floor² + (scale times itself)²).
+        scale: Of the standard deviation, of the same calibration.
         rate: Frames a second where the names of images tell no time.
         camera: Which one is taken where the recording has several.
         topic: Of the images, where a bag has several cameras; by default chosen by name, type and rate.
@@ -66,14 +74,16 @@ class SteerPredictionOptions:
         overwrite: Replace output and overlay where they exist.
     """
 
-    ckpt_path: list[Path]
     frames: Path
+    ckpt_path: list[Path] | None = None
     output: Path = Path("predictions.csv")
     overlay: Path | None = None
     labels: Path | None = None
     saliency: bool = False
     smoothing: SmoothingName = "none"
     smoothing_weight: float = 0.4
+    floor: float = 0.0
+    scale: float = 1.0
     rate: float = 20.0
     camera: str = "center"
     topic: str | None = None
@@ -85,20 +95,20 @@ class SteerPredictionOptions:
 def predict(options: SteerPredictionOptions) -> None:
     """Steers along a recording and writes angles, and a video if asked for."""
     _check(options)
-    read = [path for path in (*options.ckpt_path, options.frames, options.labels) if path is not None]
+    read = [path for path in (*(options.ckpt_path or ()), options.frames, options.labels) if path is not None]
     with outputs({"output": options.output, "overlay": options.overlay}, options.overwrite, read):
         _steer(options)
 
 
 def _steer(options: SteerPredictionOptions) -> None:
     device = chosen_device(options.device)
-    models = [Steerer.load(path).to(device) for path in options.ckpt_path]
+    models = load_models(options.ckpt_path, device)
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
     for model in models:
         model.steer_for(table.recorder)
     rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
-    learnt = _learnt(options.ckpt_path, models)
+    learnt = recorder_of(models)
     unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)
     if options.labels is not None:
@@ -109,6 +119,7 @@ def _steer(options: SteerPredictionOptions) -> None:
         overlay = SteeringOverlay(view, rate_hz, options.labels is not None, some[0].shape[:2], unit)
         print(f"note: the path is drawn for {view.described()} (--car.kind, --car.camera)", file=sys.stderr)
 
+    calibration = Calibration(options.floor * unit.full_lock, options.scale)
     begun = time.monotonic()
     steered: list[SteeredFrame] = []
     with counting_bar("frames") as bar:
@@ -117,6 +128,7 @@ def _steer(options: SteerPredictionOptions) -> None:
         def frames() -> Iterator[SteeredFrame]:
             smoothing = smoother(options.smoothing, options.smoothing_weight)
             for frame in steer_frames(table, models, smoothing, overlay, options.saliency):
+                frame.spread_rad = float(calibration.apply(np.array([frame.spread_rad]))[0])
                 yield frame
                 bar.advance(task)
                 # what is kept of an hour has no pictures
@@ -127,27 +139,10 @@ def _steer(options: SteerPredictionOptions) -> None:
         else:
             for _ in frames():
                 pass
-    _write(options.output, table, steered, unit)
+    _write(options.output, table, steered, unit, len(models) > 1)
     failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
     _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
     _summarise(options, table, steered, time.monotonic() - begun, unit)
-
-
-def _learnt(paths: Sequence[Path], models: Sequence[Steerer]) -> str | None:
-    """Returns the recorder that the models have learnt from; None of old checkpoints, which do not know it.
-
-    InputError where their angles have different units: they have no mean.
-    """
-    known = [(path, m.recorder) for path, m in zip(paths, models, strict=True) if m.recorder is not None]
-    for path, recorder in known[1:]:
-        if unit_of(recorder) != unit_of(known[0][1]):
-            said, first = (
-                f"{unit_of(name).described} ({name or 'a car'})" for name in (recorder, known[0][1])
-            )
-            raise InputError(
-                f"--ckpt_path {path}: says {said}, {known[0][0]} {first}; models of one recorder go together"
-            )
-    return known[0][1] if known else None
 
 
 def _rate_hz(table: DriveTable, otherwise: float) -> float:
@@ -172,7 +167,7 @@ def _pictures(
         if heat is not None and reads_flow:
             caption += "   heat: of the CNN alone; optical flow counts, too"
         true_rad = float(truth[frame.row])
-        yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat)
+        yield overlay.draw(shown, frame.angle_rad, true_rad, caption, frame.begins, heat, frame.spread_rad)
 
 
 def _check(options: SteerPredictionOptions) -> None:
@@ -187,6 +182,11 @@ def _check(options: SteerPredictionOptions) -> None:
         raise InputError(
             f"--smoothing_weight is {options.smoothing_weight}; it has to be above 0 and at most 1"
         )
+    for option in ("floor", "scale"):
+        if not 0 <= getattr(options, option) < float("inf"):
+            raise InputError(f"--{option} is {getattr(options, option)}; it has to be 0 or more")
+    if (options.floor, options.scale) != (0.0, 1.0) and len(options.ckpt_path or ()) < 2:
+        raise InputError("--floor and --scale are of the spread of several models; give --ckpt_path A B")
     for option in ("labels", "saliency"):
         if options.overlay is None and getattr(options, option):
             raise InputError(f"--{option} is shown on the video; name one with --overlay out.mp4")
@@ -209,14 +209,17 @@ def _some_frames(table: DriveTable, many: int) -> list[np.ndarray]:
     return [image for image in frames if image.shape == frames[0].shape]
 
 
-def _write(path: Path, table: DriveTable, steered: Sequence[SteeredFrame], unit: AngleUnit) -> None:
+def _write(
+    path: Path, table: DriveTable, steered: Sequence[SteeredFrame], unit: AngleUnit, with_spread: bool
+) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     by_drive, drives = needs_drives(table), table.recordings()
-    writer.writerow(["frame_id", unit.column, *["drive"] * by_drive])
+    writer.writerow(["frame_id", unit.column, *[DEVIATION] * with_spread, *["drive"] * by_drive])
     for frame in steered:
-        angle = "" if frame.reason else f"{frame.angle_rad / unit.full_lock:.6f}"
-        writer.writerow([table.frame[frame.row], angle, *[drives[frame.row]] * by_drive])
+        numbers = (frame.angle_rad, frame.spread_rad)[: 1 + with_spread]
+        cells = ["" if frame.reason else f"{number / unit.full_lock:.6f}" for number in numbers]
+        writer.writerow([table.frame[frame.row], *cells, *[drives[frame.row]] * by_drive])
     write_whole(path, text.getvalue().encode())
 
 

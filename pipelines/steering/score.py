@@ -16,6 +16,7 @@ from rich.text import Text
 
 from modules.errors import InputError
 from modules.metrics.block_bootstrap import rmse_interval
+from modules.metrics.calibration import calibrated
 from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from modules.steering.units import RADIANS, AngleUnit
@@ -61,6 +62,7 @@ class SteeringJudgement:
         baselines: Scores of the trivial systems by their names.
         drives: Errors by drive, of more than one.
         alarms: What is plainly wrong, in sentences.
+        uncertainty: Shares of errors within standard deviations, as `calibrated` has them, or None.
     """
 
     scores: SteeringScores
@@ -68,6 +70,7 @@ class SteeringJudgement:
     baselines: dict[str, SteeringScores]
     drives: dict[str, dict[str, float | int]]
     alarms: list[str]
+    uncertainty: dict[str, Any] | None
 
 
 def score(
@@ -84,7 +87,8 @@ def score(
     numbers count frames, other names come in the order of the labels. Where time jumps more than 3 frame
     periods nothing is compared across. Missing, repeated or unknown frames are an error. Angles are radians
     of the steering wheel, left positive. Those of a drive.csv that names its recorder are shown as shares of
-    full lock, which predictions in the column share_of_full_lock are, too.
+    full lock, which predictions in the column share_of_full_lock are, too. A column standard_deviation, as
+    predict writes it of several models, is compared with the errors.
 
     Args:
         predictions: csv with the columns frame_id,steering_angle (or share_of_full_lock); others do not
@@ -138,6 +142,9 @@ def judge(
         dict(zip([name for name in SYSTEMS if name in trivial], others, strict=True)),
         drives if len(drives) > 1 else {},
         steering_alarms(matched.prediction_rad, truth, scores, unit.name),
+        None
+        if matched.deviation_rad is None
+        else calibrated(matched.prediction_rad - truth, matched.deviation_rad),
     )
 
 
@@ -151,6 +158,7 @@ def as_dict(judgement: SteeringJudgement, matched: MatchedAngles) -> dict[str, A
         "rate_hz": matched.rate_hz,
         "baselines": {name: scores.as_dict() for name, scores in judgement.baselines.items()},
         "warnings": judgement.alarms,
+        "uncertainty": judgement.uncertainty,
     }
 
 
@@ -182,7 +190,29 @@ def score_tables(
     tables = [table, _errors(f"|true angle| ({unit.label})", scores.bins, others["zeros"].bins)]
     if judgement.drives:
         tables.append(_errors("drive", judgement.drives))
+    if judgement.uncertainty is not None:
+        tables.append(_uncertainty(judgement.uncertainty, unit))
     return tables
+
+
+def _uncertainty(told: dict[str, Any], unit: AngleUnit) -> Table:
+    table = Table(title="Share of errors within standard deviations", title_justify="left")
+    table.add_column("standard deviations", justify="right")
+    columns = [name for name in ("expected", "as_given", "calibrated", "one_for_all") if name in told]
+    for name in columns:
+        table.add_column(
+            name.replace("_", " "), justify="right", style="bold" if name == "as_given" else None
+        )
+    for many in told["expected"]:
+        table.add_row(str(many), *(f"{told[name][many]:.3f}" for name in columns))
+    if "gain" in told:
+        gains = "gains" if told["gain"] > 0 else "loses"
+        table.caption = (
+            f"calibrated on one half of the frames, judged on the other; on all of them for predict: --floor "
+            f"{told['floor']:.4f} ({unit.label}) --scale {told['scale']:.3f}; one of its own for each frame "
+            f"{gains} {abs(told['gain']):.3f} nats a frame over one for all"
+        )
+    return table
 
 
 def cell(value: Any) -> str:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from data_prep.driving.frame_sources import decode_in_order
 from data_prep.driving.table import DriveTable
+from modules.steering.ensemble import SteeringEnsemble
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.saliency import steering_saliency
 from modules.steering.smoothing import Smoother
 from modules.steering.steerer import Steerer
-from modules.steering.stream import SteeringStream
 from pipelines.steering.drawing.overlay import SteeringOverlay
 
 PIECE = 32  # frames that are steered at once
@@ -37,6 +37,7 @@ class SteeredFrame:
         row: Of the table.
         begins: Whether the state started afresh here.
         angle_rad: Mean of the models, smoothed; NaN where the frame cannot be read.
+        spread_rad: Standard deviation of the models' angles; NaN of one model, or without the frame.
         reason: Why it cannot be read; empty otherwise.
         shown: The frame for the overlay; none without one, or where it cannot be read.
         saliency: Each model's map (H, W), where they were asked for.
@@ -45,6 +46,7 @@ class SteeredFrame:
     row: int
     begins: bool
     angle_rad: float = float("nan")
+    spread_rad: float = float("nan")
     reason: str = ""
     shown: np.ndarray | None = None
     saliency: Sequence[np.ndarray] = ()
@@ -66,8 +68,8 @@ def steer_frames(
         overlay: Decides the size of the frames that are handed on; without it none are.
         saliency: Whether to compute where the models look.
     """
-    streams = [SteeringStream(model) for model in models]
-    seen = list(dict.fromkeys(model.preprocessing for model in models))
+    ensemble = SteeringEnsemble(models)
+    seen = ensemble.preprocessings
 
     def views(image: np.ndarray) -> Views:
         return {view: view(image) for view in seen}, overlay.fit(image) if overlay else None
@@ -75,19 +77,19 @@ def steer_frames(
     def steered(piece: list[tuple[int, Views]], begins: bool) -> Iterator[SteeredFrame]:
         if begins:
             smoother.reset()
-        angles, maps = [], []
-        for stream in streams:
-            if begins:
-                stream.reset()
-            seen_by = stream.model.preprocessing
-            frames = torch.stack([pixels[seen_by] for _, (pixels, _) in piece]).unsqueeze(0)
-            if saliency:
-                maps.append(steering_saliency(stream.model, stream.clip(frames)[0], stream.state))
-            angles.append(stream.steer(frames)[0])
+            ensemble.reset()
+        frames = {view: torch.stack([pixels[view] for _, (pixels, _) in piece]).unsqueeze(0) for view in seen}
+        maps = []
+        if saliency:
+            for part in ensemble.parts:
+                clip = part.clip(frames[part.model.preprocessing])[0]
+                maps.append(steering_saliency(part.model, clip, part.state))
+        angles, spreads = (of_stream[0] for of_stream in ensemble.steer(frames))
         for place, (row, (_, shown)) in enumerate(piece):
-            angle_rad = smoother.step(float(np.mean([each[place] for each in angles])))
+            angle_rad = smoother.step(float(angles[place]))
             own = [each[place] for each in maps]
-            yield SteeredFrame(row, begins and place == 0, angle_rad, "", shown, own)
+            begun = begins and place == 0
+            yield SteeredFrame(row, begun, angle_rad, float(spreads[place]), "", shown, own)
 
     drive_begins = np.concatenate([[True], table.drive[1:] != table.drive[:-1]])
     piece: list[tuple[int, Views]] = []

@@ -24,6 +24,7 @@ REACTION_S = 0.35  # of eyes, mind and arms; the wheel's own lag comes on top
 _PUSHED_M = 0.65  # from the centre, where a gust ends: the car drifts on before the driver catches it
 _ALIGNING_NM = 0.55  # steering torque per m/s² of lateral acceleration
 _DAMPING_NM, _FRICTION_NM = 0.25, 0.2
+GUST_EVERY_S = 5.0  # mean time between gusts
 
 
 def plan_speed(course: Course, limit_mps: float, lateral_mps2: float) -> np.ndarray:
@@ -137,7 +138,7 @@ def drive(
     frames: int,
     start_m: float,
     rng: np.random.Generator,
-    gust_every_s: float = 5.0,
+    gust_every_s: float = GUST_EVERY_S,
 ) -> Drive:
     """Returns the log of a drive at 20 Hz.
 

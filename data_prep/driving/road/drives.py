@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from data_prep.driving.road.camera import Camera
-from data_prep.driving.road.driver import Drive, drive
+from data_prep.driving.road.driver import GUST_EVERY_S, Drive, drive
 from data_prep.driving.road.scene import START_M, Road, draw_road, road_seed
 from data_prep.driving.road.vehicle import RATE_HZ
 from data_prep.driving.road.view import RoadView, logged_pose
@@ -34,7 +34,7 @@ def draw_roads(
     return [draw_road(road_seed(split, number, seed), seconds) for number in numbers]
 
 
-def drive_road(road: Road, seconds: float, gust_every_s: float = 5.0) -> Drive:
+def drive_road(road: Road, seconds: float, gust_every_s: float = GUST_EVERY_S) -> Drive:
     """Returns the log of the human-like driver on a road, who follows from the road's seed."""
     rng = np.random.default_rng([road.seed, 5])
     frames = round(seconds * RATE_HZ)

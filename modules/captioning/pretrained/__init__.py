@@ -6,16 +6,13 @@ each captioner was trained on, how well it does and where it errs stands in the 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save
 
+from modules.checkpoints import ready_made, write_safetensors
 from modules.encoders.image import ImageEncoder
-from modules.errors import InputError
-from modules.whole_files import write_whole
 
 if TYPE_CHECKING:
     from modules.captioning.captioner import Captioner
@@ -30,9 +27,7 @@ def pretrained_path(name: str = "flickr8k") -> Path:
     Raises:
         InputError: There is none of this name.
     """
-    if name not in NAMES:
-        raise InputError(f"no ready-made captioner {name!r}; there are {', '.join(NAMES)}")
-    return Path(__file__).parent / f"{name}.safetensors"
+    return ready_made(Path(__file__).parent, NAMES, name)
 
 
 def write_weights(captioner: Captioner, path: Path) -> None:
@@ -66,4 +61,4 @@ def write_weights(captioner: Captioner, path: Path) -> None:
     if captioner.agreement is not None:
         stored = captioner.agreement.stored()
         kept["mean_image"], about["agreement"] = stored["mean_image"], stored["agreement"]
-    write_whole(path, save(kept, {"seqsight": json.dumps(about, ensure_ascii=False)}))
+    write_safetensors(path, kept, about)

@@ -22,6 +22,7 @@ from pipelines.steering.drawing.picture import (
     BLUE,
     GREEN,
     RED,
+    YELLOW,
     Colour,
     draw_front_wheels,
     draw_wheel,
@@ -32,7 +33,7 @@ NARROWEST, WIDEST = 640, 960  # pixels of the picture
 _PANEL = 96  # rows below the camera's frame
 _FLATTEST = 2.0  # columns a row at the end of a path
 _SHOWN_S = 10.0  # angles of the last seconds
-_PATH_OPACITY, _HEAT_OPACITY = 0.35, 0.75
+_PATH_OPACITY, _DOUBT_OPACITY, _HEAT_OPACITY = 0.35, 0.3, 0.75
 _BRIGHTEST_PERCENTILE = 99.5
 
 
@@ -103,6 +104,7 @@ class SteeringOverlay:
         caption: str,
         begins: bool,
         heat: np.ndarray | None = None,
+        deviation_rad: float = float("nan"),
     ) -> np.ndarray:
         """Returns the picture of one frame (Hh + panel, Ww, 3), RGB bytes.
 
@@ -113,6 +115,7 @@ class SteeringOverlay:
             caption: A line of text.
             begins: Whether a drive begins here.
             heat: Where the model looks (Hh, Ww), from 0 to 1.
+            deviation_rad: Standard deviation of the angle, which widens the path; NaN where it is unknown.
         """
         if begins:
             self.recent.clear()
@@ -124,12 +127,26 @@ class SteeringOverlay:
         if np.isnan(angle_rad):
             cv2.rectangle(view, (0, 0), (columns - 1, rows - 1), RED, 5)
         else:
+            if not np.isnan(deviation_rad):
+                self._draw_doubt(view, angle_rad, 2 * deviation_rad)
             self._draw_path(view, angle_rad, GREEN, filled=True)
         if not np.isnan(true_rad):
             self._draw_path(view, true_rad, BLUE, filled=False)
         write_text(view, caption, (8, 18))
-        self._draw_panel(picture[rows:], angle_rad, true_rad)
+        self._draw_panel(picture[rows:], angle_rad, true_rad, deviation_rad)
         return picture
+
+    def _draw_doubt(self, view: np.ndarray, angle_rad: float, aside_rad: float) -> None:
+        """Tints all that lies between the path of a larger and of a smaller angle."""
+        shape = view.shape[1], view.shape[0]
+        further = [path_outline(angle_rad + sign * aside_rad, self.view, *shape) for sign in (1, -1)]
+        border = np.concatenate([further[0][0], further[1][1][::-1]])
+        if min(sides.shape[1] for sides in further) < 2:
+            return
+        tinted = view.copy()
+        points = np.round(border.clip(-4000, 4000) * 16).astype(np.int32)
+        cv2.fillPoly(tinted, [points], YELLOW, cv2.LINE_AA, shift=4)
+        view[:] = cv2.addWeighted(tinted, _DOUBT_OPACITY, view, 1 - _DOUBT_OPACITY, 0)
 
     def _draw_path(self, view: np.ndarray, angle_rad: float, colour: Colour, filled: bool) -> None:
         sides = path_outline(angle_rad, self.view, view.shape[1], view.shape[0])
@@ -142,7 +159,7 @@ class SteeringOverlay:
             view[:] = cv2.addWeighted(tinted, _PATH_OPACITY, view, 1 - _PATH_OPACITY, 0)
         cv2.polylines(view, list(points), False, colour, 2, cv2.LINE_AA, shift=4)
 
-    def _draw_panel(self, panel: np.ndarray, angle_rad: float, true_rad: float) -> None:
+    def _draw_panel(self, panel: np.ndarray, angle_rad: float, true_rad: float, deviation_rad: float) -> None:
         panel[:] = (30, 30, 34)
         at = 48
         for name, angle, colour in (("model", angle_rad, GREEN), ("driver", true_rad, BLUE)):
@@ -153,6 +170,9 @@ class SteeringOverlay:
             said = "-" if np.isnan(angle) else self._said(angle)
             write_text(panel, name, (at + 42, 44), colour)
             write_text(panel, said, (at + 42, 64), colour)
+            if name == "model" and not np.isnan(deviation_rad):
+                doubt = self._said(2 * deviation_rad).replace("+", "+-", 1)
+                write_text(panel, doubt.removesuffix(" of full lock"), (at + 42, 84), YELLOW)
             at += 176 if self.unit == RADIANS else 204
         left = at - 20
         self._draw_chart(panel[6:-6, left:-8])

@@ -6,7 +6,8 @@ lane, a virtual human puts it back there. That counts as 6 s not driven by the m
     autonomy = 1 - interventions x 6 s / elapsed s
 
 Every step of 1/20 s a frame is drawn from where the car is. The model says an angle, and the steering wheel
-goes there, with the lag of a real one. The speed is what a human-like driver plans for the road.
+goes there, with the lag of a real one, and later than it was said where there is latency. Gusts of wind, as
+in the training drives, push the car aside. The speed is what a human-like driver plans for the road.
 """
 
 from collections import deque
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from data_prep.driving.road.camera import Camera
+from data_prep.driving.road.driver import GUST_EVERY_S, Gusts
 from data_prep.driving.road.scene import START_M, Road
-from data_prep.driving.road.vehicle import RATE_HZ, Car
+from data_prep.driving.road.vehicle import RATE_HZ, STEP_S, Car
 from data_prep.driving.road.view import RoadView, car_pose
 from data_prep.progress import tracked
 from modules.errors import InputError
@@ -28,6 +30,37 @@ PENALTY_S = 6.0
 _VIEW_LEFT_M = 60.0  # of road ahead that a drive must not run out of
 
 Reset = Callable[[np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What makes driving harder than a still, prompt world would.
+
+    Args:
+        latency_s: How late an angle arrives at the wheel, from 0 to 1, in whole frames.
+        gusts: Whether gusts push the car; they follow from the road's seed and from where the car is.
+    """
+
+    latency_s: float = 0.0
+    gusts: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.latency_s <= 1:
+            raise InputError(f"latency_s is {self.latency_s:g}; it has to be from 0 to 1")
+        if abs(self.latency_s - self.latency_frames * STEP_S) > 1e-6:
+            raise InputError(
+                f"latency_s is {self.latency_s:g}; it has to be a multiple of {STEP_S:g}, the time of a frame"
+            )
+
+    @property
+    def latency_frames(self) -> int:
+        """The latency in frames."""
+        return round(self.latency_s * RATE_HZ)
+
+    def described(self) -> str:
+        """Returns the conditions in words."""
+        wind = f"gusts every {GUST_EVERY_S:g} s or so" if self.gusts else "no gusts"
+        return f"angles reach the wheel {self.latency_s:g} s late, {wind}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +126,21 @@ class ClosedLoopResult:
         }
 
 
+@dataclass(frozen=True)
+class ModelDrive:
+    """How models drove, and what else is shown of it.
+
+    Attributes:
+        result: Of the mean of their angles.
+        spread_rad: Standard deviation of their angles (steps, roads); NaN of one model.
+        seen: What each step showed on the watched roads (K, Hh, Ww, 3).
+    """
+
+    result: ClosedLoopResult
+    spread_rad: np.ndarray
+    seen: list[np.ndarray]
+
+
 def drive_closed_loop(
     predict: Callable[[np.ndarray], Any],
     roads: Sequence[Road],
@@ -100,7 +148,7 @@ def drive_closed_loop(
     *,
     batched: bool = False,
     reset: Reset | None = None,
-    latency_frames: int = 0,
+    conditions: Conditions = Conditions(),
     keep_frames: bool = False,
     camera: Camera | None = None,
     progress: bool = False,
@@ -117,7 +165,7 @@ def drive_closed_loop(
         batched: all roads at once, in lockstep; otherwise one after the other.
         reset: called with a mask (N,) of the cars that start afresh, N = 1 where not `batched`: at the start
             of a road and after an intervention. Recurrent models forget their state there.
-        latency_frames: how many frames late an angle arrives at the wheel.
+        conditions: latency and gusts; neither by default.
         keep_frames: whether the result holds the frames (38 KB each).
         camera: what the model sees through.
         progress: whether to show a bar.
@@ -133,7 +181,7 @@ def drive_closed_loop(
             angles = predict(frames) if batched else [predict(frames[0])]
             return np.asarray(angles, np.float64).reshape(-1), frames
 
-        return _run(steer, group, steps, reset, latency_frames, keep_frames)
+        return _run(steer, group, steps, reset, conditions, keep_frames)
 
     steps = range(round(seconds * RATE_HZ))
     if batched:
@@ -142,7 +190,11 @@ def drive_closed_loop(
 
 
 def drive_by_state(
-    steer: Callable[[list[Car]], Any], roads: Sequence[Road], seconds: float, *, latency_frames: int = 0
+    steer: Callable[[list[Car]], Any],
+    roads: Sequence[Road],
+    seconds: float,
+    *,
+    conditions: Conditions = Conditions(),
 ) -> ClosedLoopResult:
     """Returns how a controller drives that knows the true state, without frames: what a model can reach.
 
@@ -150,13 +202,13 @@ def drive_by_state(
         steer: gives the steering-wheel angles (N,) [rad] for the cars on the N roads.
         roads: to drive on.
         seconds: on each road.
-        latency_frames: how many frames late an angle arrives at the wheel.
+        conditions: latency and gusts; neither by default.
     """
 
     def steered(cars: list[Car]) -> tuple[np.ndarray, None]:
         return np.asarray(steer(cars), np.float64).reshape(-1), None
 
-    return _run(steered, roads, range(round(seconds * RATE_HZ)), None, latency_frames, False)
+    return _run(steered, roads, range(round(seconds * RATE_HZ)), None, conditions, False)
 
 
 def _run(
@@ -164,17 +216,19 @@ def _run(
     roads: Sequence[Road],
     steps: Iterable[int],
     reset: Reset | None,
-    latency_frames: int,
+    conditions: Conditions,
     keep_frames: bool,
 ) -> ClosedLoopResult:
     """Drives all roads in lockstep."""
-    if latency_frames < 0:
-        raise InputError(f"latency_frames is {latency_frames}; it has to be 0 or more")
     cars = [
         Car(road.course, road.lane_m, START_M, float(road.course.at(road.speeds_mps, START_M)))
         for road in roads
     ]
     late: list[deque[float]] = [deque() for _ in cars]  # angles on their way to the wheel
+    winds = [
+        Gusts(np.random.default_rng([road.seed, 6]), GUST_EVERY_S) if conditions.gusts else None
+        for road in roads
+    ]
     if reset is not None:
         reset(np.ones(len(cars), bool))
     rows: list[list[tuple[float, ...]]] = []
@@ -188,11 +242,12 @@ def _run(
         if frames is not None and keep_frames:
             pictures.append(frames)
         row = []
-        for car, road, angle, queue in zip(cars, roads, angles, late, strict=True):
+        for car, road, angle, queue, wind in zip(cars, roads, angles, late, winds, strict=True):
             before = (angle, car.angle_rad, car.speed_mps, car.distance_m, car.x_m, car.y_m, car.heading_rad)
             queue.append(float(angle))
-            command = queue.popleft() if len(queue) > latency_frames else car.angle_rad
-            car.step(command, float(road.course.at(road.speeds_mps, car.distance_m)))
+            command = queue.popleft() if len(queue) > conditions.latency_frames else car.angle_rad
+            slip = wind.slip(car) if wind else 0.0
+            car.step(command, float(road.course.at(road.speeds_mps, car.distance_m)), slip)
             if car.distance_m > car.course.length_m - _VIEW_LEFT_M:
                 raise InputError(
                     f"road {road.seed} ends after {car.time_s:.0f} s; draw it for as long as it is driven on"

@@ -145,7 +145,7 @@ WRONG = [
     ),
     ("caption", ["predict"], "needs --images"),
     ("caption", ["predict", "--imgaes", "x"], "no option 'imgaes'; the nearest is 'images'"),
-    ("steer", ["predict"], "needs --ckpt_path, --frames"),
+    ("steer", ["predict"], "needs --frames"),
     (
         "steer",
         ["drive", "--ckpt_path", "absent.ckpt"],

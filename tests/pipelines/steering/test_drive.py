@@ -15,6 +15,7 @@ from modules.steering.encoder import SteeringEncoderOptions
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.steerer import Steerer
 from pipelines.steer import main
+from tests.pipelines.pages import Page
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,19 @@ def driven(checkpoint: Path, capsys: pytest.CaptureFixture[str], *arguments: str
     return json.loads(capsys.readouterr().out)
 
 
-def test_the_model_stands_beside_who_knows_the_road_and_a_wheel_held_straight(checkpoint, capsys):
-    told = driven(checkpoint, capsys, "--roads", "2", "--seconds", "5")
+def test_the_ready_made_model_stands_beside_who_knows_the_road_and_a_wheel_held_straight(tmp_path, capsys):
+    page = tmp_path / "deep" / "drive.html"
+    asked = ["--roads", "2", "--seconds", "5", "--gusts", "--report", str(page), "--json"]
+    assert main(["drive", *asked]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert "the ready-made one, which has learnt drawn roads alone" in err and "road.md" in err
+    assert told["latency_s"] == 0.1 and told["gusts"] is True and told["report"] == str(page)
+    assert told["model"]["interventions"] == 0
+    assert told["model"]["lateral_rmse_m"] < 0.7 * told["always_straight"]["lateral_rmse_m"]
+    text = " ".join(Page(page).texts)
+    assert "angles reach the wheel 0.1 s late, gusts every 5 s or so" in text
+    assert "Road 1" in text and "human like driver" in text
     for name in ("model", "human_like_driver", "always_straight"):
         assert told[name]["roads"] == 2 and told[name]["elapsed_s"] == 10
         assert len(told[name]["interventions_by_road"]) == len(told[name]["lateral_rmse_m_by_road"]) == 2
@@ -73,9 +85,36 @@ def test_a_drive_can_be_repeated_and_its_roads_train_no_model(checkpoint, capsys
 
 
 def test_angles_that_arrive_late_lead_farther_off_the_lane(checkpoint, capsys):
-    asked = ["--roads", "1", "--seconds", "5", "--latency_frames"]
-    prompt, late = (driven(checkpoint, capsys, *asked, n)["human_like_driver"] for n in ("0", "14"))
+    asked = ["--roads", "1", "--seconds", "5", "--latency_s"]
+    prompt, late = (driven(checkpoint, capsys, *asked, n)["human_like_driver"] for n in ("0", "0.7"))
     assert late["lateral_rmse_m"] > 1.2 * prompt["lateral_rmse_m"]
+
+
+def test_several_checkpoints_drive_by_their_mean_and_a_control_beside_them_drives(
+    checkpoint, tmp_path, capsys
+):
+    stored = torch.load(checkpoint, weights_only=False)
+    for name, sign in (("a.ckpt", 1), ("b.ckpt", -1), ("single_frame.ckpt", 1)):
+        mean = torch.tensor([1.5 * sign, 0.0, 15.0])
+        torch.save(
+            stored | {"state_dict": stored["state_dict"] | {"target_mean": mean}, "recorder": "road"},
+            tmp_path / name,
+        )
+    both, page = [str(tmp_path / name) for name in ("a.ckpt", "b.ckpt")], tmp_path / "drive.html"
+    asked = ["--roads", "1", "--seconds", "2", "--seed", "3", "--json"]
+    assert main(["drive", "--ckpt_path", *both, *asked, "--report", str(page)]) == 0
+    together, err = capsys.readouterr()
+    assert "note" not in err
+    assert main(["drive", "--ckpt_path", both[0], *asked]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    told = json.loads(together)
+    assert told["checkpoints"] == both
+    # each of the two turns off the road, their mean goes on
+    assert alone["model"]["interventions"] > told["model"]["interventions"]
+    assert told["single_frame"]["interventions"] > told["model"]["interventions"]
+    assert "of 2 models" in " ".join(Page(page).texts)
+    assert main(["drive", "--ckpt_path", both[0], both[0], *asked]) == 2
+    assert "names a checkpoint twice" in capsys.readouterr().err
 
 
 def test_tables_say_it_in_all_and_road_by_road(checkpoint, capsys):
@@ -134,7 +173,9 @@ def test_frames_of_another_camera_are_said(checkpoint, tmp_path, capsys, root, n
         (["--seconds", "200"], "seconds is 200; it has to be from 1 to 150"),
         (["--seconds", "nan"], "seconds is 'nan'"),
         (["--seed", "1000"], "seed is 1000"),
-        (["--latency_frames", "-1"], "latency_frames is -1"),
+        (["--latency_s", "-1"], "latency_s is -1; it has to be from 0 to 1"),
+        (["--latency_s", "0.12"], "latency_s is 0.12; it has to be a multiple of 0.05"),
+        (["--report", "folder.mp4"], "is a folder"),
         (["--video", "a.avi"], "name it a.mp4"),
         (["--video", "a.mp4", "--video_roads", "10"], "there are 0 to 9"),
         (["--video", "a.mp4", "--video_roads", "[]"], "names no road"),
@@ -164,8 +205,6 @@ def test_a_checkpoint_of_another_task_or_none_is_refused(tmp_path, capsys):
         assert drive(tmp_path / name) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
-    assert main(["drive"]) == 2
-    assert "--ckpt_path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("recorder", "said"), [("donkeycar", True), ("simulator", True), ("udacity", False)])

@@ -60,14 +60,15 @@ def predict(tmp_path, capfd):
         assert main([*command, "--output", str(tmp_path / output), *arguments]) == 0, capfd.readouterr().err
         with (tmp_path / output).open() as file:
             rows = list(csv.reader(file))
-        assert rows[0] == ["frame_id", "steering_angle"]
+        several = isinstance(checkpoints, list) and len(checkpoints) > 1
+        assert rows[0] == ["frame_id", "steering_angle", *["standard_deviation"] * several]
         return rows[1:]
 
     return run
 
 
 def angles(rows):
-    return np.array([float(angle) if angle else np.nan for _, angle in rows])
+    return np.array([float(row[1]) if row[1] else np.nan for row in rows])
 
 
 def angles_of_whole_drives(checkpoint, starts, count=51):
@@ -103,10 +104,16 @@ def test_angles_are_those_of_whole_drives_and_of_the_streaming_predictor(
 
 
 def test_several_checkpoints_are_averaged_whatever_they_see(checkpoints, recording, predict):
-    both = angles(predict(list(checkpoints.values()), recording))
+    rows = predict(list(checkpoints.values()), recording)
+    both = angles(rows)
     single = [angles(predict(path, recording, output=f"{kind}.csv")) for kind, path in checkpoints.items()]
     np.testing.assert_allclose(both, np.mean(single, axis=0), atol=2e-6)
     assert np.abs(single[0] - single[1]).max() > 1e-3
+    apart = np.array([float(row[2]) for row in rows])
+    np.testing.assert_allclose(apart, np.std(single, axis=0, ddof=1), atol=2e-6)
+    asked = ["--floor", "0.1", "--scale", "2", "--overlay", str(recording.parent / "sure.mp4")]
+    sure = predict(list(checkpoints.values()), recording, *asked, output="sure.csv")
+    np.testing.assert_allclose([float(row[2]) for row in sure], np.hypot(0.1, 2 * apart), atol=4e-6)
 
 
 @pytest.mark.parametrize("name", ["exponential", "chauffeur"])

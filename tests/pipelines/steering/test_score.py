@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.steer import main
@@ -256,3 +257,26 @@ def test_an_angle_of_no_wheel_is_refused_and_decimal_commas_are_read(tmp_path, c
             f"{bad}:3: frame 2 has the angle 1e+308, which no steering wheel has" in capsys.readouterr().err
         )
     assert main(["score", "--predictions", str(good), "--labels", str(good), "--json"]) == 0
+
+
+def test_how_sure_a_system_is_is_held_against_its_errors(tmp_path, capsys):
+    random = np.random.default_rng(1)
+    deviation = np.exp(random.normal(-3, 0.7, 400)).round(6)
+    errors = 2 * deviation * random.normal(size=400)
+    lines = [f"{n},{e:.6f},{d:.6f}" for n, (e, d) in enumerate(zip(errors, deviation, strict=True))]
+    said, labels = tmp_path / "said.csv", tmp_path / "labels.csv"
+    said.write_text("\n".join(["frame_id,steering_angle,standard_deviation", *lines]))
+    labels.write_text("\n".join(["frame_id,steering_angle", *(f"{n},0" for n in range(400))]))
+    asked = ["score", "--predictions", str(said), "--labels", str(labels)]
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["uncertainty"]
+    assert told["as_given"]["1"] == pytest.approx(0.38, abs=0.06)
+    assert told["calibrated"]["1"] == pytest.approx(0.68, abs=0.06)
+    assert told["scale"] == pytest.approx(2, rel=0.15) and told["gain"] > 0
+    assert main(asked) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Share of errors within standard deviations" in out and f"--scale {told['scale']:.3f}" in out
+    for wrong, complaint in (("-0.1", "said.csv:3: standard_deviation is -0.1"), ("", "no standard_dev")):
+        said.write_text("\n".join(["frame_id,steering_angle,standard_deviation", lines[0], f"1,0,{wrong}"]))
+        assert main(asked) == 2
+        assert complaint in capsys.readouterr().err

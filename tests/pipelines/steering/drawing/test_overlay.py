@@ -49,6 +49,22 @@ def test_pictures_are_of_an_even_size_a_screen_can_show():
         assert picture.shape[0] % 2 == 0
 
 
+def test_a_path_that_is_in_doubt_is_wider_and_widens_as_it_leads_on():
+    overlay = SteeringOverlay(VIEW, 20, False, (240, 320))
+    frame = np.full((*overlay.shape, 3), 128, np.uint8)
+    tinted = []
+    for deviation_rad in (0.0, 0.1, 0.3):
+        picture = overlay.draw(frame, 0.2, np.nan, "", True, deviation_rad=deviation_rad)[:480].astype(int)
+        # yellow or green where the road is grey
+        tinted.append((picture[..., 1] - picture[..., 2] > 15).sum(1))
+    sure, doubt, more = tinted
+    assert (sure <= doubt + 3).all() and (doubt <= more + 3).all()  # antialiased edges
+    near, far = 420, int(np.flatnonzero(doubt)[0]) + 25
+    assert more[far] - sure[far] > 2 * (more[near] - sure[near]) and more[far] > 1.3 * doubt[far]
+    picture = overlay.draw(frame, np.nan, np.nan, "", True, deviation_rad=np.nan)
+    assert (picture[:480, 5:-5] == 128)[8:-8].all()
+
+
 def test_the_driver_is_drawn_beside_the_model_and_a_lost_frame_is_marked():
     overlay = SteeringOverlay(VIEW, 20, True, (240, 320))
     frame = np.full((*overlay.shape, 3), 128, np.uint8)

@@ -15,6 +15,7 @@ from pipelines.steering.drawing.picture import write_video
 from pipelines.steering.drawing.road_video import annotated_frames, bird_eye
 from pipelines.steering.loop.closed_loop import (
     ClosedLoopResult,
+    Conditions,
     drive_by_state,
     drive_closed_loop,
 )
@@ -107,13 +108,24 @@ def test_one_after_the_other_is_the_same_as_all_at_once(roads: list[Road]) -> No
 
 def test_latency_delays_the_wheel(roads: list[Road]) -> None:
     prompt, late = (
-        drive_closed_loop(lambda frame: 0.3, roads[:1], 0.6, latency_frames=frames) for frames in (0, 4)
+        drive_closed_loop(lambda frame: 0.3, roads[:1], 0.6, conditions=Conditions(frames / RATE_HZ))
+        for frames in (0, 4)
     )
     before = late.angle_rad[0, 0]
     assert np.allclose(late.angle_rad[:5, 0], before)
     np.testing.assert_allclose(late.angle_rad[4:, 0], prompt.angle_rad[:-4, 0], atol=1e-9)
-    weave = drive_by_state(oracle, roads, SECONDS, latency_frames=16)
+    weave = drive_by_state(oracle, roads, SECONDS, conditions=Conditions(0.8))
     assert weave.lateral_rmse_m > 0.05
+
+
+def test_gusts_push_the_car_and_come_again(roads: list[Road]) -> None:
+    still, pushed, again = (
+        drive_by_state(oracle, roads, SECONDS, conditions=Conditions(gusts=gusts))
+        for gusts in (False, True, True)
+    )
+    assert pushed.lateral_rmse_m > 1.3 * still.lateral_rmse_m
+    assert np.array_equal(pushed.offset_m, again.offset_m)
+    assert pushed.interventions == 0
 
 
 def test_a_mirrored_road_is_driven_mirrored(roads: list[Road]) -> None:
@@ -130,8 +142,9 @@ def test_what_cannot_be_driven_is_said(roads: list[Road]) -> None:
         drive_by_state(oracle, roads[:1], 60.0)
     with pytest.raises(InputError, match="a road for 200 s cannot be drawn"):
         draw_roads(1, 200.0)
-    with pytest.raises(InputError, match="latency_frames is -1"):
-        drive_closed_loop(lambda frame: 0.0, roads[:1], 1.0, latency_frames=-1)
+    for latency_s in (-0.05, 0.07, 1.05, float("nan")):
+        with pytest.raises(InputError, match=f"latency_s is {latency_s:g}"):
+            Conditions(latency_s)
     with pytest.raises(ValueError, match="angles for 2 cars"):
         drive_closed_loop(lambda frames: 0.0, roads[:2], 1.0, batched=True)
 

@@ -1,0 +1,52 @@
+"""The steering models that a command is given, or the ready-made one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from modules.errors import InputError
+from modules.steering.pretrained import PRETRAINED
+from modules.steering.steerer import Steerer
+from modules.steering.units import unit_of
+
+READY_MADE = (
+    "model: the ready-made one, which has learnt drawn roads alone; it is described in "
+    f"{PRETRAINED.with_suffix('.md')}"
+)
+
+
+def load_models(ckpt_path: Sequence[Path] | None, device: torch.device) -> list[Steerer]:
+    """Returns the models of checkpoints, or the ready-made one, and says so on stderr.
+
+    InputError where a checkpoint is named twice, or where angles of models have different units: they have no
+    mean.
+
+    Args:
+        ckpt_path: Checkpoints; none for the ready-made model.
+        device: Of the models.
+    """
+    if not ckpt_path:
+        print(READY_MADE, file=sys.stderr, flush=True)
+        return [Steerer.load(PRETRAINED).to(device)]
+    if len({path.resolve() for path in ckpt_path}) < len(ckpt_path):
+        raise InputError("--ckpt_path names a checkpoint twice; the mean is of different models")
+    models = [Steerer.load(path).to(device) for path in ckpt_path]
+    known = [(path, m.recorder) for path, m in zip(ckpt_path, models, strict=True) if m.recorder is not None]
+    for path, recorder in known[1:]:
+        if unit_of(recorder) != unit_of(known[0][1]):
+            said, first = (
+                f"{unit_of(name).described} ({name or 'a car'})" for name in (recorder, known[0][1])
+            )
+            raise InputError(
+                f"--ckpt_path {path}: says {said}, {known[0][0]} {first}; models of one recorder go together"
+            )
+    return models
+
+
+def recorder_of(models: Sequence[Steerer]) -> str | None:
+    """Returns what recorded the drives that models have learnt; None where they are of old checkpoints."""
+    return next((model.recorder for model in models if model.recorder is not None), None)
