@@ -10,9 +10,11 @@
     python pipelines/steer.py score --predictions out.csv --labels LABELS.csv [--json]
     python pipelines/steer.py report --run RUN [RUN ...]
     python pipelines/steer.py export --ckpt_path CKPT --output DIR   ONNX and a part for DonkeyCars
-    python pipelines/steer.py drive --ckpt_path CKPT [--video out.mp4] [--roads N] [--seconds S] [--json]
+    python pipelines/steer.py drive [--ckpt_path CKPT [CKPT ...]] [--video out.mp4] [--report drive.html]
+    python pipelines/steer.py simulator --ckpt_path CKPT              drives in Udacity's simulator
 
-drive is a closed loop on drawn roads: the model steers, and what it sees next follows from that.
+drive is a closed loop on drawn roads: the model steers, and what it sees next follows from that. It needs no
+checkpoint, nor does predict: a small model of drawn roads comes with the package.
 configs/steer holds pilotnet, komanda, chauffeur and transfer. COMMAND --help lists every option. Wrong input
 is one line on stderr and exit status 2.
 """
@@ -52,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "report": function_command("steer.py", "pipelines.steering"),
     "drive": function_command("steer.py", "pipelines.steering"),
     "export": function_command("steer.py", "pipelines.steering"),
+    "simulator": function_command("steer.py", "pipelines.steering"),
 }
 
 
