@@ -8,7 +8,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.pretrained import PRETRAINED
 from modules.errors import InputError
 from pipelines.devices import chosen_device
-from pipelines.listening import LOOPBACK, listen
+from pipelines.running.listening import LOOPBACK, listen
 
 
 def demo(

