@@ -62,9 +62,9 @@ class Calibration:
 def calibrated(error: Frames, given: Frames) -> dict[str, Any]:
     """Returns what share of errors lies within 1, 2 and 3 standard deviations, as given and calibrated.
 
-    A calibration is fitted on one half of the frames, in the order of time, and judged on the other. So is one
-    standard deviation for all frames. `gain` is by how much the calibrated ones make the errors likelier, in
-    nats a frame: above 0 they tell where errors are large.
+    A calibration is fitted on one half of the frames, in the order of time, and judged on the other. So is
+    one standard deviation for all frames. `gain` is by how much the calibrated ones make the errors likelier,
+    in nats a frame: above 0 they tell where errors are large.
 
     Args:
         error: Predicted minus true, in the order of time.

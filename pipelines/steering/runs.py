@@ -113,10 +113,11 @@ def closed_loop_systems(run: SteerRun) -> dict[str, dict[str, float]]:
     systems = {"model": loop} | (controls if isinstance(controls, dict) else {})
     wanted = ("autonomy", "interventions", "failures", "lateral_rmse_m", "elapsed_s", "roads")
     found = {}
+    late = _numbers(loop, ["latency_s"]).get("latency_s", 0.0)  # earlier runs had none
     for name, values in systems.items():
         numbers = _numbers(values, wanted)
         if len(numbers) == len(wanted):
-            found[str(name)] = numbers
+            found[str(name)] = numbers | {"latency_s": late}
     return found
 
 

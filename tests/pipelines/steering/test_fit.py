@@ -160,6 +160,7 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     cli.model = Steerer.load(run / "checkpoints" / "best.ckpt")
     driven = cli._closed_loop(run / "checkpoints" / "single_frame.ckpt")
     assert driven["roads"] == 2 and driven["elapsed_s"] == pytest.approx(4.0)
+    assert driven["latency_s"] == 0.1 and driven["gusts"] is False
     assert 0 <= driven["autonomy"] <= 1 and driven["lateral_rmse_m"] > 0
     assert driven["controls"]["human_like_driver"]["autonomy"] == 1
     assert driven["controls"].keys() == {"single_frame", "human_like_driver", "always_straight"}

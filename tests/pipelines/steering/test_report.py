@@ -67,7 +67,12 @@ def run(drives, tmp_path_factory) -> Path:
         noisy(drives),
         split="test",
         baselines={"zeros": {"rmse_rad": 9.0}, "ridge": {"rmse_rad": 0.1234}, "broken": 3},
-        closed_loop={"autonomy": 0.875, **loop, "controls": {"always_straight": {"autonomy": 0.25, **loop}}},
+        closed_loop={
+            "autonomy": 0.875,
+            "latency_s": 0.1,
+            **loop,
+            "controls": {"always_straight": {"autonomy": 0.25, **loop}},
+        },
         seconds={"fit": 65.0},
     )
     (run / "config.yaml").write_text(yaml.safe_dump({"model": {"decoder": {"kind": "recurrent"}}}))
@@ -95,6 +100,7 @@ def test_it_shows_scores_beside_baselines_and_the_closed_loop(run, drives):
     assert f"zeros {zeros:.4f}" in page.text and "9.0000" not in page.text  # counted, not believed
     assert "0.1234" in page.text and "oracle" in page.text
     assert "2 unbroken stretches, 10.0 Hz" in page.text
+    assert "0.31 m 0.1 s" in page.text  # off the centre, late by
     assert "87.5 %" in page.text and "always straight 25.0 %" in page.text
     assert "kind recurrent" in page.text and "fit 1 min 05 s" in page.text
     titles = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and "aria-label" in attrs]
