@@ -30,7 +30,7 @@ from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
-from pipelines.steering.loaded_models import load_models, recorder_of
+from pipelines.steering.loaded_models import load_models, steered_for
 from pipelines.steering.loop.closed_loop import (
     ClosedLoopResult,
     Conditions,
@@ -92,7 +92,7 @@ def drive(
         for checkpoint, model in zip(ckpt_path or (), models, strict=False):
             if model.recorder != "road" and (note := _other_frames(checkpoint)):
                 Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
-        recorder = recorder_of(models)
+        recorder = steered_for(models, "road", ckpt_path)
         if (unit := unit_of(recorder)) != RADIANS:
             print(
                 f"WARNING: the model says {unit.described} ({recorder}), and the car here takes it for "

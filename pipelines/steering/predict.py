@@ -33,7 +33,7 @@ from pipelines.steering.angle_files import DEVIATION
 from pipelines.steering.drawing.car_view import CAMERAS, CarView
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
-from pipelines.steering.loaded_models import load_models, recorder_of
+from pipelines.steering.loaded_models import load_models, steered_for
 from pipelines.steering.steered_frames import SteeredFrame, steer_frames
 from pipelines.steering.true_angles import needs_drives, true_angles
 
@@ -105,10 +105,8 @@ def _steer(options: SteerPredictionOptions) -> None:
     models = load_models(options.ckpt_path, device)
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     _say("note", notes)
-    for model in models:
-        model.steer_for(table.recorder)
     rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
-    learnt = recorder_of(models)
+    learnt = steered_for(models, table.recorder, options.ckpt_path)
     unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)
     if options.labels is not None:

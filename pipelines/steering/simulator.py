@@ -8,7 +8,7 @@ from modules.errors import InputError
 from modules.steering.units import RADIANS, unit_of
 from pipelines.devices import chosen_device
 from pipelines.running.listening import LOOPBACK, listen
-from pipelines.steering.loaded_models import load_models, recorder_of
+from pipelines.steering.loaded_models import load_models, steered_for
 
 
 def simulator(
@@ -45,7 +45,7 @@ def simulator(
         ) from None
     with listen(port, host) as listening:
         models = load_models(ckpt_path, chosen_device(device))
-        recorder = recorder_of(models)
+        recorder = steered_for(models, "simulator", ckpt_path)
         unit = unit_of(recorder)
         if unit.label == RADIANS.label:
             raise InputError(

@@ -41,6 +41,7 @@ def write_weights(model: Steerer, path: Path) -> None:
         "task": model.task,
         "hyper_parameters": dict(model.hparams),
         "recorder": model.recorder,
+        "cars": model.cars,
         "ridges": {name: asdict(ridge) for name, ridge in model.ridges.items()},
     }
     write_safetensors(path, tensors, about)
