@@ -25,7 +25,7 @@ def listen(port: int, host: str = LOOPBACK) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise InputError(
-            f"port {port} of {host} cannot be used ({error.strerror or error}); choose another --port"
-        ) from None
+        where = f"port {port}" if host == LOOPBACK else f"port {port} of {host}"
+        reason = error.strerror or error
+        raise InputError(f"{where} cannot be used ({reason}); choose another --port") from None
     return listening
