@@ -30,7 +30,6 @@ from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.drawing.road_video import annotated_frames
-from pipelines.steering.loaded_models import load_models, steered_for
 from pipelines.steering.loop.closed_loop import (
     ClosedLoopResult,
     Conditions,
@@ -39,6 +38,7 @@ from pipelines.steering.loop.closed_loop import (
     drive_closed_loop,
 )
 from pipelines.steering.loop.drive_page import write_drive_page
+from pipelines.steering.loop.loaded_models import load_models, steered_for
 from pipelines.steering.single_frames import CONTROL
 
 ROADS, SECONDS, LATENCY_S = 10, 15.0, 0.1  # at the end of a fit, and by default

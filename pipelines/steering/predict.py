@@ -33,7 +33,7 @@ from pipelines.steering.angle_files import DEVIATION
 from pipelines.steering.drawing.car_view import CAMERAS, CarView
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
-from pipelines.steering.loaded_models import load_models, steered_for
+from pipelines.steering.loop.loaded_models import load_models, steered_for
 from pipelines.steering.steered_frames import SteeredFrame, steer_frames
 from pipelines.steering.true_angles import needs_drives, true_angles
 

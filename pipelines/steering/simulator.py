@@ -8,7 +8,7 @@ from modules.errors import InputError
 from modules.steering.units import RADIANS, unit_of
 from pipelines.devices import chosen_device
 from pipelines.running.listening import LOOPBACK, listen
-from pipelines.steering.loaded_models import load_models, steered_for
+from pipelines.steering.loop.loaded_models import load_models, steered_for
 
 
 def simulator(
@@ -50,7 +50,7 @@ def simulator(
         if unit.label == RADIANS.label:
             raise InputError(
                 f"--ckpt_path {ckpt_path[0]}: says {unit.described}, and the simulator takes shares of full "
-                "lock; train on its recordings: fit --config configs/steer/transfer.yaml --data.root DIR"
+                "lock; train on its recordings: fit --config configs/steer/simulator.yaml --data.root DIR"
             )
         address = f"{host}:{listening.getsockname()[1]}"
         print(f"waiting for the simulator at {address}; Ctrl-C ends it", flush=True)
