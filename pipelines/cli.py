@@ -165,6 +165,12 @@ class RunCLI(LightningCLI):
         self.config = parser.parse_args(args)
         take_device(self.config[self.config.subcommand], args)
 
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {error}") from error
+
     def _parse_ckpt_path(self) -> None:
         """Lets a checkpoint decide the model it holds, and says so where the configuration differs."""
         config = self.config[self.config.subcommand]

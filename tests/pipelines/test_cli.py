@@ -41,6 +41,12 @@ def test_what_is_wrong_with_the_data_shows_before_a_run_folder_is_made(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_seed_that_numpy_does_not_take_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="seed_everything: 4294967296 is not in bounds"):
+        LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--seed_everything", "4294967296"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_resumed_fit_ends_with_the_weights_of_one_that_went_through(tmp_path):
     through = ["--runs", str(tmp_path / "a"), "--trainer.max_epochs", "4", "--early_stopping.patience", "99"]
     halfway = ["--runs", str(tmp_path / "b"), "--trainer.max_epochs", "2"]
