@@ -8,6 +8,9 @@
     python pipelines/text.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
     python pipelines/text.py sample --ckpt_path CKPT --prompt "..." --length 500 --temperature 0.8 --seed 1
     python pipelines/text.py sample --ckpt_path CKPT --prompt_file FILE         a prompt of several lines
+    python pipelines/text.py fit --config configs/text/music.yaml              tunes, from the package music21
+    python pipelines/text.py sample --ckpt_path CKPT --prompt "X:1" --midi tune.mid --wav tune.wav
+    python pipelines/text.py listen --file tunes.abc                            tunes as sound, on a page
     python pipelines/text.py complete --ckpt_path CKPT --prompt "what is the " --n 10
     python pipelines/text.py score --ckpt_path CKPT --file FILE [--per_token CSV] [--html PAGE] [--json]
     python pipelines/text.py score --ckpt_path CKPT --file FILE --dynamic 0.5      learns from it as it reads
@@ -44,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "sample": function_command("text.py", "pipelines.language"),
     "complete": function_command("text.py", "pipelines.language"),
     "score": function_command("text.py", "pipelines.language"),
+    "listen": function_command("text.py", "pipelines.language"),
     "gradients": function_command("text.py", "pipelines.language"),
     "report": function_command("text.py", "pipelines.language"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from data_prep.text.encoded import EncodedText, Units, encode_text
 from data_prep.text.files import check_encoding, find_text
 from data_prep.text.standard_library import find_standard_library
 from data_prep.text.streams import HeldOutStreams, TrainingStreams
+from data_prep.text.tunes import find_tunes
 from modules.errors import InputError, check_ranges
 from modules.metrics.language import bits_per_character
 from modules.metrics.ngrams import NGramModel
@@ -27,6 +29,8 @@ MIN_COUNT = {"character": 1, "word": 2, "byte": 1}
 MAX_VOCABULARY = {"character": None, "word": 10_000, "byte": None}
 # tokens that the n-gram baselines count at most, so that they fit into memory
 BASELINE_TOKENS = 10_000_000
+Corpus = Literal["python", "music"]
+CORPORA = {"python": "Python standard library", "music": "tunes of music21"}
 
 
 class TextDataModule(pl.LightningDataModule):
@@ -35,9 +39,10 @@ class TextDataModule(pl.LightningDataModule):
     The units come from the training split alone. The text is encoded once and then read through a memory map.
 
     Args:
-        file: Text file, or folder whose text files are read; by default the source of Python's standard
-            library, as found on this machine. A single file is cut (90, 5 and 5 %), several are divided as a
-            whole among training, validation and test.
+        file: Text file, or folder whose text files are read. A single file is cut (90, 5 and 5 %), several
+            are divided as a whole among training, validation and test.
+        corpus: What is read without a file: python, the source of Python's standard library as found on this
+            machine; or music, the tunes of the package music21, in ABC notation.
         level: What a token is: character, word or byte.
         sequence_length: Tokens of a window, through which gradients flow back.
         batch_size: Parallel streams in a training step, over all processes together.
@@ -64,8 +69,10 @@ class TextDataModule(pl.LightningDataModule):
         pattern: str | None = None,
         cache: Path | None = None,
         seed: int = 0,
+        corpus: Corpus = "python",
     ) -> None:
         super().__init__()
+        self.corpus = corpus
         self.file, self.level, self.encoding, self.pattern = file, level, encoding, pattern
         self.sequence_length, self.batch_size, self.eval_batch_size = (
             sequence_length,
@@ -102,7 +109,7 @@ class TextDataModule(pl.LightningDataModule):
             for option in ("pattern", "encoding"):
                 if getattr(self, option) is not None:
                     raise InputError(f"data.{option} is of your own text; name it by --data.file FILE_OR_DIR")
-            files = find_standard_library()
+            files = find_tunes(self.cache) if self.corpus == "music" else find_standard_library()
         else:
             files = find_text(self.file, self.pattern, self.encoding)
         units = Units(self.level, *self._limits(), codec)
@@ -125,7 +132,7 @@ class TextDataModule(pl.LightningDataModule):
         text = self.read()
         known = len(text.codec.vocabulary) - len(Vocabulary.MARKERS)
         sizes = ", ".join(f"{name} {text.splits[name].characters:,}" for name in SPLITS)
-        source = self.file or "Python standard library"
+        source = self.file or CORPORA[self.corpus]
         line = f"{source}: {known:,} different {text.codec.level}s; characters: {sizes} ({text.how_split})"
         shares = {name: text.splits[name].unknown / max(1, text.splits[name].units) for name in SPLITS}
         unknown = ", ".join(f"{name} {share:.2%}" for name, share in shares.items() if share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.table import Table
 
 from data_prep.append_log import append_lines, truncate, whole_lines
+from data_prep.text.abc_notation import split_tunes
 from data_prep.text.datamodule import TextDataModule
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
@@ -20,6 +22,7 @@ from modules.text_codec import TextCodec, normalised
 from modules.whole_files import write_whole
 from pipelines.findings import Findings
 from pipelines.init_option import InitCLI
+from pipelines.language.music.judging import TUNES, compose, judged, tunes_table
 from pipelines.language.report import write_report
 from pipelines.language.runs import remarks
 
@@ -155,7 +158,11 @@ class LanguageCLI(InitCLI):
         scores = {name: float(logged[f"{stage}/{name}"]) for name in names}
         baselines = {name: float(bits) for name, bits in data.baselines(split).items()}
         characters = data.characters_of(split)
-        files = {}
+        files, tables = {}, [_table(split, scores, baselines)]
+        found: dict[str, Any] = {"characters": characters, "scores": scores, "baselines": baselines}
+        if data.corpus == "music":
+            found["tunes"] = self._judge_tunes(split)
+            tables.append(tunes_table(found["tunes"]))
         if self.subcommand == "fit":
             write_whole(folder / "held_out.txt", data.beginning(split, HELD_OUT).encode())
             files["samples"] = folder / "samples.jsonl"
@@ -165,11 +172,24 @@ class LanguageCLI(InitCLI):
             what = f"the first {scored:,} of {units:,} units"
         return Findings(
             f"{what} that were not trained on",
-            {"characters": characters, "scores": scores, "baselines": baselines},
-            [_table(split, scores, baselines)],
+            found,
+            tables,
             files,
             remarks({"this run": scores["bits_per_char"], **baselines}),
         )
+
+    def _judge_tunes(self, split: str) -> dict[str, dict[str, float]]:
+        """Returns what can be counted of tunes that the model composed, and of as many unseen real ones."""
+        every = 10**9  # characters
+        train, real = (
+            [tune.text for tune in split_tunes(self.datamodule.beginning(part, every))]
+            for part in ("train", split)
+        )
+        model = self.model.eval()
+        return {
+            "composed": judged(compose(model, seed=0), train),
+            "real": judged(random.Random(0).sample(real, min(TUNES, len(real))), train),
+        }
 
     def write_page(self, folder: Path) -> Path | None:
         return write_report(folder) if self.subcommand == "fit" else None

@@ -17,6 +17,8 @@ from modules.decoders.language import LanguageDecoder
 from modules.language.language_model import LanguageModel
 from modules.language.surprise import TextReader
 from pipelines.language.coloured_text import MOST_BITS
+from pipelines.language.music.judging import COUNTED
+from pipelines.language.music.player import sample_player
 from pipelines.language.report_surprise import surprise_section
 from pipelines.language.report_units import unit_section
 from pipelines.language.runs import Sample, TextRun, read_baselines, read_text_run, remarks
@@ -57,6 +59,7 @@ def write_report(run: Path) -> Path:
             status.update("watching single units")
             section = unit_section(model.decoder, model.codec, results.held_out)
         status.update("drawing the report")
+        samples = choose_samples(results.samples)
         systems = _systems(results, reader, model.decoder.output.possible)
         return write_page(
             results.folder / "report.html",
@@ -72,7 +75,10 @@ def write_report(run: Path) -> Path:
             remarks=remarks(dict(systems)),
             summary=_summary(results),
             curve_charts=_curve_charts(results),
-            samples=choose_samples(results.samples),
+            samples=samples,
+            players=[sample_player(sample.prompt + sample.text) for sample in samples],
+            tunes=results.metrics.get("tunes"),
+            counted=COUNTED,
             surprise=surprise_section(units, model.codec.level) if units else None,
             most_bits=MOST_BITS,
             units=section,

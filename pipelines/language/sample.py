@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from data_prep.text.abc_notation import BrokenTuneError, first_tune
+from data_prep.text.tunes import corpus_folder
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
 from modules.language.continuation import continuations, read_prompt
+from modules.whole_files import write_whole
 from pipelines.language.loaded_model import given_prompt, load_model
+from pipelines.language.music.plucked_string import wav as sound_of
+from pipelines.language.music.tune_reader import ReadTune
+from pipelines.output_files import outputs
 
 
 def sample(
@@ -24,7 +30,10 @@ def sample(
     top_k: int = 0,
     seed: int = 0,
     samples: int = 1,
+    midi: Path | None = None,
+    wav: Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
 ) -> None:
     """Continue a prompt; the text is written as it comes, after the prompt.
 
@@ -38,7 +47,10 @@ def sample(
         top_k: draw only from the k most probable units; 0 means all.
         seed: of the random numbers; the same seed gives the same text.
         samples: so many texts, each after a heading where there are several.
+        midi: MIDI file with the first tune of the text, where a model of tunes wrote it.
+        wav: the same as sound.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
+        overwrite: replace MIDI and WAV where they exist.
     """
     check_at_least(0, length=length, temperature=temperature)
     check_at_least(1, samples=samples)
@@ -48,26 +60,51 @@ def sample(
     except InputError as error:  # its options stand alone here
         raise InputError(str(error).removeprefix("decoding.")) from None
     prompt, name = given_prompt(prompt, prompt_file)
-    model = load_model(ckpt_path, device)
-    texts = continuations(model, read_prompt(model.codec, prompt, name), options, length, samples)
+    if samples > 1 and (midi or wav):
+        raise InputError(f"samples is {samples}; --midi and --wav play the tune of one text")
+    with outputs({"midi": midi, "wav": wav}, overwrite, (ckpt_path, *filter(None, [prompt_file]))):
+        if midi or wav:
+            corpus_folder()  # says how to install what reads tunes
+        model = load_model(ckpt_path, device)
+        texts = continuations(model, read_prompt(model.codec, prompt, name), options, length, samples)
+        try:
+            written = _write_texts(texts, prompt, samples)
+        except BrokenPipeError:  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        if midi or wav:
+            _play(written, midi, wav)
+
+
+def _play(text: str, midi: Path | None, wav: Path | None) -> None:
+    """Writes the first tune of a text as MIDI and as sound; InputError where it is none."""
     try:
-        _write_texts(texts, prompt, samples)
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tune = ReadTune(first_tune(text))
+        files = {midi: tune.midi(), wav: sound_of(tune.notes)}
+    except BrokenTuneError as error:
+        raise InputError(
+            f"the text is no tune in ABC notation, which --midi and --wav play: {error}"
+        ) from None
+    for path, content in files.items():
+        if path is not None:
+            write_whole(path, content)
 
 
-def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> None:
-    """Writes the first text unit by unit and the others, which grow with it, when it is done."""
+def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> str:
+    """Writes the first text unit by unit and the others, which grow with it, when it is done; returns it."""
 
     def heading(number: int) -> str:
         return f"{'' if number == 1 else chr(10)}----- {number} of {samples}\n" if samples > 1 else ""
 
     print(heading(1) + prompt, end="", flush=True)
     others: list[list[str]] = [[prompt] for _ in range(samples - 1)]
+    first_text = [prompt]
     for first, *rest in texts:
         print(first, end="", flush=True)
+        first_text.append(first)
         for text, unit in zip(others, rest, strict=True):
             text.append(unit)
     print(flush=True)
     for number, text in enumerate(others, start=2):
         print(heading(number) + "".join(text), flush=True)
+    return "".join(first_text)

@@ -249,3 +249,18 @@ def test_bytes_of_one_character_are_surprising_together():
     section = surprise_section(reader.push("aé語😀") + reader.flush(), "byte")
     assert {round(kind.share * 4) for kind in section.kinds} == {1}
     assert plain(section.beginning) == "aé語😀"
+
+
+def test_tunes_are_played_inside_the_page_and_counted(tmp_path):
+    pytest.importorskip("music21")
+    shares = {"tunes": 100, "parse": 0.93, "fill_metre": 0.71, "end_on_tonic": 0.62, "copied": 0.03}
+    metrics = {"tunes": {"composed": shares, "real": shares | {"fill_metre": 0.88}}}
+    texts = {100: "CC", 300: "X:1\nK:C\nCDEF|GABc|\n\nX:1\nK:C\nrest", 700: "X:1\nK:C\nq"}
+    samples = [json.dumps({"iteration": n, "prompt": "", "text": text}) + "\n" for n, text in texts.items()]
+    make_run(tmp_path, metrics_json=json.dumps(metrics))
+    (tmp_path / "samples.jsonl").write_text("".join(samples))
+    page = Page(write_report(tmp_path))
+    (sound,) = [attrs["src"] for tag, attrs in page.tags if tag == "audio"]
+    assert sound.startswith("data:audio/wav;base64,") and len(sound) < 300_000
+    assert "No tune yet: 'q' is no note" in page.text
+    assert "fill the metre in every bar 71.0 % 88.0 %" in page.text

@@ -185,3 +185,25 @@ def test_all_unknown_characters_are_named(checkpoint, capsys):
     err = capsys.readouterr().err
     assert "'☃', 'ñ', '語'" in err and "'a'" not in err
     assert set(TEXT) >= {"a", "b"}
+
+
+TUNE = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|GABc|\n"
+
+
+def test_a_tune_is_written_as_midi_and_sound(tmp_path, capsys):
+    pytest.importorskip("music21")
+    path = save(tiny_model(TUNE + "\n"), tmp_path / "model.ckpt")
+    midi, sound = tmp_path / "tune.mid", tmp_path / "tune.wav"
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text(TUNE + "\n\n")  # the tune ends here, whatever the model writes
+    options = ("--prompt_file", str(prompt), "--length", "5", "--midi", str(midi), "--wav", str(sound))
+    assert run("sample", path, capsys, *options).startswith(TUNE)
+    assert midi.read_bytes()[:4] == b"MThd" and sound.read_bytes()[:4] == b"RIFF"
+    assert main(["sample", "--ckpt_path", str(path), *options]) == 2
+    assert "exists already" in capsys.readouterr().err
+    for options, cause in [
+        (("--wav", str(tmp_path / "a.wav"), "--samples", "2"), "samples is 2; --midi and --wav play"),
+        (("--wav", str(tmp_path / "a.wav"), "--prompt", "CDEF"), "the text is no tune in ABC notation"),
+    ]:
+        assert main(["sample", "--ckpt_path", str(path), "--length", "5", *options]) == 2
+        assert cause in capsys.readouterr().err and not (tmp_path / "a.wav").exists()

@@ -1,0 +1,1 @@
+"""Tunes in ABC notation: read, judged, played."""
