@@ -39,8 +39,9 @@ class TextDataModule(pl.LightningDataModule):
     The units come from the training split alone. The text is encoded once and then read through a memory map.
 
     Args:
-        file: Text file, or folder whose text files are read. A single file is cut (90, 5 and 5 %), several
-            are divided as a whole among training, validation and test.
+        file: Text file, or folder whose text files are read; by default the source of Python's standard
+            library, or what data.corpus names. A single file is cut (90, 5 and 5 %), several are divided as a
+            whole among training, validation and test.
         corpus: What is read without a file: python, the source of Python's standard library as found on this
             machine; or music, the tunes of the package music21, in ABC notation.
         level: What a token is: character, word or byte.

@@ -44,9 +44,12 @@ class ReadTune:
         corpus_folder()  # says how to install music21
         from music21 import converter
 
-        simplified(abc)  # music21 passes over what it does not know; this does not
+        # music21 passes over what it does not know; this form has nothing else
+        simple = _ENDS_ONLY.sub("::", simplified(abc))
+        if tempo := re.search(r"^Q:.*$", abc, re.MULTILINE):
+            simple = simple.replace("\n", f"\n{tempo[0]}\n", 1)
         with _told_as_broken():
-            self._score: Any = converter.parseData(_ENDS_ONLY.sub("::", abc), format="abc")
+            self._score: Any = converter.parseData(simple, format="abc")
             self.fills_metre = _fills_metre(self._score)
             self.ends_on_tonic = _ends_on_tonic(self._score)
 
