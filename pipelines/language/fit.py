@@ -160,7 +160,7 @@ class LanguageCLI(InitCLI):
         characters = data.characters_of(split)
         files, tables = {}, [_table(split, scores, baselines)]
         found: dict[str, Any] = {"characters": characters, "scores": scores, "baselines": baselines}
-        if data.corpus == "music":
+        if data.corpus == "music" and data.file is None:
             found["tunes"] = self._judge_tunes(split)
             tables.append(tunes_table(found["tunes"]))
         if self.subcommand == "fit":
