@@ -53,8 +53,9 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    for group in about.get("hyper_parameters", {}).values():  # JSON knows no tuples, options know no lists
-        group |= {name: tuple(value) for name, value in group.items() if isinstance(value, list)}
+    if about.get("task") == "steer":  # JSON knows no tuples: its options have them, those of captions have lists
+        for group in about.get("hyper_parameters", {}).values():
+            group |= {name: tuple(value) for name, value in group.items() if isinstance(value, list)}
     # a captioner's, and no weight
     about |= {"mean_image": tensors.pop("mean_image")} if "mean_image" in tensors else {}
     # a steering model's, and no weights
