@@ -53,7 +53,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     with safe_open(path, "pt") as file:
         about = json.loads((file.metadata() or {}).get("seqsight", "{}"))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if about.get("task") == "steer":  # JSON knows no tuples: its options have them, those of captions have lists
+    if about.get("task") == "steer":  # JSON knows no tuples, which its options have
         for group in about.get("hyper_parameters", {}).values():
             group |= {name: tuple(value) for name, value in group.items() if isinstance(value, list)}
     # a captioner's, and no weight
