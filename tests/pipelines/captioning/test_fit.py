@@ -116,6 +116,7 @@ def test_validate_takes_decoding_options(finished_run):
     assert lengths and max(lengths) <= 3
 
 
+@pytest.mark.slow
 def test_a_fit_begins_with_another_captioner_and_adds_words(finished_run, captioned_folder, tmp_path, capsys):
     shutil.copytree(captioned_folder, tmp_path / "data")
     listing = tmp_path / "data" / "captions.jsonl"
@@ -196,6 +197,7 @@ def test_the_last_epochs_reward_sampled_captions(fit, tmp_path, capsys):
     assert all(reward > 0 for reward in rewards)
 
 
+@pytest.mark.slow
 def test_a_mirrored_captioner_predicts_what_its_fit_scored(fit, captioned_folder, tmp_path, capsys):
     run = fit(tmp_path, "--model.encoder.mirrored", "true", "--trainer.max_epochs", "1")
     printed = capsys.readouterr().out
@@ -279,6 +281,7 @@ def test_an_encoder_is_fine_tuned_from_a_block_on(fit, tmp_path):
     assert json.loads((run / "metrics.json").read_text())["scores"]["images"] > 0
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_left_out_of_fine_tuning(captioned_folder, tmp_path, capsys):
     folder = shutil.copytree(captioned_folder, tmp_path / "photos")
     damaged = next(row["image"] for row in rows(folder / "captions.jsonl") if row["split"] == "train")

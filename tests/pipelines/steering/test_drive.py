@@ -84,12 +84,14 @@ def test_a_drive_can_be_repeated_and_its_roads_train_no_model(checkpoint, capsys
         assert not known & {*first["road_seeds"], *other["road_seeds"]}
 
 
+@pytest.mark.slow
 def test_angles_that_arrive_late_lead_farther_off_the_lane(checkpoint, capsys):
     asked = ["--roads", "1", "--seconds", "5", "--latency_s"]
     prompt, late = (driven(checkpoint, capsys, *asked, n)["human_like_driver"] for n in ("0", "0.7"))
     assert late["lateral_rmse_m"] > 1.2 * prompt["lateral_rmse_m"]
 
 
+@pytest.mark.slow
 def test_several_checkpoints_drive_by_their_mean_and_a_control_beside_them_drives(
     checkpoint, tmp_path, capsys
 ):
