@@ -84,7 +84,8 @@ class ReadTune:
         """Returns the tune as a MIDI file."""
         from music21.midi.translate import streamToMidiFile
 
-        return bytes(streamToMidiFile(self.played).writestr())
+        # without its bars, as music21 would expand repeats once more and fail at those that begin nowhere
+        return bytes(streamToMidiFile(self.played.flatten()).writestr())
 
 
 @contextmanager

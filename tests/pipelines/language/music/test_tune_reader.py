@@ -69,3 +69,8 @@ def test_what_is_no_tune_is_broken(abc):
 
 def test_midi_is_midi():
     assert tune("CDEF|").midi()[:4] == b"MThd"
+
+
+def test_a_tune_whose_repeats_are_wrong_is_played_once():
+    broken = tune("CDEF|G4:||:|:C4|D4|:E4|")
+    assert broken.notes and broken.midi()[:4] == b"MThd"
