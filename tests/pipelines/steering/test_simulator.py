@@ -58,6 +58,7 @@ def connect(server):
 
         def connected(**options) -> Simulator:
             car = Simulator(server, **options)
+            opened.callback(car.socket.shutdown)  # `close` leaves the socket of a client that was hung up on
             opened.callback(car.socket.close)
             return car
 
