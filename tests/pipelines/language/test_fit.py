@@ -128,12 +128,10 @@ WITHIN_ONE = ["--save_minutes", "0.001", "--trainer.max_steps", "26", "--trainer
 WITHIN_ONE += ["--trainer.val_check_interval", "7", "--trainer.check_val_every_n_epoch", "null"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [
-        pytest.param(AFTER_AN_EPOCH, id="after an epoch", marks=pytest.mark.slow),
-        pytest.param(WITHIN_ONE, id="within one"),
-    ],
+    [pytest.param(AFTER_AN_EPOCH, id="after an epoch"), pytest.param(WITHIN_ONE, id="within one")],
 )
 def test_a_killed_fit_resumes_to_the_same_weights_and_samples(fit, file, tmp_path, options):
     options = [*options, "--data.batch_size", "8", "--sampling.iterations", "[2, 18]"]
