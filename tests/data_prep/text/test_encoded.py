@@ -198,7 +198,7 @@ def test_bytes_that_are_no_text_are_an_error_of_the_file(tmp_path, cache):
 # -------------------------------------------------------------------------------- larger than the memory
 
 
-@pytest.mark.parametrize("level", ["character", "byte"])
+@pytest.mark.parametrize("level", ["character", pytest.param("byte", marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_text(tmp_path, cache, monkeypatch, level):
     monkeypatch.setattr(files, "_CHUNK", 1 << 18)
     path = tmp_path / "a.txt"

@@ -149,11 +149,11 @@ def test_a_batch_norm_that_cannot_be_folded_is_kept() -> None:
 
 
 def test_annotations_do_not_depend_on_the_batch(lite: ImageEncoder) -> None:
-    images = pixels(32, 224)
+    images = pixels(19, 224)
     together = lite.encode(images)
-    alone = torch.cat([lite.encode(image[None]) for image in images[:11]])
-    assert torch.equal(together[:11], alone)
-    assert torch.equal(together[5:18], lite.encode(images[5:18]))
+    alone = torch.cat([lite.encode(image[None]) for image in images[15:18]])
+    assert torch.equal(together[15:18], alone)
+    assert torch.equal(together[5:16], lite.encode(images[5:16]))
     assert lite.encode(images[:0]).shape == (0, 49, 1280)
 
 

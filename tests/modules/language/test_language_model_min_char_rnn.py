@@ -114,7 +114,7 @@ class Curve(pl.Callback):
         self.smoothed.append(trainer.callback_metrics["train/smooth_loss"].item())
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_loss_curve_is_the_listings(seed):
     parity, curve = Parity(TWO_LETTERS, seed), Curve()
     listing = parity.listing

@@ -197,6 +197,7 @@ def test_measured_difference_sees_other_weights(exported, checkpoint):
             DecoderOptions(cell="rnn", attention="multiplicative", gate=False, context_size=6),
             ["context", "projected", "hidden_1"],
             id="mapped annotations, multiplicative",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             DecoderOptions(hard=True), ["projected", "hidden_1", "cell_1"], id="hard", marks=pytest.mark.slow

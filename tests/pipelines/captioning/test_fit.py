@@ -273,6 +273,7 @@ def _offline_backbone(name, weights="imagenet"):
     return load_backbone(name, weights)
 
 
+@pytest.mark.slow
 def test_an_encoder_is_fine_tuned_from_a_block_on(fit, tmp_path):
     run = fit(tmp_path, "--model.encoder.finetune_from", "-1", "--trainer.max_epochs", "1")
     model = Captioner.load(run / "checkpoints" / "last.ckpt")

@@ -323,6 +323,7 @@ def test_caption_images_says_what_predict_says(talkative, predict, gallery, tmp_
         assert len({caption.text for caption in captions}) > 3
 
 
+@pytest.mark.slow  # .ci/run lets it write from the installed wheel
 def test_without_a_checkpoint_the_ready_made_captioner_writes(gallery, tmp_path, capsys):
     images, output = tmp_path / "images", tmp_path / "out.jsonl"
     images.mkdir()

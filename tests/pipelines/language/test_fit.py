@@ -199,8 +199,13 @@ def test_two_processes_train_and_test_as_one(fit, file, tmp_path):
     [
         ["--data.level", "word", "--data.min_count", "1"],
         ["--data.level", "byte", "--model.decoder.cell", "gru"],
-        ["--model.decoder.kind", "fixed_window", "--model.decoder.window", "6"],
-        ["--model.decoder.connection", "highway", "--model.decoder.recurrent_dropout", "0.2"],
+        pytest.param(
+            ["--model.decoder.kind", "fixed_window", "--model.decoder.window", "6"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ["--model.decoder.connection", "highway", "--model.decoder.recurrent_dropout", "0.2"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["words", "bytes", "fixed window", "highway"],
 )

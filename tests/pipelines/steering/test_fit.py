@@ -195,6 +195,7 @@ def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, 
     assert "model of single frames" in error and "last.ckpt" in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_path, monkeypatch, capsys):
     encoded, encode = [], SteeringStream.encode
 
