@@ -7,9 +7,12 @@ comparison that was killed goes on with the fit at which it stopped.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from data_prep.append_log import append_lines, truncate
 from data_prep.input_files import read_jsonl
@@ -37,11 +40,13 @@ def seeds_of(given: str) -> list[str]:
 
 
 def settings_of(words: Sequence[str]) -> str:
-    """Returns what the fits of one comparison have in common, as a short hash; of files their contents."""
+    """Returns what the fits of one comparison have in common, as a short hash; of files what they say."""
     digest = hashlib.sha256()
     for word in words:
         path = Path(word)
-        digest.update(path.read_bytes() if path.suffix == ".yaml" and path.is_file() else word.encode())
+        if path.suffix == ".yaml" and path.is_file():  # a comment is no other option
+            word = json.dumps(yaml.safe_load(path.read_bytes()), sort_keys=True)
+        digest.update(word.encode())
     return digest.hexdigest()[:16]
 
 
