@@ -37,9 +37,9 @@ from modules.language.last_word import LastWordModel, last_word_accuracy, train_
 from modules.recurrent import RecurrentStack
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
-from pipelines.language.cliff_figure import cliff_figure
-from pipelines.language.gradient_figure import gradient_figure
-from pipelines.language.gradient_runs import (
+from pipelines.language.gradient_reach.cliff_figure import cliff_figure
+from pipelines.language.gradient_reach.gradient_figure import gradient_figure
+from pipelines.language.gradient_reach.gradient_runs import (
     HighwayCell,
     Network,
     RecallRun,

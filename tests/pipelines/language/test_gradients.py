@@ -16,9 +16,9 @@ from modules.language.last_word import TrainingRecord
 from modules.language.scalar_rnn import scalar_loss
 from pipelines.arguments import Parser
 from pipelines.front_door import run
-from pipelines.language.cliff_figure import COLOURS, LINES, surface
-from pipelines.language.gradient_figure import caption, gradient_figure, largest_norms
-from pipelines.language.gradient_runs import (
+from pipelines.language.gradient_reach.cliff_figure import COLOURS, LINES, surface
+from pipelines.language.gradient_reach.gradient_figure import caption, gradient_figure, largest_norms
+from pipelines.language.gradient_reach.gradient_runs import (
     RecallRun,
     RecallSettings,
     as_csv,

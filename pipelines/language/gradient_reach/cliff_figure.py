@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from modules.language.scalar_rnn import TARGET, TIME_STEPS, Descent, descend, scalar_loss
-from pipelines.language.gradient_figure import INK, STYLE
+from pipelines.language.gradient_reach.gradient_figure import INK, STYLE
 
 # from here gradient descent comes down to the edge in some twenty updates
 START, UPDATES, LEARNING_RATE, CLIP_NORM = (5.0, -2.0), 60, 0.3, 0.1

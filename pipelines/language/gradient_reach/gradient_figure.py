@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, PercentFormatter
 
-from pipelines.language.gradient_runs import RecallRun, RecallSettings, runs_of
+from pipelines.language.gradient_reach.gradient_runs import RecallRun, RecallSettings, runs_of
 
 # distinct to colour-blind eyes too (Okabe and Ito 2008); in the order of RecallSettings.networks
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#7f7f7f")
