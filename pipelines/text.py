@@ -14,6 +14,8 @@
     python pipelines/text.py complete --ckpt_path CKPT --prompt "what is the " --n 10
     python pipelines/text.py score --ckpt_path CKPT --file FILE [--per_token CSV] [--html PAGE] [--json]
     python pipelines/text.py score --ckpt_path CKPT --file FILE --dynamic 0.5      learns from it as it reads
+    python pipelines/text.py fit --config configs/text/classify.yaml --data.file labelled.csv    text,label
+    python pipelines/text.py classify --ckpt_path CKPT --file texts.csv --output labels.csv
     python pipelines/text.py gradients                         |dJ/dh| over the distance, and a recall task
     python pipelines/text.py report --run RUN
 
@@ -25,19 +27,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, given_values, with_config
+from pipelines.arguments import CONFIGS, find_config, given_values, read_config, with_config
 from pipelines.front_door import Command, function_command, loading, run_command
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:
-    """Runs fit, validate or test."""
-    with loading():
-        from pipelines.language.fit import LanguageCLI
-
+    """Runs fit, validate or test of the system that the configuration describes."""
     config = "python"
     if given_values(argv, "--data.file"):
         config = "word" if given_values(argv, "--data.level")[-1:] == ["word"] else "file"
-    LanguageCLI(with_config(argv, CONFIGS / "text" / f"{config}.yaml"))
+    words = with_config(argv, CONFIGS / "text" / f"{config}.yaml")
+    files = map(find_config, given_values(words, "--config", "-c"))
+    models = [read_config(file).get("model") for file in files if file is not None]
+    classifies = any(isinstance(model, dict) and "classifier" in model for model in models)
+    with loading():
+        cli: Callable[[Sequence[str]], object]
+        if classifies:
+            from pipelines.language.classifying.fit import ClassifierCLI as cli
+        else:
+            from pipelines.language.fit import LanguageCLI as cli
+
+    cli(words)
 
 
 COMMANDS: dict[str, Command] = {
@@ -47,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "sample": function_command("text.py", "pipelines.language"),
     "complete": function_command("text.py", "pipelines.language"),
     "score": function_command("text.py", "pipelines.language"),
+    "classify": function_command("text.py", "pipelines.language"),
     "listen": function_command("text.py", "pipelines.language"),
     "gradients": function_command("text.py", "pipelines.language"),
     "report": function_command("text.py", "pipelines.language"),

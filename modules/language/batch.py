@@ -20,3 +20,17 @@ class TextBatch(NamedTuple):
     tokens: Int64[Tensor, "B T"]
     targets: Int64[Tensor, "B T"]
     resets: Bool[Tensor, " B"]
+
+
+class LabelledBatch(NamedTuple):
+    """Texts and their classes.
+
+    Attributes:
+        tokens: Ids of each text after `<bos>` (B, T), filled up with `<pad>`.
+        lengths: Ids of each, the `<bos>` included (B,).
+        labels: Number of the class of each (B,); -1 for none.
+    """
+
+    tokens: Int64[Tensor, "B T"]
+    lengths: Int64[Tensor, " B"]
+    labels: Int64[Tensor, " B"]

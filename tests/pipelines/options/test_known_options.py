@@ -24,7 +24,7 @@ class Found(Exception):
 
 
 # where a configuration chooses another system, and with it other options
-OTHERS = {"house_numbers": ["--config", "configs/house_numbers/painter.yaml"]}
+OTHERS = {"house_numbers": ["house_numbers/painter"], "text": ["text/classify"]}
 
 
 def parser_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ()) -> Any:
@@ -53,8 +53,8 @@ def wanted(kind: Any) -> list[str] | None:
 
 def options_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | None]:
     parsers = [parser_of(task, command, monkeypatch)]
-    if command in TRAINING and task in OTHERS:
-        parsers.append(parser_of(task, command, monkeypatch, OTHERS[task]))
+    for name in OTHERS.get(task, ()) if command in TRAINING else ():
+        parsers.append(parser_of(task, command, monkeypatch, ["--config", f"configs/{name}.yaml"]))
     return {
         written[2:]: wanted(getattr(action, "_typehint", None) or action.type)
         for parser in parsers

@@ -1,0 +1,1 @@
+"""What the training and use of classifiers of texts share."""
