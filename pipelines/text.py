@@ -25,7 +25,7 @@ COMMAND --help lists every option. Wrong input is one line on stderr and exit st
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipelines.arguments import CONFIGS, find_config, given_values, read_config, with_config
 from pipelines.front_door import Command, function_command, loading, run_command

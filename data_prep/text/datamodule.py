@@ -55,6 +55,8 @@ class TextDataModule(pl.LightningDataModule):
         pattern: Only files of a folder whose name matches, such as *.txt.
         cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the places in the text where epochs begin.
+        backward: Read every text from its end to its beginning; correct needs a model that does beside one
+            that does not. The ids are then held in memory.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class TextDataModule(pl.LightningDataModule):
         cache: Path | None = None,
         seed: int = 0,
         corpus: Corpus = "python",
+        backward: bool = False,
     ) -> None:
         super().__init__()
-        self.corpus = corpus
+        self.corpus, self.backward = corpus, backward
         self.file, self.level, self.encoding, self.pattern = file, level, encoding, pattern
         self.sequence_length, self.batch_size, self.eval_batch_size = (
             sequence_length,
@@ -172,6 +175,12 @@ class TextDataModule(pl.LightningDataModule):
         if stage == "fit":
             self.training_codec()
 
+    def tokens(self, split: str) -> np.ndarray:
+        """Returns the ids of a split in the order in which they are read, every document after a <bos>."""
+        tokens = self.read().tokens(split)
+        # what ends with the first <bos> begins with it
+        return np.roll(tokens[::-1], 1) if self.backward else tokens
+
     # ---- what a score is set beside
 
     def characters_of(self, split: str) -> int:
@@ -193,10 +202,10 @@ class TextDataModule(pl.LightningDataModule):
         unknown units as a language model does.
         """
         text = self.read()
-        train = np.asarray(text.tokens("train")[-BASELINE_TOKENS:])
+        train = np.asarray(self.tokens("train")[-BASELINE_TOKENS:])
         if train[0] != Vocabulary.BOS:
             train = np.concatenate([np.array([Vocabulary.BOS], train.dtype), train])
-        held_out = text.tokens(split)
+        held_out = self.tokens(split)
         impossible = [Vocabulary.PAD, Vocabulary.BOS, Vocabulary.EOS]
         if text.codec.level == "byte":
             impossible.append(Vocabulary.UNK)
@@ -212,7 +221,7 @@ class TextDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> TrainingStreams:
         assert self.trainer is not None
         return TrainingStreams(
-            self.read().tokens("train"),
+            self.tokens("train"),
             self.batch_size,
             self.sequence_length,
             seed=self.seed,
@@ -226,7 +235,7 @@ class TextDataModule(pl.LightningDataModule):
         if not self.read().splits[split].units:
             raise InputError(f"{self.file}: there is no text in the {split} split")
         return HeldOutStreams(
-            self.read().tokens(split),
+            self.tokens(split),
             self.eval_batch_size,
             self.sequence_length,
             rank=self.trainer.global_rank,

@@ -168,12 +168,12 @@ class LabelledDataModule(pl.LightningDataModule):
         unknown = dict.fromkeys(row.label for row in self.rows if row.label not in self.classes)
         if unknown:
             raise InputError(
-                f"{self.name}: labels that are not trained on: {first_five(unknown)}; "
+                f"{self.source}: labels that are not trained on: {first_five(unknown)}; "
                 f"known are {first_five(self.classes)}"
             )
 
     @property
-    def name(self) -> str:
+    def source(self) -> str:
         """What messages call the data."""
         return str(self.file or "Python standard library")
 
@@ -189,7 +189,7 @@ class LabelledDataModule(pl.LightningDataModule):
     def describe(self) -> str:
         """Returns one line on the classes and the splits."""
         sizes = ", ".join(f"{split} {len(self.of(split)):,}" for split in SPLITS)
-        return f"{self.name}: {len(self.classes):,} classes ({first_five(self.classes)}); texts: {sizes}"
+        return f"{self.source}: {len(self.classes):,} classes ({first_five(self.classes)}); texts: {sizes}"
 
     @property
     def test_split(self) -> str:
@@ -201,17 +201,17 @@ class LabelledDataModule(pl.LightningDataModule):
         self.read()
         if len(self.classes) < 2:
             labels = first_five(self.classes) or "none"
-            raise InputError(f"{self.name}: one label alone to train on ({labels}); two are needed")
+            raise InputError(f"{self.source}: one label alone to train on ({labels}); two are needed")
         if not self.of("val"):
             raise InputError(
-                f"{self.name}: {len(self.rows):,} texts are too few to hold some out; give three of a label"
+                f"{self.source}: {len(self.rows):,} texts are too few to hold some out; give three of a label"
             )
         if self.codec is None:
             texts = (row.text for row in self.of("train"))
             self.codec = TextCodec.build(self.level, texts, self.min_count, self.max_vocabulary)
             if len(self.codec.vocabulary) == len(Vocabulary.MARKERS):
                 raise InputError(
-                    f"{self.name}: no {self.level} of the training texts occurs {self.min_count:,} times; "
+                    f"{self.source}: no {self.level} of the training texts occurs {self.min_count:,} times; "
                     "give a smaller --data.min_count, or more texts"
                 )
         return self.codec
@@ -243,7 +243,7 @@ class LabelledDataModule(pl.LightningDataModule):
     def _evaluation(self, split: str) -> BatchLoader:
         rows = self.of(split)
         if not rows:
-            raise InputError(f"{self.name}: there are no texts in the {split} split")
+            raise InputError(f"{self.source}: there are no texts in the {split} split")
         # texts of a length side by side, so that little is padded
         data = self.encoded(sorted(rows, key=lambda row: len(row.text)))
         return BatchLoader(data, ShareSampler(len(data), self.eval_batch_size, **self._shares()))

@@ -41,9 +41,7 @@ class BagOfWords:
         self.weight = torch.zeros(max(1, len(self.words)), self.classes, requires_grad=True)
         self.bias = torch.zeros(self.classes, requires_grad=True)
         rows, targets = self._rows(texts), torch.tensor(labels)
-        optimiser = torch.optim.LBFGS(
-            [self.weight, self.bias], max_iter=STEPS, line_search_fn="strong_wolfe"
-        )
+        optimiser = torch.optim.LBFGS([self.weight, self.bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimiser.zero_grad()

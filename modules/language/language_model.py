@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -58,6 +59,7 @@ class LanguageModel(TrainedModule):
     Attributes:
         codec: Text to numbers and back; there once `use_codec` was called, and in every loaded model.
         decoder: What predicts; there together with the codec.
+        reads_backward: Whether it reads texts from their end to their beginning.
         sizes: Of the texts that val and test are scored on; without them every unit is one character.
     """
 
@@ -73,6 +75,7 @@ class LanguageModel(TrainedModule):
     ) -> None:
         super().__init__(decoder=decoder, training=training)
         self.decoder_options = decoder
+        self.reads_backward = False
         self.inherited_units = 0  # the first, from the checkpoint that training began with
         self.sizes: dict[str, SplitSize] = {}
         self.carried: DecoderState | None = None  # of the training streams, between two batches
@@ -96,8 +99,16 @@ class LanguageModel(TrainedModule):
             self.decoder = DECODERS[self.decoder_options.kind](len(codec.vocabulary), self.decoder_options)
 
     def use_data(self, data: Any) -> None:
-        """Takes the units of the training text."""
+        """Takes the units of the training text, and the direction in which it is read."""
+        if hasattr(self, "codec"):
+            self._check_direction(data)
+        self.reads_backward = data.backward
         self.use_codec(data.training_codec())
+
+    def _check_direction(self, data: Any) -> None:
+        if self.reads_backward != data.backward:
+            direction, option = ("backwards", "true") if self.reads_backward else ("forwards", "false")
+            raise InputError(f"the checkpoint reads texts {direction}; give --data.backward {option}")
 
     def begin_with(self, checkpoint: dict[str, Any]) -> None:
         """Takes the weights of a checkpoint whose units are the first of this one's; others stay new."""
@@ -109,12 +120,14 @@ class LanguageModel(TrainedModule):
         super().setup(stage)
         data: Any = getattr(self.trainer, "datamodule", None)
         if stage != "fit" and data is not None:
+            self._check_direction(data)
             data.read(self.codec)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["codec"] = self.codec.to_dict()
         checkpoint["inherited_units"] = self.inherited_units
+        checkpoint["reads_backward"] = self.reads_backward
         checkpoint["smooth_loss"] = None if self.smooth_loss is None else self.smooth_loss.cpu()
         checkpoint["carried"] = self._gather_streams()
 
@@ -136,14 +149,24 @@ class LanguageModel(TrainedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
         self.inherited_units = checkpoint.get("inherited_units", 0)
+        self.reads_backward = checkpoint.get("reads_backward", False)
         self.smooth_loss = checkpoint["smooth_loss"]
         rank = self._trainer.global_rank if self._trainer is not None else 0
         carried = tuple(tensor[rank :: self.world_size] for tensor in checkpoint["carried"])
         self.carried = DecoderState((), carried) if carried else None
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the units."""
+        """Takes the units and the direction."""
+        self.reads_backward = checkpoint.get("reads_backward", False)
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
+
+    @classmethod
+    def load_forward(cls, path: Path | str) -> LanguageModel:
+        """Returns the model of a checkpoint as `load` does; InputError where it reads texts backwards."""
+        model = cls.load(path)
+        if model.reads_backward:
+            raise InputError(f"{path}: reads texts from their end to their beginning; only correct uses it")
+        return model
 
     # ---- training
 

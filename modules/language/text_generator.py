@@ -260,7 +260,7 @@ class TextGenerator:
             InputError: The file is absent, no checkpoint, damaged, or of another task.
         """
         generator = cls.__new__(cls)
-        generator.model = LanguageModel.load(path)
+        generator.model = LanguageModel.load_forward(path)
         generator.level = generator.model.codec.level
         return generator
 

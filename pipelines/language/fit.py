@@ -114,7 +114,7 @@ class LanguageCLI(InitCLI):
     monitors = ("val/bits_per_char", "val/loss", "val/perplexity")
     shown = ("train/loss", "val/loss", "val/bits_per_char")
     first = ("data.file", "data.level", "model.decoder.cell", "model.training.learning_rate")
-    following = ('sample --prompt ""', 'complete --prompt ""')
+    following: tuple[str, ...] = ('sample --prompt ""', 'complete --prompt ""')
     model: LanguageModel
     datamodule: TextDataModule
 
@@ -123,6 +123,8 @@ class LanguageCLI(InitCLI):
         parser.add_class_arguments(SamplingOptions, "sampling")
 
     def fit_callbacks(self) -> list[Callback]:
+        if self.config_init["fit"].data.backward:  # nobody reads what is written from its end
+            return []
         return [Samples(self.config_init["fit"].sampling, self.run_folder)]
 
     def adjust_data(self, checkpoint: dict[str, Any]) -> None:
@@ -143,7 +145,9 @@ class LanguageCLI(InitCLI):
     def adjust_model(self) -> None:
         """Tells the sizes of the texts, which turn nats a unit into bits a character."""
         super().adjust_model()
-        if self.subcommand == "fit":
+        if self.datamodule.backward:
+            self.following = ("correct FORWARD_CKPT --file FILE",)
+        elif self.subcommand == "fit":
             read_prompt(self.model.codec, self.config_init["fit"].sampling.prompt, "sampling.prompt")
         text = self.datamodule.read(self.model.codec)
         for stage, split in (("val", "val"), ("test", self.datamodule.test_split)):
@@ -160,10 +164,10 @@ class LanguageCLI(InitCLI):
         characters = data.characters_of(split)
         files, tables = {}, [_table(split, scores, baselines)]
         found: dict[str, Any] = {"characters": characters, "scores": scores, "baselines": baselines}
-        if data.corpus == "music" and data.file is None:
+        if data.corpus == "music" and data.file is None and not data.backward:
             found["tunes"] = self._judge_tunes(split)
             tables.append(tunes_table(found["tunes"]))
-        if self.subcommand == "fit":
+        if self.subcommand == "fit" and not data.backward:
             write_whole(folder / "held_out.txt", data.beginning(split, HELD_OUT).encode())
             files["samples"] = folder / "samples.jsonl"
         scored, units = int(self.model.units), self.model.sizes[stage].units

@@ -15,7 +15,7 @@ def load_model(ckpt_path: Path, device: str) -> LanguageModel:
     """Returns the language model of a checkpoint, ready to read, on the device that `--device` names."""
     # there cuDNN would round what a recurrent layer multiplies to 11 bits (TF32): scores are those of a CPU
     torch.backends.cudnn.allow_tf32 = False
-    return LanguageModel.load(ckpt_path).to(chosen_device(device))
+    return LanguageModel.load_forward(ckpt_path).to(chosen_device(device))
 
 
 def given_prompt(prompt: str, prompt_file: Path | None) -> tuple[str, str]:
