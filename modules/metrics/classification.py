@@ -32,7 +32,7 @@ def macro_f1(confusion: Num[np.ndarray, "*N K K"]) -> Float[np.ndarray, "*N"]:
     both = confusion.sum(-1) + confusion.sum(-2)  # 2 TP + FP + FN
     is_there = both > 0
     f1 = np.divide(2 * right, both, out=np.zeros(both.shape), where=is_there)
-    return f1.sum(-1) / np.maximum(is_there.sum(-1), 1)
+    return np.asarray(f1.sum(-1) / np.maximum(is_there.sum(-1), 1))
 
 
 def accuracy(confusion: Num[np.ndarray, "K K"]) -> float:

@@ -182,3 +182,14 @@ def test_a_checkpoints_units_are_used_to_evaluate(file, tmp_path):
     data = data_of(file)  # at character level, if it were for the options
     trainer_of().test(model, data, verbose=False)
     assert data.codec == model.codec and data.unknown_bits("test") > 0
+
+
+def test_backwards_every_document_is_read_from_its_end(tmp_path):
+    for name, text in (("train_a", "abc"), ("train_b", "de"), ("val", "ba")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    tokens = {}
+    for backward in (False, True):
+        data = TextDataModule(tmp_path, pattern="*.txt", cache=tmp_path / "cache", backward=backward)
+        ids = data.tokens("train").tolist()
+        tokens[backward] = "".join("^" if i == 1 else data.codec.vocabulary.words[i] for i in ids)
+    assert tokens == {False: "^abc^de", True: "^ed^cba"}
