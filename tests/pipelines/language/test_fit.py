@@ -296,8 +296,7 @@ def test_a_run_is_not_resumed_with_another_text(finished, tmp_path, capsys):
 
 def test_the_manual_names_every_command(capsys):
     assert main(["--help"]) == 0
-    manual = capsys.readouterr().out
-    assert all(command in manual for command in COMMANDS)
+    assert all(map(capsys.readouterr().out.count, COMMANDS))
     assert main(["fti"]) == 2
     assert "the nearest is 'fit'" in capsys.readouterr().err
 
