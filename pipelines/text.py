@@ -16,6 +16,7 @@
     python pipelines/text.py score --ckpt_path CKPT --file FILE --dynamic 0.5      learns from it as it reads
     python pipelines/text.py fit --config configs/text/classify.yaml --data.file labelled.csv    text,label
     python pipelines/text.py classify --ckpt_path CKPT --file texts.csv --output labels.csv
+    python pipelines/text.py correct --ckpt_path FORWARD BACKWARD --file FILE         likelier spellings
     python pipelines/text.py gradients                         |dJ/dh| over the distance, and a recall task
     python pipelines/text.py report --run RUN
 
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "complete": function_command("text.py", "pipelines.language"),
     "score": function_command("text.py", "pipelines.language"),
     "classify": function_command("text.py", "pipelines.language"),
+    "correct": function_command("text.py", "pipelines.language"),
     "listen": function_command("text.py", "pipelines.language"),
     "gradients": function_command("text.py", "pipelines.language"),
     "report": function_command("text.py", "pipelines.language"),
