@@ -22,7 +22,7 @@ from modules.metrics.language import Spelling
 from modules.vocabulary import Vocabulary
 
 MOST_EDITS = 2
-SLIPS = 0.01  # share of words that are expected to be slips
+SLIPS = 0.03  # share of words that are expected to be slips
 _LETTERS = 26
 
 
