@@ -1,7 +1,10 @@
 """Likelier spellings of the words of a text, by what two language models expect from both sides.
 
-The noisy channel of Kernighan, Church and Gale (1990): a word w is taken for a slip of c where
-`log P(c | context) + log P(w | c) > log P(w | context) + log P(no slip)`. A forward model knows what stands
+The noisy channel of Kernighan, Church and Gale (1990) takes a word w for a slip of c where this holds:
+
+    log P(c | context) + log P(w | c) > log P(w | context) + log P(no slip)
+
+A forward model knows what stands
 before a word, a backward one what stands behind it; the context's log-probability is the mean of theirs.
 """
 

@@ -40,7 +40,11 @@ def model(reads_backward: bool, likely: str) -> LanguageModel:
 def test_a_word_is_doubted_where_both_sides_together_expect_another():
     units = ["the", "catt", "saw", "a", "cart"]
     found = list(doubts(units, [model(False, "cat"), model(True, "cat")]))
-    assert [(doubt.word, doubt.better[0]) for doubt in found] == [("catt", "cat"), ("saw", "cat"), ("cart", "cat")]
+    assert [(doubt.word, doubt.better[0]) for doubt in found] == [
+        ("catt", "cat"),
+        ("saw", "cat"),
+        ("cart", "cat"),
+    ]
     assert all(doubt.gain > 0 and doubt.bits > doubt.gain for doubt in found)
     assert [doubt.word for doubt in doubts(["cat"], [model(False, "cat")])] == []
 
