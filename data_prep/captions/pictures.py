@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,22 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
         yield Picture(path.name if alone else path.as_posix(), path)
 
 
+class WholeTar(tarfile.TarInfo):
+    """A header of a tar file; says so where it is damaged, or where the archive lacks its end.
+
+    tarfile itself takes both for the end: the pictures behind would be lost and nothing said.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: Any) -> Any:
+        try:
+            return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            raise
+        except HeaderError as error:
+            raise ReadError(f"{error} after {tarfile.offset:,} bytes") from None
+
+
 def _clock(seconds: float) -> str:
     """Returns hours, minutes and seconds."""
     minutes, rest = divmod(seconds, 60)
@@ -108,8 +125,9 @@ def _members(path: Path) -> list[str]:
             with zipfile.ZipFile(path) as archive:
                 names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
         elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as tar:
-                names = [entry.name for entry in tar if entry.isfile()]
+            with tarfile.open(path, tarinfo=WholeTar) as tar:
+                # what is stored twice is a link to the first
+                names = [entry.name for entry in tar if entry.isfile() or entry.islnk()]
         else:
             raise InputError(f"{path}: is no zip or tar archive that can be read")
     except _DAMAGED as error:

@@ -82,6 +82,41 @@ def test_archives_are_read_in_any_order_and_in_other_processes(tmp_path, suffix)
         reader.read(Picture("gone.png", path, "gone.png"))
 
 
+def tar_of(members):
+    """Returns an archive of files; of two equal ones the second is a link to the first, as in tar."""
+    stream, first = io.BytesIO(), {}
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            if data in first:
+                entry.type, entry.linkname = tarfile.LNKTYPE, first[data]
+            else:
+                entry.size, first[data] = len(data), name
+            tar.addfile(entry, io.BytesIO(data) if entry.size else None)
+    return stream.getvalue()
+
+
+def test_a_picture_that_tar_stored_once_for_two_names_is_two(tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_of({"a.png": png(10), "b.png": png(10)}))
+    assert greys(list_pictures([tmp_path / "a.tar"])) == {"a.png": 10, "b.png": 10}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda data, second: data[:second] + b"x" * 9 + data[second + 9 :], "bad checksum"),
+        (lambda data, second: data[: second + 99], "truncated header"),
+        (lambda data, second: data[:second], "empty header"),
+        (lambda data, second: data[: second + 560], "unexpected end of data"),
+    ],
+)
+def test_a_tar_that_is_damaged_amid_is_not_taken_for_one_that_ends_there(tmp_path, harm, said):
+    data = tar_of({"a.png": png(10), "b.png": png(20)})
+    (tmp_path / "a.tar").write_bytes(harm(data, data.index(b"b.png")))
+    with pytest.raises(InputError, match=f"a.tar: a damaged archive .*{said}"):
+        list_pictures([tmp_path / "a.tar"])
+
+
 def test_a_videos_frames_have_their_times(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (32, 32))
