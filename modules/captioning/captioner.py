@@ -22,7 +22,13 @@ from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.pretrained import pretrained_path
-from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.reinforcement import (
+    CaptionReward,
+    greedy_captions,
+    leave_one_out,
+    sample_captions,
+    self_critical_sum,
+)
 from modules.captioning.scheduled_sampling import own_share, with_own_words
 from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
@@ -238,8 +244,14 @@ class Captioner(CaptionWriter, TrainedModule):
         captions, tokens = sample_captions(self.decoder, annotations, samples, longest, seed)
         names = [name for name in batch.names for _ in range(samples)]
         rewards = torch.tensor([self.reward(*pair) for pair in zip(names, captions, strict=True)])
-        rewards = rewards.view(-1, samples).to(annotations.device)
-        loss, words = self_critical_sum(self.decoder, annotations, tokens, leave_one_out(rewards))
+        rewards = rewards.view(-1, samples)  # (N, S)
+        if self.training_options.reinforce_baseline == "greedy":
+            said = zip(batch.names, greedy_captions(self.decoder, annotations, longest), strict=True)
+            advantages = rewards - torch.tensor([self.reward(*pair) for pair in said]).unsqueeze(1)
+        else:
+            advantages = leave_one_out(rewards)
+        rewards, advantages = rewards.to(annotations.device), advantages.to(annotations.device)
+        loss, words = self_critical_sum(self.decoder, annotations, tokens, advantages)
         self.decoder.train()
         total_words, total_reward, captions_scored = self.reduce_sum(
             torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])

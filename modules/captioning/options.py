@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from modules.captioning.scheduled_sampling import ScheduleName
 from modules.errors import InputError, check_ranges
@@ -28,6 +29,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
         reinforce_epochs: So many last epochs maximise CIDEr-D of sampled captions (self-critical training).
         reinforce_learning_rate: Learning rate in these epochs.
         reinforce_samples: Captions sampled of each image in these epochs.
+        reinforce_baseline: What a sample's reward is compared with: samples, the mean of the image's other
+            samples (Luo 2020), or greedy, the reward of the greedy caption (Rennie et al. 2017).
         reinforce_cross_entropy: Weight of the ordinary loss in these epochs. Without a word of people's
             captions the language decays: rewards rise for captions that stop in "with a".
         reinforce_bleu4: Weight of sentence BLEU-4 (0..1) beside CIDEr-D (0..10) in the reward.
@@ -44,6 +47,7 @@ class CaptioningTrainingOptions(ScheduleOptions):
     reinforce_epochs: int = 0
     reinforce_learning_rate: float = 5e-5
     reinforce_samples: int = 5
+    reinforce_baseline: Literal["samples", "greedy"] = "samples"
     reinforce_cross_entropy: float = 0.0
     reinforce_bleu4: float = 0.0
 
@@ -64,9 +68,10 @@ class CaptioningTrainingOptions(ScheduleOptions):
         )
         if not 0 <= self.consensus <= 1:
             raise InputError(f"model.training.consensus is {self.consensus}; it has to be from 0 to 1")
-        if self.reinforce_samples < 2:
+        least = 1 if self.reinforce_baseline == "greedy" else 2
+        if self.reinforce_samples < least:
             raise InputError(
-                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least 2"
+                f"model.training.reinforce_samples is {self.reinforce_samples}; it needs at least {least}"
             )
 
 

@@ -1,8 +1,8 @@
 """Self-critical sequence training: captions are sampled, and the better ones of an image made more probable.
 
 The gradient is that of the expected reward, `-sum_s (r_s - b_s) sum_t grad log p(w_st)`, with CIDEr-D as
-reward (Rennie et al. 2017, eq. 5-8) and as baseline b_s the mean reward of the image's other samples
-(Luo 2020).
+reward. The baseline b_s is the reward of the greedy caption (Rennie et al. 2017, eq. 5-8), or the mean
+reward of the image's other samples (Luo 2020).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modules.decoders.captions import CaptionDecoder
-from modules.decoding import DecodingOptions, decode
+from modules.decoding import DecodingOptions, Hypothesis, decode
 from modules.metrics.bleu import BleuReferences, bleu, count_ngrams
 from modules.metrics.cider import CiderD
 from modules.vocabulary import Vocabulary
@@ -79,13 +79,27 @@ def sample_captions(
         rows = torch.arange(len(annotations), device=annotations.device).repeat_interleave(samples)
         state = decoder.init_state(annotations).select(rows, rows)
         options = DecodingOptions(method="sample", max_length=max_length, seed=seed)
-        hypotheses = decode(decoder.step, state, options, images=len(rows))
-    captions = [[*h.tokens, Vocabulary.EOS] if h.finished else h.tokens for h in hypotheses]
+        captions = with_end_marks(decode(decoder.step, state, options, images=len(rows)))
     tokens = torch.full((len(captions), 1 + max(map(len, captions))), Vocabulary.PAD)
     tokens[:, 0] = Vocabulary.BOS
     for row, caption in enumerate(captions):
         tokens[row, 1 : 1 + len(caption)] = torch.tensor(caption)
     return captions, tokens.to(annotations.device)
+
+
+def greedy_captions(
+    decoder: CaptionDecoder, annotations: Float[Tensor, "N L D"], max_length: int
+) -> list[list[int]]:
+    """Returns the greedy caption of each of N images, with end marks: what the decoder says when tested."""
+    with torch.no_grad():
+        options = DecodingOptions(method="greedy", max_length=max_length)
+        state = decoder.init_state(annotations)
+        return with_end_marks(decode(decoder.step, state, options, images=len(annotations)))
+
+
+def with_end_marks(hypotheses: Sequence[Hypothesis]) -> list[list[int]]:
+    """Returns the tokens of captions, each with its end mark where it has come to its end."""
+    return [[*h.tokens, Vocabulary.EOS] if h.finished else h.tokens for h in hypotheses]
 
 
 def self_critical_sum(

@@ -148,7 +148,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
     # it fits 80 columns: how long a fit took is on the page
     table = Table(title="Means over the seeds, with half of their 95 % intervals")
     table.add_column("", no_wrap=True)
-    for column in (*METRICS.values(), "size", "trained/s", "written/s"):
+    for column in (*METRICS.values(), "size", "train/s", "write/s"):
         table.add_column(column, justify="right")
     for row in rows:
         halves = {name: (high - low) / 2 for name, (low, high) in row["intervals"].items()}

@@ -4,7 +4,13 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from modules.captioning.reinforcement import CaptionReward, leave_one_out, sample_captions, self_critical_sum
+from modules.captioning.reinforcement import (
+    CaptionReward,
+    greedy_captions,
+    leave_one_out,
+    sample_captions,
+    self_critical_sum,
+)
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.vocabulary import Vocabulary
 
@@ -70,7 +76,21 @@ def test_the_gradient_follows_the_advantage():
     torch.testing.assert_close(loss, -(picked[0].sum() - picked[1].sum()))
 
 
-def test_the_reward_rises():
+def test_greedy_captions_are_the_most_probable_words_with_end_marks():
+    decoder = decoder_of()
+    annotations = torch.rand(3, 5, 6)
+    captions = greedy_captions(decoder, annotations, 7)
+    for caption, image in zip(captions, annotations, strict=True):
+        tokens = torch.tensor([[BOS, *caption]])
+        logits = decoder(image.unsqueeze(0), tokens[:, :-1])[0][0]
+        logits[:, [PAD, BOS, Vocabulary.UNK]] = -torch.inf
+        logits[0, EOS] = -torch.inf  # no caption is empty
+        assert logits.argmax(-1).tolist() == caption
+        assert EOS not in caption[:-1] and (caption[-1] == EOS or len(caption) == 7)
+
+
+@pytest.mark.parametrize("baseline", ["samples", "greedy"])
+def test_the_reward_rises(baseline):
     decoder, reward = decoder_of(), CaptionReward(REFERENCES)
     annotations = torch.eye(6)[:3].unsqueeze(1).expand(3, 5, 6)
     optimizer = torch.optim.Adam(decoder.parameters(), 0.01)
@@ -79,7 +99,10 @@ def test_the_reward_rises():
     for step in range(120):
         captions, tokens = sample_captions(decoder, annotations, 8, 6, seed=step)
         rewards = torch.tensor([reward(*pair) for pair in zip(names, captions, strict=True)]).view(3, 8)
-        loss, words = self_critical_sum(decoder, annotations, tokens, leave_one_out(rewards))
+        said = zip(REFERENCES, greedy_captions(decoder, annotations, 6), strict=True)
+        greedy = torch.tensor([reward(*pair) for pair in said]).unsqueeze(1)
+        advantages = leave_one_out(rewards) if baseline == "samples" else rewards - greedy
+        loss, words = self_critical_sum(decoder, annotations, tokens, advantages)
         optimizer.zero_grad()
         (loss / words).backward()
         optimizer.step()
