@@ -19,6 +19,13 @@ Reading = Literal["bilinear", "filterbank"]
 VARIANCE = 0.5  # of the Gaussian filters, in square pixels of their level
 
 
+def shrunk(pictures: Float[Tensor, "B 1 S S"], side: int) -> Float[Tensor, "B 1 N N"]:
+    """Returns pictures of so many pixels along a side, areas averaged."""
+    if pictures.shape[2] == side:
+        return pictures
+    return F.interpolate(pictures, size=(side, side), mode="area")
+
+
 class GlimpseSensor(nn.Module):
     """Windows of several sizes about one place, all of G x G points.
 
@@ -39,7 +46,7 @@ class GlimpseSensor(nn.Module):
     def pyramid(self, pictures: Float[Tensor, "B 1 S S"]) -> list[Tensor]:
         """Returns a picture at each level's size, areas averaged; filters need a rim of G zeros about it."""
         rim = 0 if self.reading == "bilinear" else self.points
-        return [F.pad(F.interpolate(pictures, size=(n, n), mode="area"), (rim,) * 4) for n in self.levels]
+        return [F.pad(shrunk(pictures, n), (rim,) * 4) for n in self.levels]
 
     def forward(self, pyramid: list[Tensor], places: Float[Tensor, "B 2"]) -> Float[Tensor, "B K G G"]:
         """Returns what is seen about places, 0 outside of the picture.

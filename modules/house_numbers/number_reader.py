@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, decode
 from modules.house_numbers.control import DigitCNN, multiply_adds
-from modules.house_numbers.glimpse import GlimpseSensor
+from modules.house_numbers.glimpse import GlimpseSensor, shrunk
 from modules.house_numbers.networks import THUMBNAIL, ContextNetwork, GlimpseNetwork, Reader, Reading
 from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
 from modules.house_numbers.preprocessing import NumberPictures, grey
@@ -71,7 +71,7 @@ class GlimpseReaders(nn.Module):
         pyramid = self.sensor.pyramid(pictures)
         context = None
         if not self.is_nailed:
-            context = self.context(F.interpolate(pictures, size=(THUMBNAIL, THUMBNAIL), mode="area"))
+            context = self.context(shrunk(pictures, THUMBNAIL))
         return [reader(pyramid, context, self.context.coordinates, noise, steps) for reader in self.readers]
 
 

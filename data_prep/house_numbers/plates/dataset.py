@@ -19,7 +19,7 @@ from data_prep.house_numbers.records import NumberRecord, NumberTable
 from data_prep.input_files import SPLITS
 from modules.house_numbers.preprocessing import NumberPictures
 
-DRAWING = "plates 2"  # change it with the pictures, and they are drawn anew
+DRAWING = "plates 3"  # change it with the pictures, and they are drawn anew
 NUMBERS = 20_000
 LENGTHS = (0.12, 0.23, 0.3, 0.2, 0.15)  # shares of numbers with 1 to 5 digits
 

@@ -24,10 +24,14 @@ STIX = ("STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol", "STIXGeneralBolIta
 # split -> names of its fonts: "FILE.ttf", "aileron", "hershey NUMBER WEIGHT", "pen SEED" or "segments SEED"
 FONTS: dict[str, tuple[str, ...]] = {
     "train": (
-        *(f"{family}{style}.ttf" for family in ("DejaVuSans", "DejaVuSansMono") for style in STYLES),
-        *(f"{name}.ttf" for name in (*STIX, "cmb10", "cmti10", "cmtt10")),
-        *(f"hershey {face} {weight}" for face in (0, 1, 3, 6) for weight in (3, 6)),
-        *(f"pen {seed}" for seed in range(96)),
+        # twice, so that drawn ones do not outweigh them
+        *2
+        * (
+            *(f"{family}{style}.ttf" for family in ("DejaVuSans", "DejaVuSansMono") for style in STYLES),
+            *(f"{name}.ttf" for name in (*STIX, "cmb10", "cmti10", "cmtt10")),
+            *(f"hershey {face} {weight}" for face in (0, 1, 3, 6) for weight in (3, 6)),
+        ),
+        *(f"pen {seed}" for seed in range(240)),
         *(f"segments {seed}" for seed in range(6)),
     ),
     "val": (
