@@ -34,7 +34,7 @@ SHOWN = 10  # images on the page
 MEASURED, WORDS, REPEATS = 32, 12, 3  # images and words a caption of the speeds
 METRICS = {"bleu4": "BLEU-4", "cider_d": "CIDEr-D"}
 # what makes each decoder, by the name of its row
-FAMILY = {kind: ["--model.decoder.kind", kind] for kind in DECODERS} | {
+FAMILY = {kind: ["--model.decoder.kind", kind, "--model.decoder.hard", "false"] for kind in DECODERS} | {
     "show_attend_tell_hard": ["--model.decoder.kind", "show_attend_tell", "--model.decoder.hard", "true"]
 }
 

@@ -34,6 +34,11 @@ def test_what_cannot_be_compared_is_one_line(given, said, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_only_the_hard_row_is_hard_whatever_the_configuration_says():
+    hard = {name: words[words.index("--model.decoder.hard") + 1] for name, words in comparing.FAMILY.items()}
+    assert hard == {name: "true" if name.endswith("_hard") else "false" for name in comparing.FAMILY}
+
+
 def test_a_table_of_other_options_is_left_as_it_is(tmp_path, capsys):
     table = tmp_path / "compare.jsonl"
     table.write_text(json.dumps({"kind": "adaptive", "seed": "0", "settings": "others"}) + "\n")
