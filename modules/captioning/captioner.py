@@ -110,9 +110,18 @@ class Captioner(CaptionWriter, TrainedModule):
         super().begin_with(checkpoint)
         self.inherited_words = len(checkpoint["words"])
 
+    def setup(self, stage: str) -> None:
+        if self.trainer.precision in ("16-true", "bf16-true", "64-true"):
+            raise InputError(
+                f"trainer.precision is {self.trainer.precision}; a captioner keeps its weights in 32 bits: "
+                "choose bf16-mixed, 16-mixed or 32-true"
+            )
+        super().setup(stage)
+
     def use_data(self, data: Any) -> None:
         """Takes the words of the training captions."""
         self.use_vocabulary(data.training_words())
+        self.required(self.decoding)  # not only after hours of training
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -272,6 +281,11 @@ class Captioner(CaptionWriter, TrainedModule):
 
     def learning_rate_factor(self, steps: int | float) -> Callable[[int], float]:
         """Returns what every learning rate is multiplied by, self-critical epochs included."""
+        if self.training_options.own_words and math.isinf(steps):
+            raise InputError(
+                "model.training.own_words grow until the end of a fit, which has none with "
+                "--trainer.max_epochs -1; say how many epochs there are"
+            )
         if self.training_options.reinforce_epochs:
             assert self.trainer.max_epochs is not None
             if self.trainer.max_epochs < 0:

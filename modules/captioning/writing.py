@@ -167,13 +167,16 @@ class CaptionWriter:
         """Returns the tokens that a caption has to have; InputError where the captioner lacks such a word."""
         assert self.vocabulary is not None
         words = list(dict.fromkeys(tokenize(options.must_contain)))
+        if options.must_contain.strip() and not words:
+            raise InputError(f"decoding.must_contain: {options.must_contain!r} has no word")
         if len(words) > MOST_REQUIRED:
             raise InputError(
                 f"decoding.must_contain has {len(words)} words; beam search can look for {MOST_REQUIRED}"
             )
         for word in words:
             if self.vocabulary.encode([word]) == [Vocabulary.UNK]:
-                near = get_close_matches(word, self.vocabulary.words, n=1)
+                known = [each for each in self.vocabulary.words if each not in Vocabulary.MARKERS]
+                near = get_close_matches(word, known, n=1)
                 hint = f"; the nearest is {near[0]!r}" if near else ""
                 raise InputError(
                     f"decoding.must_contain: {word!r} is none of the captioner's {len(self.vocabulary):,} "

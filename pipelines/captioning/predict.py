@@ -188,6 +188,9 @@ def _caption(
     seconds = time.monotonic() - begun
     print(f"{captioned:,} captions, {len(rows) - captioned:,} unreadable files, {seconds:.0f} s")
     print(f"captions in {output}")
+    if lacking := [row["image"] for row in rows if "lacks" in row]:  # not every format can say it in its rows
+        said = f"{len(lacking):,} captions lack a word of {options.decoding.must_contain!r}"
+        print(f"warning: {said}, the first is of {lacking[0]}", file=sys.stderr)
     _name_wrong(output, format, [f"{row['image']}: {row['error']}" for row in rows if "error" in row])
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""

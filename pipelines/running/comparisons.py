@@ -17,6 +17,7 @@ import yaml
 from data_prep.append_log import append_lines, truncate
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
+from modules.whole_files import write_whole
 from pipelines.output_files import written_by_one
 from pipelines.reports.run_files import read_metrics
 
@@ -74,12 +75,13 @@ def compared_rows(
     """
     output.mkdir(parents=True, exist_ok=True)
     with written_by_one(output / TABLE, "output"):
-        rows = _finished(output, settings)
+        rows = _finished(output, settings, parts)
         for seed in seeds:
             for kind in kinds or settings:
                 if (kind, seed) not in rows:
                     folder = output / "fits" / task / f"{kind}-{seed}"
                     begun = sorted(folder.glob("version_*/checkpoints/last.ckpt"), key=_written)
+                    _sign(folder, settings[kind], output, bool(begun))
                     print(f"{folder.name}: {'goes on' if begun else 'begins'}", flush=True)
                     resumed = ["--ckpt_path", str(begun[-1])] if begun else []
                     fit(kind, seed, ["--runs", str(output / "fits"), "--name", folder.name, *resumed])
@@ -89,15 +91,52 @@ def compared_rows(
     return rows
 
 
-def _finished(output: Path, settings: Mapping[str, str]) -> Rows:
+def _finished(output: Path, settings: Mapping[str, str], parts: Sequence[str]) -> Rows:
     table = output / TABLE
-    rows = []
-    if table.is_file():
-        truncate(table, table.read_bytes().rfind(b"\n") + 1)  # what a killed run wrote half
-        rows = [row for _, row in read_jsonl(table)]
-    if any(row.get("settings") != settings.get(str(row.get("kind")), row.get("settings")) for row in rows):
-        raise InputError(f"{output}: holds a comparison with other options; choose another --output")
-    return {(str(row["kind"]), str(row["seed"])): row for row in rows}
+    if table.is_dir():
+        raise InputError(f"{table}: is a folder, and the table would be there; choose another --output")
+    if not table.is_file():
+        return {}
+    _end(table)
+    rows: Rows = {}
+    for number, row in read_jsonl(table):
+        if row.get("settings") != settings.get(str(row.get("kind")), row.get("settings")):
+            raise _other_options(output)
+        lacking = [name for name in ("kind", "seed", "run", "checkpoint") if name not in row]
+        lacking += [name for name in parts if not isinstance(row.get(name), dict)]
+        if lacking:
+            raise InputError(
+                f"{table}:{number}: has no {lacking[0]}; remove the line, and its fit is made again"
+            )
+        rows[str(row["kind"]), str(row["seed"])] = row
+    return rows
+
+
+def _end(table: Path) -> None:
+    """Cuts off what a killed run wrote half; a whole row that only lacks its newline stays."""
+    content = table.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end == len(content):
+        return
+    try:
+        json.loads(content[end:])
+    except ValueError:
+        truncate(table, end)
+    else:
+        write_whole(table, content + b"\n")
+
+
+def _sign(folder: Path, settings: str, output: Path, is_begun: bool) -> None:
+    """Writes what a fit is made with before it has a row; InputError where other options began it."""
+    signed = folder / "settings.txt"
+    if is_begun and signed.is_file() and signed.read_text() != settings:
+        raise _other_options(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(signed, settings.encode())
+
+
+def _other_options(output: Path) -> InputError:
+    return InputError(f"{output}: holds a comparison with other options; choose another --output")
 
 
 def _fitted(folder: Path, parts: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipelines.caption import main
 
 ROOT = Path(__file__).resolve().parents[3]
 DEBUG = str(ROOT / "configs" / "debug" / "caption.yaml")
+ENDLESS = ["--trainer.max_epochs", "-1", "--trainer.max_time", "00:00:01:00"]
 
 
 def tree(folder):
@@ -237,8 +238,12 @@ def test_a_configuration_that_is_none(refused, tmp_path, content, where, cause):
         (["--data.max_vocabulary", "3"], ["data.max_vocabulary", "3", "at least 5"]),
         (["--decoding.beam_size", "0"], ["decoding.beam_size", "0", "at least 1"]),
         (["--decoding.temperature", "0"], ["decoding.temperature", "above 0"]),
+        (["--decoding.must_contain", "zzzz"], ["decoding.must_contain", "'zzzz' is none of"]),
         (["--model.decoder.dropout", "1.5"], ["dropout", "1.5"]),
+        ([*ENDLESS, "--model.training.own_words", "0.2"], ["own_words", "how many epochs"]),
+        ([*ENDLESS, "--model.training.reinforce_epochs", "1"], ["reinforce_epochs", "how many epochs"]),
         (["--model.encoder.name", "mobilenetv3_smal_050"], ["mobilenetv3_smal_050", "mobilenetv3_small_050"]),
+        (["--trainer.precision", "bf16-true"], ["trainer.precision", "bf16-true", "bf16-mixed"]),
         (["--trainer.accelerator", "gpuu"], ["trainer", "gpuu", "cpu"]),
         (["--checkpoint.monitor", "val/cidr"], ["checkpoint.monitor", "nearest is 'val/cider_d'"]),
         (["--early_stopping.monitor", "bleu4"], ["early_stopping.monitor", "nearest is 'val/bleu4'"]),
@@ -268,6 +273,7 @@ def test_a_wrong_value_of_fit(refused, captioned_folder, options, parts):
         (["--decoding.beam_size", "0"], ["decoding.beam_size", "at least 1"]),
         (["--decoding.method", "beem"], ["decoding.method", "nearest is 'beam'"]),
         (["--decoding", "none.yaml"], ["decoding", "none.yaml"]),
+        (["--trainer.precision", "bf16-true"], ["trainer.precision", "bf16-true", "bf16-mixed"]),
         (["--trainer.accelerator", "gpuu"], ["trainer", "gpuu"]),
         (["--output", "."], [".", "is a folder"]),
         (["--output", "file"], ["file", "exists already"]),

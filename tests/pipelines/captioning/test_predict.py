@@ -194,9 +194,11 @@ def test_required_words_are_in_every_caption_or_said_to_lack(predict, talkative,
     one = ["--decoding.max_length", "1", "--decoding.min_length", "1"]
     rows = predict(tmp_path / "short.jsonl", "--decoding.must_contain", f"{word} {other}", *one)
     assert all(len(row["lacks"]) == 1 for row in rows if "caption" in row)
-    capsys.readouterr()
+    count = sum("caption" in row for row in rows)
+    assert f"warning: {count} captions lack a word of '{word} {other}', the first" in capsys.readouterr().err
     given = ["predict", "--images", str(tmp_path), "--ckpt_path", str(talkative)]
     for text, said in (
+        ("!", "decoding.must_contain: '!' has no word"),
         (f"{word}x", f"decoding.must_contain: '{word}x' is none of the captioner's"),
         ("a b c d e", "decoding.must_contain has 5 words; beam search can look for 4"),
     ):

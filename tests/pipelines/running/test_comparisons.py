@@ -1,6 +1,17 @@
-"""What makes two comparisons one."""
+"""What makes two comparisons one, and tables that somebody has edited."""
 
-from pipelines.running.comparisons import settings_of
+import json
+
+import pytest
+
+from modules.errors import InputError
+from pipelines.running.comparisons import compared_rows, settings_of
+
+ROW = {"kind": "a", "seed": "0", "settings": "s", "run": "r", "checkpoint": "c", "scores": {"cider_d": 0.5}}
+
+
+def rows_of(output, settings="s", fit=None):
+    return compared_rows(output, "caption", ["0"], {"a": settings}, ["scores"], fit)
 
 
 def test_a_comment_is_no_other_option_and_a_value_is(tmp_path):
@@ -12,3 +23,40 @@ def test_a_comment_is_no_other_option_and_a_value_is(tmp_path):
     assert settings_of(words) == before
     config.write_text("name: compare\ntrainer:\n  max_epochs: 3\n")
     assert settings_of(words) != before != settings_of([*words, "--data.root", "elsewhere"])
+
+
+@pytest.mark.parametrize("name", ["kind", "checkpoint", "scores"])
+def test_a_row_that_lacks_something_is_named_with_its_line(tmp_path, name):
+    table = tmp_path / "compare.jsonl"
+    lacking = {key: value for key, value in ROW.items() if key != name}
+    table.write_text(json.dumps(ROW) + "\n" + json.dumps(lacking) + "\n")
+    with pytest.raises(InputError, match=f":2: has no {name}; remove the line"):
+        rows_of(tmp_path)
+
+
+def test_a_whole_row_without_a_newline_stays_and_half_a_row_goes(tmp_path):
+    table = tmp_path / "compare.jsonl"
+    table.write_text(json.dumps(ROW))
+    assert rows_of(tmp_path) == {("a", "0"): ROW}
+    table.write_text(json.dumps(ROW) + "\n" + json.dumps(ROW)[:20])
+    assert rows_of(tmp_path) == {("a", "0"): ROW}
+    assert table.read_text() == json.dumps(ROW) + "\n"
+
+
+def test_a_table_that_is_a_folder_is_said_before_anything_is_fitted(tmp_path):
+    (tmp_path / "compare.jsonl").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        rows_of(tmp_path)
+
+
+def test_a_fit_that_was_killed_is_not_taken_up_with_other_options(tmp_path):
+    def killed(kind, seed, more):
+        checkpoint = tmp_path / "fits" / "caption" / "a-0" / "version_0" / "checkpoints" / "last.ckpt"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rows_of(tmp_path, fit=killed)
+    with pytest.raises(InputError, match="other options"):
+        rows_of(tmp_path, settings="others", fit=killed)
