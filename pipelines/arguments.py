@@ -235,6 +235,18 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def has_part(config: Mapping[str, Any], part: str) -> bool:
+    """Returns whether a configuration's model has a part of this name, such as painter."""
+    model = config.get("model")
+    return isinstance(model, dict) and part in model
+
+
+def configures(words: Sequence[str], part: str) -> bool:
+    """Returns whether a configuration that the words name describes a model with such a part."""
+    files = map(find_config, given_values(words, "--config", "-c"))
+    return any(has_part(read_config(file), part) for file in files if file is not None)
+
+
 def run_folder_of(checkpoint: Path) -> Path | None:
     """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
     folder = checkpoint.resolve().parent.parent

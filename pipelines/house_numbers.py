@@ -21,9 +21,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, find_config, given_values, read_config, with_config
+from pipelines.arguments import CONFIGS, configures, with_config
 from pipelines.front_door import Command, function_command, loading, run_command
-from pipelines.glimpses.painter_runs import is_of_painter
 
 TASK = "house_numbers"
 
@@ -31,13 +30,11 @@ TASK = "house_numbers"
 def train_or_evaluate(argv: Sequence[str]) -> None:
     """Runs fit, validate or test."""
     words = with_config(argv, CONFIGS / TASK / "plates.yaml")
-    files = [find_config(name) for name in given_values(words, "--config", "-c")]
-    paints = any(is_of_painter(read_config(file)) for file in files if file is not None)
     with loading():
         from pipelines.glimpses.fit import ReaderCLI
         from pipelines.glimpses.fit_painter import PainterCLI
 
-    (PainterCLI if paints else ReaderCLI)(words)
+    (PainterCLI if configures(words, "painter") else ReaderCLI)(words)
 
 
 COMMANDS: dict[str, Command] = {

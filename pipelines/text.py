@@ -26,9 +26,9 @@ COMMAND --help lists every option. Wrong input is one line on stderr and exit st
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, find_config, given_values, read_config, with_config
+from pipelines.arguments import CONFIGS, configures, given_values, with_config
 from pipelines.front_door import Command, function_command, loading, run_command
 
 
@@ -38,17 +38,11 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
     if given_values(argv, "--data.file"):
         config = "word" if given_values(argv, "--data.level")[-1:] == ["word"] else "file"
     words = with_config(argv, CONFIGS / "text" / f"{config}.yaml")
-    files = map(find_config, given_values(words, "--config", "-c"))
-    models = [read_config(file).get("model") for file in files if file is not None]
-    classifies = any(isinstance(model, dict) and "classifier" in model for model in models)
     with loading():
-        cli: Callable[[Sequence[str]], object]
-        if classifies:
-            from pipelines.language.classifying.fit import ClassifierCLI as cli
-        else:
-            from pipelines.language.fit import LanguageCLI as cli
+        from pipelines.language.classifying.fit import ClassifierCLI
+        from pipelines.language.fit import LanguageCLI
 
-    cli(words)
+    (ClassifierCLI if configures(words, "classifier") else LanguageCLI)(words)
 
 
 COMMANDS: dict[str, Command] = {

@@ -20,7 +20,7 @@ from data_prep.text.python_lines import python_lines
 from data_prep.text.splits import place
 from modules.errors import InputError, check_ranges, first_five
 from modules.language.batch import LabelledBatch
-from modules.language.classifier import padded
+from modules.language.classifier import padded, text_ids
 from modules.text_codec import Level, TextCodec, normalised
 from modules.vocabulary import Vocabulary
 
@@ -220,7 +220,7 @@ class LabelledDataModule(pl.LightningDataModule):
         """Returns ids and classes of texts."""
         rows, codec = list(rows), self.codec
         assert codec is not None
-        ids = [[Vocabulary.BOS, *codec.encode(row.text)[: self.max_length]] for row in rows]
+        ids = [text_ids(codec, row.text, self.max_length) for row in rows]
         return Encoded(ids, [self.classes.index(row.label) for row in rows])
 
     # ---- batches

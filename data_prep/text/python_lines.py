@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.text.files import read_pieces
-from data_prep.text.splits import TRAIN, VAL, place
+from data_prep.text.splits import split_of
 from data_prep.text.standard_library import find_standard_library
 from modules.errors import InputError
 
@@ -29,12 +29,11 @@ def python_lines(folder: Path | None = None, budget: dict[str, int] = BUDGET) ->
         folder: The library; by default that of the running Python.
         budget: Most bytes of each split.
     """
+    files = find_standard_library(folder, budget).files
     found: dict[str, tuple[str, str]] = {}
     for split in budget:
-        for file in find_standard_library(folder, budget).files:
-            at = place(file.name)
-            own = "train" if at < TRAIN else "val" if at < TRAIN + VAL else "test"
-            if own == split:
+        for file in files:
+            if split_of(file.name) == split:
                 for text, label in _lines_of(file.path):
                     found.setdefault(text, (label, split))
     return [(text, *of) for text, of in found.items()]

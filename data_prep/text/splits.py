@@ -86,6 +86,12 @@ def place(name: str) -> float:
     )
 
 
+def split_of(name: str) -> str:
+    """Returns the split that follows from the name alone."""
+    at = place(name)
+    return "train" if at < TRAIN else "val" if at < TRAIN + VAL else "test"
+
+
 def assign_by_hash(names: Iterable[str]) -> dict[str, str]:
     """Returns the split of each of two or more files.
 
@@ -93,10 +99,7 @@ def assign_by_hash(names: Iterable[str]) -> dict[str, str]:
     those to train on does, or the lowest of those to test on if there is but one.
     """
     ordered = sorted(names, key=lambda name: (place(name), name))
-    split = {
-        name: "train" if place(name) < TRAIN else "val" if place(name) < TRAIN + VAL else "test"
-        for name in ordered
-    }
+    split = {name: split_of(name) for name in ordered}
     if "train" not in split.values():
         split[ordered[0]] = "train"
     if "val" not in split.values():

@@ -252,11 +252,10 @@ class Captioner(CaptionWriter, TrainedModule):
         self.decoder.eval()
         captions, tokens = sample_captions(self.decoder, annotations, samples, longest, seed)
         names = [name for name in batch.names for _ in range(samples)]
-        rewards = torch.tensor([self.reward(*pair) for pair in zip(names, captions, strict=True)])
-        rewards = rewards.view(-1, samples)  # (N, S)
+        rewards = self.reward.each(names, captions).view(-1, samples)  # (N, S)
         if self.training_options.reinforce_baseline == "greedy":
-            said = zip(batch.names, greedy_captions(self.decoder, annotations, longest), strict=True)
-            advantages = rewards - torch.tensor([self.reward(*pair) for pair in said]).unsqueeze(1)
+            said = greedy_captions(self.decoder, annotations, longest)
+            advantages = rewards - self.reward.each(batch.names, said).unsqueeze(1)
         else:
             advantages = leave_one_out(rewards)
         rewards, advantages = rewards.to(annotations.device), advantages.to(annotations.device)

@@ -52,6 +52,10 @@ class CaptionReward:
             reward += self.weight * float(bleu(statistics)[3])
         return reward
 
+    def each(self, images: Sequence[str], captions: Sequence[Sequence[int]]) -> Float[Tensor, " N"]:
+        """Returns the reward of every caption, each of its image."""
+        return torch.tensor([self(*pair) for pair in zip(images, captions, strict=True)])
+
 
 def leave_one_out(rewards: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:
     """Returns each reward less the mean of the other samples' of its image."""

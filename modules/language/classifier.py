@@ -92,6 +92,11 @@ class Classified(NamedTuple):
     probability: float
 
 
+def text_ids(codec: TextCodec, text: str, max_length: int) -> list[int]:
+    """Returns the ids of a text's first units, after a `<bos>`."""
+    return [Vocabulary.BOS, *codec.encode(text)[:max_length]]
+
+
 def padded(texts: Sequence[Sequence[int]], labels: Sequence[int]) -> LabelledBatch:
     """Returns a batch of ids of texts, each after its `<bos>`, and of their classes."""
     lengths = torch.tensor([len(text) for text in texts])
@@ -202,7 +207,7 @@ class TextClassifier(TrainedModule):
 
     def ids(self, text: str) -> list[int]:
         """Returns what is read of a text."""
-        return [Vocabulary.BOS, *self.codec.encode(normalised(text))[: self.max_length]]
+        return text_ids(self.codec, normalised(text), self.max_length)
 
     @torch.inference_mode()
     def classify(self, texts: Sequence[str], batch_size: int = 256) -> list[Classified]:

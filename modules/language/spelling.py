@@ -4,8 +4,8 @@ The noisy channel of Kernighan, Church and Gale (1990) takes a word w for a slip
 
     log P(c | context) + log P(w | c) > log P(w | context) + log P(no slip)
 
-A forward model knows what stands
-before a word, a backward one what stands behind it; the context's log-probability is the mean of theirs.
+A forward model knows what stands before a word, a backward one what stands behind it; the context's
+log-probability is the mean of theirs.
 """
 
 from __future__ import annotations
@@ -94,34 +94,48 @@ class Doubt:
     gain: float
 
 
-def doubts(units: Sequence[str], models: Sequence[LanguageModel], shown: int = 3) -> Iterator[Doubt]:
-    """Yields the words of a text that are less probable than a spelling within two edits.
+class NoisyChannel:
+    """What models expect at every word of a text; each of them reads it once.
 
     Args:
         units: Words and marks of the text, as `TextCodec.units` gives them.
         models: Of words, with the same codec; one that reads backwards knows the other side.
-        shown: Spellings to name of each.
+
+    Attributes:
+        edits: By place of a word the known words near it, as `NearWords` has them.
     """
-    codec = models[0].codec
-    spelling, near, known = Spelling(codec), NearWords(codec.vocabulary.words), codec.vocabulary.words
-    ids = codec.vocabulary.encode(units)
-    edits = {at: near(unit) for at, unit in enumerate(units) if len(unit) > 1 and unit.isalpha()}
-    wanted = [[ids[at], *edits.get(at, ())] for at in range(len(ids))]
-    sides = [_read(model, ids, wanted) for model in models]
-    context = [torch.stack(of_unit).mean(0) for of_unit in zip(*sides, strict=True)]
-    slip = math.log2((1 - SLIPS) / SLIPS)
-    for at, of_unit in edits.items():
-        costs = (-context[at] / math.log(2)).tolist()
-        own = costs[0] + (spelling.unit_bits(units[at]) if ids[at] == Vocabulary.UNK else 0.0)
-        # a slip is any of the words so many edits away
-        ways = math.log2(2 * (_LETTERS + 1) * len(units[at]) + _LETTERS)
-        found = sorted(
-            (cost + slip + count * ways, number)
-            for cost, (number, count) in zip(costs[1:], of_unit.items(), strict=True)
-        )
-        if found and found[0][0] < own:
-            better = [_cased(known[number], units[at]) for cost, number in found[:shown] if cost < own]
-            yield Doubt(at, units[at], own, list(dict.fromkeys(better)), own - found[0][0])
+
+    def __init__(self, units: Sequence[str], models: Sequence[LanguageModel]) -> None:
+        self.units, self.codec = units, models[0].codec
+        near = NearWords(self.codec.vocabulary.words)
+        self.edits = {at: near(unit) for at, unit in enumerate(units) if len(unit) > 1 and unit.isalpha()}
+        self.ids = self.codec.vocabulary.encode(units)
+        wanted = [[own, *self.edits.get(at, ())] for at, own in enumerate(self.ids)]
+        self.sides = [_read(model, self.ids, wanted) for model in models]
+
+    def doubts(self, sides: int | None = None, shown: int = 3) -> Iterator[Doubt]:
+        """Yields the words that are less probable than a spelling within two edits.
+
+        Args:
+            sides: Of how many models, the first ones, the context is; by default of all.
+            shown: Spellings to name of each.
+        """
+        spelling, known = Spelling(self.codec), self.codec.vocabulary.words
+        slip = math.log2((1 - SLIPS) / SLIPS)
+        for at, of_unit in self.edits.items():
+            word = self.units[at]
+            context = torch.stack([side[at] for side in self.sides[:sides]]).mean(0)
+            costs = (-context / math.log(2)).tolist()
+            own = costs[0] + (spelling.unit_bits(word) if self.ids[at] == Vocabulary.UNK else 0.0)
+            # a slip is any of the words so many edits away
+            ways = math.log2(2 * (_LETTERS + 1) * len(word) + _LETTERS)
+            found = sorted(
+                (cost + slip + count * ways, number)
+                for cost, (number, count) in zip(costs[1:], of_unit.items(), strict=True)
+            )
+            if found and found[0][0] < own:
+                better = [_cased(known[number], word) for cost, number in found[:shown] if cost < own]
+                yield Doubt(at, word, own, list(dict.fromkeys(better)), own - found[0][0])
 
 
 def _cased(word: str, like: str) -> str:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from modules.errors import InputError
-from pipelines.arguments import read_config
-
-
-def is_of_painter(config: dict[str, Any]) -> bool:
-    """Returns whether a configuration describes a painter, not a reader."""
-    model = config.get("model")
-    return isinstance(model, dict) and "painter" in model
+from pipelines.arguments import has_part, read_config
 
 
 def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
@@ -25,7 +18,7 @@ def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
     found = []
     for path in runs.glob("house_numbers/*/version_*/checkpoints/best.ckpt"):
         config = path.parents[1] / "config.yaml"
-        if config.is_file() and is_of_painter(read_config(config)) == painter:
+        if config.is_file() and has_part(read_config(config), "painter") == painter:
             found.append(path)
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -22,8 +22,8 @@ from rich.console import Console
 
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
+from pipelines.arguments import has_part
 from pipelines.glimpses.painter_report import write_painter_report
-from pipelines.glimpses.painter_runs import is_of_painter
 from pipelines.glimpses.score import SHOWN
 from pipelines.glimpses.trace import Trace, draw_trace, labels_of
 from pipelines.reports.curves import best_step, monitored_metric, read_curves
@@ -44,7 +44,7 @@ def report(run: Path) -> None:
     """
     folder = existing_run(Path(run))
     scores = read_metrics(folder).get("scores") or {}
-    paints = is_of_painter(read_config(folder)) or "bits_per_pixel" in scores
+    paints = has_part(read_config(folder), "painter") or "bits_per_pixel" in scores
     print(write_painter_report(folder) if paints else write_report(folder))
 
 

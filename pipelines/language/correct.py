@@ -16,8 +16,8 @@ from rich.text import Text
 from data_prep.input_files import read_text
 from modules.errors import InputError, check_at_least
 from modules.language.language_model import LanguageModel
-from modules.language.spelling import Doubt, NearWords, doubts
-from modules.text_codec import TextCodec, normalised
+from modules.language.spelling import Doubt, NoisyChannel
+from modules.text_codec import normalised
 from pipelines.devices import chosen_device
 
 REMEDY = (
@@ -61,7 +61,7 @@ def correct(
     if plant:
         _print_planted(units, models, plant, seed, json)
         return
-    found = sorted(doubts(units, models), key=lambda doubt: -doubt.gain)
+    found = sorted(NoisyChannel(units, models).doubts(), key=lambda doubt: -doubt.gain)
     lines = [1]
     for unit in units:
         lines.append(lines[-1] + (unit == "\n"))
@@ -117,16 +117,14 @@ def _edited(word: str, draw: random.Random) -> str:
     return word[:at] + draw.choice((*kinds, letter + word[at:]))
 
 
-def by_dictionary(units: Sequence[str], codec: TextCodec) -> list[Doubt]:
+def by_dictionary(channel: NoisyChannel) -> list[Doubt]:
     """Returns every unknown word beside the nearest known one, the most frequent of these: no context."""
-    known = codec.vocabulary
-    near, found = NearWords(known.words), []
-    for at, unit in enumerate(units):
-        if len(unit) > 1 and unit.isalpha() and not (unit in known or unit.lower() in known):
-            edits = near(unit)
-            best = min(edits, key=lambda number: (edits[number], number), default=None)
-            if best is not None:
-                found.append(Doubt(at, unit, 0.0, [known.words[best]], 0.0))
+    known, found = channel.codec.vocabulary, []
+    for at, edits in channel.edits.items():
+        word = channel.units[at]
+        if edits and not (word in known or word.lower() in known):
+            best = min(edits, key=lambda number: (edits[number], number))
+            found.append(Doubt(at, word, 0.0, [known.words[best]], 0.0))
     return found
 
 
@@ -145,11 +143,11 @@ def _print_planted(
     units: Sequence[str], models: Sequence[LanguageModel], share: float, seed: int, json: bool
 ) -> None:
     errors = planted(units, share, seed)
-    wrong = [errors.get(at, unit) for at, unit in enumerate(units)]
+    channel = NoisyChannel([errors.get(at, unit) for at, unit in enumerate(units)], models)
     systems = {
-        "both sides": list(doubts(wrong, models)),
-        "forward model alone": list(doubts(wrong, models[:1])),
-        "unknown words, no context": by_dictionary(wrong, models[0].codec),
+        "both sides": list(channel.doubts()),
+        "forward model alone": list(channel.doubts(sides=1)),
+        "unknown words, no context": by_dictionary(channel),
     }
     scores = {name: counted(found, errors, units) for name, found in systems.items()}
     if json:

@@ -98,9 +98,8 @@ def test_the_reward_rises(baseline):
     means = []
     for step in range(120):
         captions, tokens = sample_captions(decoder, annotations, 8, 6, seed=step)
-        rewards = torch.tensor([reward(*pair) for pair in zip(names, captions, strict=True)]).view(3, 8)
-        said = zip(REFERENCES, greedy_captions(decoder, annotations, 6), strict=True)
-        greedy = torch.tensor([reward(*pair) for pair in said]).unsqueeze(1)
+        rewards = reward.each(names, captions).view(3, 8)
+        greedy = reward.each(list(REFERENCES), greedy_captions(decoder, annotations, 6)).unsqueeze(1)
         advantages = leave_one_out(rewards) if baseline == "samples" else rewards - greedy
         loss, words = self_critical_sum(decoder, annotations, tokens, advantages)
         optimizer.zero_grad()

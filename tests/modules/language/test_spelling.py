@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modules.language.language_model import LanguageModel
-from modules.language.spelling import NearWords, doubts, edit_distance
+from modules.language.spelling import NearWords, NoisyChannel, edit_distance
 from tests.pipelines.language.tiny_language_models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,19 +39,19 @@ def model(reads_backward: bool, likely: str) -> LanguageModel:
 
 def test_a_word_is_doubted_where_both_sides_together_expect_another():
     units = ["the", "catt", "saw", "a", "cart"]
-    found = list(doubts(units, [model(False, "cat"), model(True, "cat")]))
+    found = list(NoisyChannel(units, [model(False, "cat"), model(True, "cat")]).doubts())
     assert [(doubt.word, doubt.better[0]) for doubt in found] == [
         ("catt", "cat"),
         ("saw", "cat"),
         ("cart", "cat"),
     ]
     assert all(doubt.gain > 0 and doubt.bits > doubt.gain for doubt in found)
-    assert [doubt.word for doubt in doubts(["cat"], [model(False, "cat")])] == []
+    assert [doubt.word for doubt in NoisyChannel(["cat"], [model(False, "cat")]).doubts()] == []
 
 
 def test_what_a_side_has_not_read_yet_does_not_count():
     """A backward model says the same of a word whatever stands before it."""
     own = tiny_model("the cat saw a cart and the dog ran", "word")
     own.reads_backward = True
-    one, other = (list(doubts([first, "catt", "ran"], [own])) for first in ("the", "dog"))
+    one, other = (list(NoisyChannel([first, "catt", "ran"], [own]).doubts()) for first in ("the", "dog"))
     assert [d for d in one if d.place == 1] == [d for d in other if d.place == 1]
