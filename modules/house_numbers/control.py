@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from modules.cells import RecurrentCell
 from modules.house_numbers.batch import CLASSES, MOST_DIGITS
+from modules.house_numbers.networks import convolution
 
 CHANNELS = (16, 32, 64, 128)
 
@@ -26,9 +27,8 @@ class DigitCNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         before = 1
-        for place, channels in enumerate(CHANNELS):
-            kernel = 5 if place == 0 else 3
-            layers += [nn.Conv2d(before, channels, kernel, padding=kernel // 2), nn.ReLU(), nn.MaxPool2d(2)]
+        for channels in CHANNELS:
+            layers += convolution(before, channels, pool=True)  # normalised as the reader's are
             before = channels
         self.features = nn.Sequential(*layers, nn.Flatten())
         flat = before * (size // 2 ** len(CHANNELS)) ** 2

@@ -154,10 +154,9 @@ def test_a_larger_picture_costs_the_reader_no_more_and_the_cnn_four_times_as_muc
 def test_multiply_adds_are_those_of_the_formulas() -> None:
     network = DigitCNN(32, 200_000)
     channels = [1, 16, 32, 64, 128]
-    kernels, sides = [5, 3, 3, 3], [32, 16, 8, 4]
     wanted = sum(
-        side**2 * kernel**2 * before * after
-        for side, kernel, before, after in zip(sides, kernels, channels[:-1], channels[1:], strict=True)
+        side**2 * 3**2 * before * after
+        for side, before, after in zip([32, 16, 8, 4], channels[:-1], channels[1:], strict=True)
     )
     wide = network.joint[0].out_features
     wanted += 2 * 2 * 128 * wide + wide * 55
