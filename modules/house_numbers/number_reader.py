@@ -199,6 +199,11 @@ class NumberReader(TrainedModule):
         finally:
             self.train(was_training)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Sides of pictures at which readers are compared, in pixels; its own is one of them."""
+        return sorted({*SIZES, self.pictures.size})
+
     def operations(self) -> dict[str, int]:
         """Returns the multiply-adds that a number of five digits takes, by the picture's side in pixels.
 
@@ -206,7 +211,7 @@ class NumberReader(TrainedModule):
         picture adds and does not multiply. The CNN of another side is another one of as many parameters.
         """
         counts = {}
-        for size in SIZES:
+        for size in self.sizes:
             network = self.network
             if isinstance(network, DigitCNN):
                 network = DigitCNN(size, sum(parameter.numel() for parameter in network.parameters()))

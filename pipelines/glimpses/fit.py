@@ -17,6 +17,7 @@ from pipelines.findings import Findings
 from pipelines.glimpses.controls import CONTROLS, control_rows, most_frequent, train_controls
 from pipelines.glimpses.report import choose_examples, png_text, write_report
 from pipelines.glimpses.score import interval, remarks, scores_table
+from pipelines.glimpses.sizes import read_by_size
 
 LABELS = {"centre": "window nailed to the centre", "cnn": "CNN of equal parameters"}
 
@@ -73,6 +74,8 @@ class ReaderCLI(RunCLI):
         }
         controls[f"most frequent number ({frequent})"] = number_scores([frequent] * len(true), true)
         operations = self._operations()
+        is_reader = self.model.reader_options.kind not in CONTROLS
+        by_size = read_by_size(self.model, self.datamodule, split) if is_reader else {}
         metrics: dict[str, Any] = {
             "scores": scores,
             "intervals": {"accuracy": low_high},
@@ -80,12 +83,13 @@ class ReaderCLI(RunCLI):
             "by_length": by_length(rows),
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "multiply_adds": operations,
+            "by_size": by_size,
         }
         table = scores_table(scores, low_high, controls)
         return Findings(
             f"{len(rows):,} pictures",
             metrics,
-            [table, self._operations_table(operations)],
+            [table, sizes_table(operations, by_size)],
             {"predictions": predictions},
             remarks(scores["accuracy"], low_high, controls),
         )
@@ -101,16 +105,26 @@ class ReaderCLI(RunCLI):
             systems = {"reader": self.model, LABELS["cnn"]: self.model.control("cnn")}
         return {name: model.operations() for name, model in systems.items()}
 
-    @staticmethod
-    def _operations_table(operations: dict[str, dict[str, int]]) -> Table:
-        table = Table(title="Million multiply-adds a picture")
-        table.add_column("side of the picture (pixels)")
-        sizes = list(next(iter(operations.values())))
-        for size in sizes:
-            table.add_column(size, justify="right")
-        for name, counts in operations.items():
-            table.add_row(name, *(f"{counts[size] / 1e6:.1f}" for size in sizes))
-        return table
+
+def sizes_table(operations: dict[str, dict[str, int]], by_size: dict[str, dict[str, Any]]) -> Table:
+    """Returns what a larger picture costs, and how well it is read.
+
+    Args:
+        operations: Multiply-adds by system and by the picture's side in pixels.
+        by_size: What `read_by_size` returns; empty of a control.
+    """
+    table = Table(title="Million multiply-adds a picture")
+    table.add_column("side of the picture (pixels)")
+    sizes = list(next(iter(operations.values())))
+    for size in sizes:
+        table.add_column(size, justify="right")
+    for name, counts in operations.items():
+        table.add_row(name, *(f"{counts[size] / 1e6:.1f}" for size in sizes))
+    if by_size:
+        table.add_section()
+        shares = (f"{by_size[size]['accuracy']:.3f}" for size in sizes)
+        table.add_row(f"read right, of {by_size[sizes[0]]['pictures']:,}", *shares)
+    return table
 
 
 def by_length(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -99,6 +99,8 @@ def write_report(run: Path) -> Path:
             curve_charts=charts,
             operations=_operations_chart(metrics.get("multiply_adds") or {}),
             counts=metrics.get("multiply_adds") or {},
+            by_size=metrics.get("by_size") or {},
+            sizes_chart=_sizes_chart(metrics),
             parameters=metrics.get("parameters"),
             examples=_examples(rows, arguments(config.get("model")).get("reader") or {}),
             summary=summary_rows(run_parts(config, metrics, "pictures", "reader"), metrics.get("seconds")),
@@ -160,6 +162,23 @@ def _sheet(row: Mapping[str, Any], reader: Mapping[str, Any]) -> str | None:
     return jpeg_uri(
         draw_trace(Trace(np.ascontiguousarray(picture[..., ::-1]), places, sides, labels, headline))
     )
+
+
+def _sizes_chart(metrics: Mapping[str, Any]) -> Markup | None:
+    """Returns the share read right over the picture's side, with its interval; None where it is not known."""
+    by_size = metrics.get("by_size") or {}
+    if not by_size:
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure()
+        sides = [int(size) for size in by_size]
+        shares = np.array([part["accuracy"] for part in by_size.values()])
+        low, high = np.array([part["interval"] for part in by_size.values()]).T
+        axes.errorbar(sides, shares, (shares - low, high - shares), fmt="o-", color=RUNS[0], lw=1.4, ms=3)
+        axes.set(title="Read right", xlabel="side (pixels)", ylabel="share of whole numbers", ylim=(0, 1))
+        axes.set_xticks(sides)
+        axes.grid()
+        return as_svg(figure, "sizes", "Share of whole numbers read right over the side of the picture")
 
 
 def _operations_chart(operations: Mapping[str, Mapping[str, int]]) -> Markup | None:

@@ -29,10 +29,14 @@ def test_a_fit_leaves_scores_controls_and_a_report(run: Path) -> None:
     assert set(metrics["scores"]) == {"accuracy", "digit_accuracy", "length_accuracy"}
     assert len(metrics["controls"]) == 3
     assert metrics["multiply_adds"]["reader"]["64"] == metrics["multiply_adds"]["reader"]["256"]
+    assert list(metrics["by_size"]) == ["32", "64", "128", "256"]
+    # what is seen at the reader's own size was scored already
+    assert metrics["by_size"]["32"]["accuracy"] == metrics["scores"]["accuracy"]
     rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
     assert len(rows) == 4 and any("picture" in row for row in rows)
     page = (run / "report.html").read_text()
     assert "CNN of equal parameters" in page and "data:image/jpeg" in page
+    assert "read right by this reader, of 4 pictures" in page and "Share of whole numbers" in page
     assert "mathdefault" not in page  # powers of ten, which the page would show as they are written
     assert {path.name for path in (run / "checkpoints").iterdir()} == {
         *("best.ckpt", "last.ckpt", "cnn.ckpt", "centre.ckpt")
