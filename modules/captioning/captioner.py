@@ -292,6 +292,11 @@ class Captioner(CaptionWriter, TrainedModule):
                     "model.training.reinforce_epochs are the last of a fit, which has no last one with "
                     "--trainer.max_epochs -1; say how many epochs there are"
                 )
+            if self.reinforces_from < 0:
+                raise InputError(
+                    f"model.training.reinforce_epochs is {self.training_options.reinforce_epochs}; "
+                    f"the fit has {self.trainer.max_epochs} (--trainer.max_epochs)"
+                )
             steps = int(steps * self.reinforces_from // self.trainer.max_epochs)
         return reinforced_rate_factor(self.training_options, steps)
 

@@ -22,11 +22,12 @@ from modules.decoders.captions import DECODERS
 from modules.errors import InputError
 from modules.images import read_as_shown
 from modules.vocabulary import Vocabulary
-from pipelines.arguments import CONFIGS, Parser, with_config
+from pipelines.arguments import CONFIGS, Parser, read_config, with_config
 from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel
 from pipelines.captioning.fit import CaptionCLI
 from pipelines.captioning.runs import read_run
 from pipelines.reports.page import duration, fit_within, jpeg_uri, write_page
+from pipelines.reports.summary import arguments
 from pipelines.running.comparisons import compared_rows, listed, seeds_of, settings_of
 
 PARTS = ("scores", "intervals", "controls", "seconds")  # of metrics.json in a row
@@ -48,6 +49,7 @@ def compare(argv: Sequence[str]) -> None:
     seeds = seeds_of(own.seeds)
     root = [] if own.data.root is None else ["--data.root", own.data.root]
     given = with_config(["fit", "--config", own.config, *root], CONFIGS / "caption" / "compare.yaml")
+    _check_hard(kinds, Path(given[2]))
     settings = dict.fromkeys(FAMILY, settings_of(given))
 
     def fit(kind: str, seed: str, more: list[str]) -> None:
@@ -70,6 +72,18 @@ def compare(argv: Sequence[str]) -> None:
         arguments=" ".join(given[1:]),
     )
     print(page)
+
+
+def _check_hard(kinds: Sequence[str], config: Path) -> None:
+    """Raises InputError where the fit of a wanted row would be refused after those before it."""
+    hard = "show_attend_tell_hard"
+    training = arguments(arguments(read_config(config).get("model")).get("training"))
+    if hard in kinds and training.get("reinforce_epochs"):
+        rest = ",".join(kind for kind in kinds if kind != hard)
+        raise InputError(
+            f"{config}: model.training.reinforce_epochs is given, and hard attention learns from a reward of "
+            f"its own; leave {hard} out with --kinds {rest or next(iter(FAMILY))}"
+        )
 
 
 def _parser() -> Parser:

@@ -10,8 +10,7 @@ from PIL import Image
 
 from pipelines.caption import main
 
-ROOT = Path(__file__).resolve().parents[3]
-DEBUG = str(ROOT / "configs" / "debug" / "caption.yaml")
+DEBUG = str(Path(__file__).resolve().parents[3] / "configs" / "debug" / "caption.yaml")
 ENDLESS = ["--trainer.max_epochs", "-1", "--trainer.max_time", "00:00:01:00"]
 
 
@@ -242,6 +241,7 @@ def test_a_configuration_that_is_none(refused, tmp_path, content, where, cause):
         (["--model.decoder.dropout", "1.5"], ["dropout", "1.5"]),
         ([*ENDLESS, "--model.training.own_words", "0.2"], ["own_words", "how many epochs"]),
         ([*ENDLESS, "--model.training.reinforce_epochs", "1"], ["reinforce_epochs", "how many epochs"]),
+        (["--model.training.reinforce_epochs", "9"], ["reinforce_epochs is 9", "the fit has 2"]),
         (["--model.encoder.name", "mobilenetv3_smal_050"], ["mobilenetv3_smal_050", "mobilenetv3_small_050"]),
         (["--trainer.precision", "bf16-true"], ["trainer.precision", "bf16-true", "bf16-mixed"]),
         (["--trainer.accelerator", "gpuu"], ["trainer", "gpuu", "cpu"]),

@@ -34,6 +34,16 @@ def test_what_cannot_be_compared_is_one_line(given, said, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_reward_that_the_hard_row_cannot_have_is_refused_before_any_fit(tmp_path, capsys):
+    config = tmp_path / "rewarded.yaml"
+    config.write_text("model: {training: {reinforce_epochs: 1}}")
+    output = tmp_path / "out"
+    given = ["--config", str(config), "--data.root", str(tmp_path), "--output", str(output)]
+    assert main(["compare", *given, "--kinds", "adaptive,show_attend_tell_hard"]) == 2
+    assert "leave show_attend_tell_hard out with --kinds adaptive" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_only_the_hard_row_is_hard_whatever_the_configuration_says():
     hard = {name: words[words.index("--model.decoder.hard") + 1] for name, words in comparing.FAMILY.items()}
     assert hard == {name: "true" if name.endswith("_hard") else "false" for name in comparing.FAMILY}
