@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,20 @@ from torch import Tensor
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.steerer import Steerer
 from modules.steering.stream import SteeringStream
+
+
+class Steered(NamedTuple):
+    """What models say at T frames of N streams.
+
+    Attributes:
+        angle_rad: Mean of the models' steering-wheel angles, left positive (N, T).
+        spread_rad: Their standard deviation (N, T); NaN of one model.
+        throttle: Mean of the models that say one, from -1 to 1 (N, T); NaN where none does.
+    """
+
+    angle_rad: np.ndarray
+    spread_rad: np.ndarray
+    throttle: np.ndarray
 
 
 class SteeringEnsemble:
@@ -38,18 +53,22 @@ class SteeringEnsemble:
         for part in self.parts:
             part.reset(streams)
 
-    def steer(
-        self, views: Mapping[FramePreprocessing, UInt8[Tensor, "N T 3 _ _"]]
-    ) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, "N T"]]:
-        """Returns mean and spread of the steering-wheel angles at the next frames, in radians, left positive.
+    def steer(self, views: Mapping[FramePreprocessing, UInt8[Tensor, "N T 3 _ _"]]) -> Steered:
+        """Returns what the models say at the next frames.
 
         Args:
             views: The frames as each of `preprocessings` gives them.
         """
-        angles = np.stack([part.steer(views[part.model.preprocessing]) for part in self.parts])
+        outputs = [part.outputs(views[part.model.preprocessing]) for part in self.parts]  # (N, T, O) each
+        angles = np.stack([each[..., 0] for each in outputs])
+        unknown = np.full_like(angles[0], np.nan)
+        throttles = [
+            each[..., 1] for part, each in zip(self.parts, outputs, strict=True) if part.model.says_throttle
+        ]
+        throttle = np.mean(throttles, axis=0) if throttles else unknown
         if len(angles) == 1:
-            return angles[0], np.full_like(angles[0], np.nan)
-        return angles.mean(0), angles.std(0, ddof=1)
+            return Steered(angles[0], unknown, throttle)
+        return Steered(angles.mean(0), angles.std(0, ddof=1), throttle)
 
     def step(
         self, frames: UInt8[np.ndarray, "N Hh Ww 3"]
@@ -60,5 +79,5 @@ class SteeringEnsemble:
             frames: RGB bytes as the cameras give them, of any size.
         """
         views = {view: torch.stack([view(frame) for frame in frames]) for view in self.preprocessings}
-        mean, spread = self.steer({view: pixels.unsqueeze(1) for view, pixels in views.items()})
-        return mean[:, 0], spread[:, 0]
+        said = self.steer({view: pixels.unsqueeze(1) for view, pixels in views.items()})
+        return said.angle_rad[:, 0], said.spread_rad[:, 0]

@@ -53,7 +53,7 @@ def step_graph(model: Steerer) -> Graph:
     with torch.no_grad():
         state = [tensor.contiguous().clone() for tensor in model.decoder.init_state(2)]
     names = [f"state{number}" for number in range(len(state))]
-    outputs = ["angle", *["throttle"] * (model.decoder_options.outputs == 2)]
+    outputs = ["angle", *["throttle"] * (model.says_throttle)]
     return Graph(
         "steer",
         Step(model),

@@ -256,6 +256,11 @@ class Steerer(TrainedModule):
         many = outputs.shape[-1]
         return outputs * self.target_std[:many] + self.target_mean[:many], state
 
+    @property
+    def says_throttle(self) -> bool:
+        """Whether the second output is a throttle."""
+        return self.decoder_options.outputs == 2
+
     def evaluate(self, batch: ClipBatch, batch_idx: int) -> None:
         """Predicts a batch that continues the one before and keeps what is no padding."""
         with torch.no_grad():

@@ -76,8 +76,16 @@ class SteeringStream:
         Args:
             frames: As the model's `preprocessing` gives them.
         """
+        return self.outputs(frames)[..., 0]
+
+    def outputs(self, frames: UInt8[Tensor, "N T 3 H W"]) -> Float[np.ndarray, "N T O"]:
+        """Returns all that the model says at the next frames: the angle, then throttle, or torque and speed.
+
+        Args:
+            frames: As the model's `preprocessing` gives them.
+        """
         outputs, self.state = self.model.drive(self._advance(frames), self.state)
-        return outputs[..., 0].cpu().numpy()
+        return outputs.cpu().numpy()
 
     def step(self, frames: UInt8[np.ndarray, "N Hh Ww 3"]) -> Float[np.ndarray, " N"]:
         """Returns the steering-wheel angles, in radians, left positive, at one frame of each stream.

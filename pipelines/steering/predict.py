@@ -51,9 +51,9 @@ class SteerPredictionOptions:
             their angles counts. By default the ready-made one, which has learnt drawn roads alone.
         output: The angles: frame_id,steering_angle in radians of the steering wheel, left positive, in the
             order of time. Of a model of DonkeyCars or the simulator frame_id,share_of_full_lock, from -1 to
-            1. A frame that cannot be read has an empty angle. Of several models standard_deviation says how
-            far apart they are. Where drives have frames of the same name, as several videos do, a last column
-            names the drive.
+            1, and throttle where the model says one. A frame that cannot be read has an empty angle. Of
+            several models standard_deviation says how far apart they are. Where drives have frames of the
+            same name, as several videos do, a last column names the drive.
         overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle. Of several models
             the path widens by two standard deviations either way.
         labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
@@ -137,7 +137,8 @@ def _steer(options: SteerPredictionOptions) -> None:
         else:
             for _ in frames():
                 pass
-    _write(options.output, table, steered, unit, len(models) > 1)
+    more = [DEVIATION] * (len(models) > 1) + ["throttle"] * any(model.says_throttle for model in models)
+    _write(options.output, table, steered, unit, more)
     failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
     _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
     _summarise(options, table, steered, time.monotonic() - begun, unit)
@@ -208,15 +209,19 @@ def _some_frames(table: DriveTable, many: int) -> list[np.ndarray]:
 
 
 def _write(
-    path: Path, table: DriveTable, steered: Sequence[SteeredFrame], unit: AngleUnit, with_spread: bool
+    path: Path, table: DriveTable, steered: Sequence[SteeredFrame], unit: AngleUnit, more: Sequence[str]
 ) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     by_drive, drives = needs_drives(table), table.recordings()
-    writer.writerow(["frame_id", unit.column, *[DEVIATION] * with_spread, *["drive"] * by_drive])
+    writer.writerow(["frame_id", unit.column, *more, *["drive"] * by_drive])
     for frame in steered:
-        numbers = (frame.angle_rad, frame.spread_rad)[: 1 + with_spread]
-        cells = ["" if frame.reason else f"{number / unit.full_lock:.6f}" for number in numbers]
+        said = {
+            unit.column: frame.angle_rad / unit.full_lock,
+            DEVIATION: frame.spread_rad / unit.full_lock,
+            "throttle": frame.throttle,
+        }
+        cells = ["" if frame.reason else f"{said[name]:.6f}" for name in (unit.column, *more)]
         writer.writerow([table.frame[frame.row], *cells, *[drives[frame.row]] * by_drive])
     write_whole(path, text.getvalue().encode())
 

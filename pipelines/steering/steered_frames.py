@@ -38,6 +38,7 @@ class SteeredFrame:
         begins: Whether the state started afresh here.
         angle_rad: Mean of the models, smoothed; NaN where the frame cannot be read.
         spread_rad: Standard deviation of the models' angles; NaN of one model, or without the frame.
+        throttle: Mean of the models that say one, from -1 to 1; NaN where none does, or without the frame.
         reason: Why it cannot be read; empty otherwise.
         shown: The frame for the overlay; none without one, or where it cannot be read.
         saliency: Each model's map (H, W), where they were asked for.
@@ -47,6 +48,7 @@ class SteeredFrame:
     begins: bool
     angle_rad: float = float("nan")
     spread_rad: float = float("nan")
+    throttle: float = float("nan")
     reason: str = ""
     shown: np.ndarray | None = None
     saliency: Sequence[np.ndarray] = ()
@@ -84,12 +86,14 @@ def steer_frames(
             for part in ensemble.parts:
                 clip = part.clip(frames[part.model.preprocessing])[0]
                 maps.append(steering_saliency(part.model, clip, part.state))
-        angles, spreads = (of_stream[0] for of_stream in ensemble.steer(frames))
+        said = ensemble.steer(frames)
+        angles, spreads, throttles = (of_stream[0] for of_stream in said)  # (T,) each
         for place, (row, (_, shown)) in enumerate(piece):
             angle_rad = smoother.step(float(angles[place]))
             own = [each[place] for each in maps]
             begun = begins and place == 0
-            yield SteeredFrame(row, begun, angle_rad, float(spreads[place]), "", shown, own)
+            spread_rad, throttle = float(spreads[place]), float(throttles[place])
+            yield SteeredFrame(row, begun, angle_rad, spread_rad, throttle, "", shown, own)
 
     drive_begins = np.concatenate([[True], table.drive[1:] != table.drive[:-1]])
     piece: list[tuple[int, Views]] = []

@@ -41,6 +41,11 @@ def write_checkpoint(kind: str, path: Path) -> Path:
     """Writes a checkpoint of that kind, of the same weights each time."""
     model = Steerer(*MODELS[kind])
     model.use_target_statistics(torch.tensor([0.05, 1.0, 10.0]), torch.tensor([0.3, 0.5, 4.0]))
+    return save(model, path)
+
+
+def save(model: Steerer, path: Path) -> Path:
+    """Writes the checkpoint of a model."""
     checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, path)

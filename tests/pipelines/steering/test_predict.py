@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,18 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.driving.formats.frame_folder import frames_of
 from modules import SteeringPredictor
 from modules.images import read_image
-from modules.steering.smoothing import Smoother, smoother
+from modules.steering.smoothing import smoother
 from modules.steering.steerer import Steerer
 from pipelines.steer import main
 from pipelines.steering.drawing.picture import write_video
-from pipelines.steering.steered_frames import PIECE, steer_frames
 from tests.modules.steering.steering_models import whole_drives
 from tests.pipelines.steering.steering_recordings import (
     MODELS,
     camera_frame,
+    save,
     stamps,
     write_checkpoint,
     write_frames,
@@ -116,6 +116,23 @@ def test_several_checkpoints_are_averaged_whatever_they_see(checkpoints, recordi
     np.testing.assert_allclose([float(row[2]) for row in sure], np.hypot(0.1, 2 * apart), atol=4e-6)
 
 
+def test_a_throttle_that_a_model_says_has_a_column(checkpoints, recording, tmp_path):
+    frames, encoder, decoder = MODELS["transfer"]
+    model = Steerer(frames, encoder, replace(decoder, outputs=2)).eval()
+    model.target_mean.copy_(torch.tensor([0.0, 0.4]))
+    given = [str(save(model, tmp_path / "two.ckpt")), str(checkpoints["transfer"])]
+    assert (
+        main(["predict", "--ckpt_path", *given, "--frames", str(recording), "--output", str(tmp_path / "o")])
+        == 0
+    )
+    with (tmp_path / "o").open() as file:
+        rows = list(csv.DictReader(file))
+    pixels = torch.stack([model.preprocessing(camera_frame(n)) for n in range(len(NAMES))])
+    said = whole_drives(model, pixels, [0, GAP])[:, 1]  # the other one says none
+    np.testing.assert_allclose([float(row["throttle"]) for row in rows], said, atol=1e-5)
+    assert list(rows[0]) == ["frame_id", "steering_angle", "standard_deviation", "throttle"]
+
+
 @pytest.mark.parametrize("name", ["exponential", "chauffeur"])
 def test_smoothing_starts_afresh_at_a_gap(name, checkpoints, recording, predict):
     raw = angles(predict(checkpoints["komanda"], recording))
@@ -189,22 +206,6 @@ def test_the_overlay_shows_every_frame_the_driver_and_where_the_model_looks(
         np.abs(a - b)[:400].mean() for a, b in zip(pictures["labels"], pictures["saliency"], strict=True)
     ]
     assert min(difference) > 5
-
-
-def test_frames_are_decoded_as_they_are_needed(checkpoints, recording, monkeypatch):
-    table, _ = frames_of(recording)
-    table.file = np.tile(table.file[:GAP], 10)
-    for name in ("frame", "time_s", "angle_rad", "drive", "camera", "line", "source", "torque", "speed_mps"):
-        setattr(table, name, np.tile(getattr(table, name)[:GAP], 10))
-    read = []
-    monkeypatch.setattr(
-        "data_prep.driving.frame_sources.read_image", lambda path: read.append(path) or camera_frame(3)
-    )
-    steered = steer_frames(table, [Steerer.load(checkpoints["komanda"])], Smoother())
-    for _ in range(100):
-        next(steered)
-    assert 100 <= len(read) <= 100 + 3 * PIECE < len(table)
-    steered.close()
 
 
 def test_nothing_is_overwritten_unless_asked_for(checkpoints, recording, tmp_path, predict, capfd):
