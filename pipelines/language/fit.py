@@ -18,6 +18,7 @@ from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
 from modules.language.continuation import continuations, read_prompt
 from modules.language.language_model import LanguageModel, SplitSize
+from modules.metrics.latex_environments import environment_scores
 from modules.text_codec import TextCodec, normalised
 from modules.whole_files import write_whole
 from pipelines.findings import Findings
@@ -31,6 +32,9 @@ INIT_HELP = (
     "lacks are added."
 )
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
+EVERYTHING = 10**9  # characters
+# of LaTeX: texts that are written at the end, characters of each, and environments that make a text LaTeX
+TEXTS, LENGTH, FEWEST = 20, 2_000, 10
 
 
 @dataclass
@@ -167,6 +171,11 @@ class LanguageCLI(InitCLI):
         if data.corpus == "music" and data.file is None and not data.backward:
             found["tunes"] = self._judge_tunes(split)
             tables.append(tunes_table(found["tunes"]))
+        if data.level == "character" and not data.backward:
+            held_out = data.beginning(split, EVERYTHING)
+            if held_out.count(r"\begin{") >= FEWEST:
+                found["environments"] = self._judge_environments(held_out)
+                tables.append(environments_table(found["environments"]))
         if self.subcommand == "fit" and not data.backward:
             write_whole(folder / "held_out.txt", data.beginning(split, HELD_OUT).encode())
             files["samples"] = folder / "samples.jsonl"
@@ -184,9 +193,8 @@ class LanguageCLI(InitCLI):
 
     def _judge_tunes(self, split: str) -> dict[str, dict[str, float]]:
         """Returns what can be counted of tunes that the model composed, and of as many unseen real ones."""
-        every = 10**9  # characters
         train, real = (
-            [tune.text for tune in split_tunes(self.datamodule.beginning(part, every))]
+            [tune.text for tune in split_tunes(self.datamodule.beginning(part, EVERYTHING))]
             for part in ("train", split)
         )
         model = self.model.eval()
@@ -195,8 +203,33 @@ class LanguageCLI(InitCLI):
             "real": judged(random.Random(0).sample(real, min(TUNES, len(real))), train),
         }
 
+    def _judge_environments(self, held_out: str) -> dict[str, dict[str, float]]:
+        """Returns what becomes of environments that the model begins, and of those of held-out texts."""
+        model, asked = self.model.eval(), self.config_init[self.subcommand].sampling
+        options = DecodingOptions("sample", temperature=asked.temperature, seed=asked.seed)
+        prompt = read_prompt(model.codec, "\n\n", told=False)
+        written = zip(*continuations(model, prompt, options, LENGTH, TEXTS), strict=True)
+        last = max(0, len(held_out) - LENGTH)
+        places = sorted({last * place // max(1, TEXTS - 1) for place in range(TEXTS)})
+        return {
+            "written": environment_scores("".join(text) for text in written),
+            "held out": environment_scores(held_out[place : place + LENGTH] for place in places),
+        }
+
     def write_page(self, folder: Path) -> Path | None:
         return write_report(folder) if self.subcommand == "fit" else None
+
+
+def environments_table(environments: dict[str, dict[str, float]]) -> Table:
+    """Returns what `environment_scores` says, a column a kind of texts."""
+    table = Table(title="Environments of LaTeX")
+    table.add_column("")
+    for name in environments:
+        table.add_column(name, justify="right")
+    table.add_row("begun", *(f"{scores['begun']:,.0f}" for scores in environments.values()))
+    table.add_row("closed", *(f"{scores['closed']:.0%}" for scores in environments.values()))
+    table.add_row("stray ends", *(f"{scores['stray']:,.0f}" for scores in environments.values()))
+    return table
 
 
 def _table(split: str, scores: dict[str, float], baselines: dict[str, float]) -> Table:

@@ -79,6 +79,7 @@ def write_report(run: Path) -> Path:
             players=[sample_player(sample.prompt + sample.text) for sample in samples],
             tunes=results.metrics.get("tunes"),
             counted=COUNTED,
+            environments=results.metrics.get("environments"),
             surprise=surprise_section(units, model.codec.level) if units else None,
             most_bits=MOST_BITS,
             units=section,
