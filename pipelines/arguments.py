@@ -103,8 +103,10 @@ class Parser(ArgumentParser):
             kind = getattr(action, "_typehint", None)
             if bool in (kind, *get_args(kind)):
                 action.nargs, action.const = "?", True
-            elif list[Path] in (kind, *get_args(kind)):
-                action.nargs, action._typehint = "+", Path  # type: ignore[attr-defined]
+            elif {list[Path], list[Path | str]} & {kind, *get_args(kind)}:
+                # an address, such as s3://bucket, is no path
+                action._typehint = Path if list[Path] in (kind, *get_args(kind)) else str  # type: ignore[attr-defined]
+                action.nargs = "+"
                 action.metavar = "PATH"
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:

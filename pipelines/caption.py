@@ -8,6 +8,7 @@
     python pipelines/caption.py validate|test --ckpt_path RUN/checkpoints/best.ckpt
     python pipelines/caption.py compare --config configs/caption/compare.yaml --data.root DIR     all decoders
     python pipelines/caption.py predict --images DIR [--ckpt_path CKPT ...] [--output FILE] [--attention DIR]
+    python pipelines/caption.py predict --engine ray --images s3://BUCKET/DIR --output DIR    on many machines
     python pipelines/caption.py score --predictions out.jsonl --references FILE [--json]
     python pipelines/caption.py report --run RUN
     python pipelines/caption.py export --output DIR [--ckpt_path CKPT]           ONNX, for use without PyTorch
@@ -53,6 +54,7 @@ def predict(argv: Sequence[str]) -> None:
         from modules.captioning.captioner import Captioner
         from modules.captioning.ensemble import CaptionerEnsemble
         from modules.captioning.pretrained import PRETRAINED
+        from pipelines.captioning.on_ray.refusals import check_engine
         from pipelines.captioning.predict import FIRST, PredictionOptions, caption_pictures
         from pipelines.cli import FitParser
         from pipelines.devices import take_device
@@ -67,7 +69,9 @@ def predict(argv: Sequence[str]) -> None:
     trainer_arguments(parser)
     parser.first = FIRST
     given = list(argv[1:])
-    checkpoints = parser.parse_args(given).ckpt_path
+    parsed = parser.parse_args(given)
+    check_engine(parsed, given)
+    checkpoints = parsed.ckpt_path
     if not checkpoints:
         print(f"captioner: the ready-made one, described in {PRETRAINED.with_suffix('.md')}", flush=True)
     model: Captioner | CaptionerEnsemble
@@ -78,6 +82,15 @@ def predict(argv: Sequence[str]) -> None:
     # an option that is not given keeps the checkpoint's value
     parser.set_defaults(decoding=asdict(model.decoding))
     parsed = parser.parse_args(given)
+    if parsed.engine == "ray":
+        with loading():
+            from pipelines.captioning.on_ray.engine import caption_on_ray
+
+        device = parsed.pop("device")
+        config = parser.instantiate(parsed)
+        config.pop("trainer")
+        caption_on_ray(PredictionOptions(**vars(config)), model, device)
+        return
     take_device(parsed, given)
     config = parser.instantiate(parsed)
     with blaming("trainer"):

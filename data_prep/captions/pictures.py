@@ -7,11 +7,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
 from typing import Any
 
 import numpy as np
 
+from data_prep.captions.archives import DAMAGED, Archive, is_archive, not_readable, pictures_among
 from data_prep.input_files import list_files, read_text
 from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
 from data_prep.videos import Frames, frame_times
@@ -19,8 +19,6 @@ from modules.errors import InputError
 from modules.images import CutImage, UnreadableImage, decode_image, read_as_shown, rgb_image
 
 LIST_SUFFIX = ".txt"
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,7 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
     elif not path.exists():
         raise InputError(f"{path}: no such file or folder")
     elif path.suffix.lower() == LIST_SUFFIX:
-        lines = [line.strip() for line in read_text(path).splitlines()]
-        names = [line for line in lines if line and not line.startswith("#")]
-        if not names:
-            raise InputError(f"{path}: names no picture; a list has a path a line")
-        for name in names:
+        for name in names_listed(read_text(path), str(path)):
             yield Picture(name, path.parent / name)
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         times = frame_times(path)
@@ -87,7 +81,7 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
             time = round(float(times[number]), 3)
             name = path.name if alone else path.as_posix()
             yield Picture(f"{name}#{_clock(time)}", path, frame=number, time=time)
-    elif path.name.lower().endswith(ARCHIVE_SUFFIXES):
+    elif is_archive(path.name):
         for member in _members(path):
             yield Picture(member if alone else f"{path.as_posix()}/{member}", path, member)
     else:
@@ -96,20 +90,13 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
         yield Picture(path.name if alone else path.as_posix(), path)
 
 
-class WholeTar(tarfile.TarInfo):
-    """A header of a tar file; says so where it is damaged, or where the archive lacks its end.
-
-    tarfile itself takes both for the end: the pictures behind would be lost and nothing said.
-    """
-
-    @classmethod
-    def fromtarfile(cls, tarfile: Any) -> Any:
-        try:
-            return super().fromtarfile(tarfile)
-        except EOFHeaderError:
-            raise
-        except HeaderError as error:
-            raise ReadError(f"{error} after {tarfile.offset:,} bytes") from None
+def names_listed(text: str, where: str) -> list[str]:
+    """Returns the paths of a list of pictures, a line each without remarks; InputError where it has none."""
+    lines = [line.strip() for line in text.splitlines()]
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise InputError(f"{where}: names no picture; a list has a path a line")
+    return names
 
 
 def _clock(seconds: float) -> str:
@@ -119,26 +106,17 @@ def _clock(seconds: float) -> str:
 
 
 def _members(path: Path) -> list[str]:
-    """Returns the visible files in an archive, in its order."""
+    """Returns the pictures in an archive, in its order."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path, tarinfo=WholeTar) as tar:
-                # what is stored twice is a link to the first
-                names = [entry.name for entry in tar if entry.isfile() or entry.islnk()]
-        else:
+        if not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
             raise InputError(f"{path}: is no zip or tar archive that can be read")
-    except _DAMAGED as error:
+        members = ((name, None) for name in Archive(path).names())
+        names = [name for name, _ in pictures_among(members)]
+    except DAMAGED as error:
         raise InputError(f"{path}: a damaged archive ({error})") from None
-    # what programs leave beside the pictures
-    visible = [
-        name for name in names if not any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)
-    ]
-    if not visible:
+    if not names:
         raise InputError(f"{path}: the archive holds no file")
-    return visible
+    return names
 
 
 class PictureReader:
@@ -169,9 +147,9 @@ class PictureReader:
         if picture.member is None:
             return read_as_shown(picture.file, minimum_size)
         try:
-            data = self._open(picture.file, _Archive).bytes_of(picture.member)
-        except (*_DAMAGED, KeyError) as error:
-            raise UnreadableImage(picture.name, f"cannot be read from the archive ({error})") from None
+            data = self._open(picture.file, Archive).bytes_of(picture.member)
+        except (*DAMAGED, KeyError) as error:
+            raise UnreadableImage(picture.name, not_readable(error)) from None
         try:
             return decode_image(data, picture.name, minimum_size), ""
         except CutImage as error:
@@ -181,24 +159,3 @@ class PictureReader:
         if self._file != file:
             self._file, self._opened = file, kind(file)
         return self._opened
-
-
-class _Archive:
-    """An open zip or tar file. A compressed tar is read forward: members in order cost no second pass."""
-
-    def __init__(self, path: Path) -> None:
-        self.opened = zipfile.ZipFile(path) if zipfile.is_zipfile(path) else tarfile.open(path)  # noqa: SIM115
-
-    def __del__(self) -> None:
-        if hasattr(self, "opened"):
-            self.opened.close()
-
-    def bytes_of(self, member: str) -> bytes:
-        """Returns the bytes of a file in the archive."""
-        if isinstance(self.opened, zipfile.ZipFile):
-            return self.opened.read(member)
-        file = self.opened.extractfile(member)
-        if file is None:
-            raise KeyError(f"{member} is no file")
-        with file:
-            return file.read()

@@ -38,7 +38,7 @@ from pipelines.captioning.prediction_rows import (
 from pipelines.output_files import check_output, written_by_command, written_by_one
 from pipelines.running.part_rows import file_state, predicted_rows
 
-FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt"]
+FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt", "parquet"]
 # a GPU's time goes into starting one small step after another: an H100 is 2.6 times as fast with 256
 CPU_BATCH_SIZE, GPU_BATCH_SIZE = 32, 256
 # the options that --help begins with
@@ -54,14 +54,15 @@ class PredictionOptions:
 
     Args:
         images: Folders, walked recursively, where every visible file gets one row; image files; text files
-            with a path a line; zip and tar archives; videos.
+            with a path a line; zip and tar archives; videos. With --engine ray also addresses (s3://BUCKET/DIR).
         every: Seconds between the captioned frames of a video.
         ckpt_path: Checkpoint of a captioner, such as RUN/checkpoints/best.ckpt; by default the ready-made
             one, which was trained on Flickr8k. Several write one caption together: the next word has the
             mean of their probabilities.
-        output: File of the captions; by default captions.jsonl, or captions with the format's suffix.
+        output: File of the captions; by default captions.jsonl, or captions with the format's suffix. With
+            --engine ray a folder of shards, or the address of one.
         format: jsonl, csv, coco, or srt and vtt, subtitles of a video; by default that of the output's suffix
-            (.csv, .json for coco, .srt, .vtt, else jsonl).
+            (.csv, .json for coco, .srt, .vtt, else jsonl). With --engine ray jsonl or parquet.
         captions: Different captions of each image, by beam search; the best is its caption.
         attention: Folder for one picture per image with the attention of each word.
         batch_size: Images in a batch of one process; by default 256 on a GPU, 32 elsewhere.
@@ -69,13 +70,18 @@ class PredictionOptions:
         overwrite: Replace the output where it exists.
         mirrored: Caption an image together with its mirror image: better, and half as fast; by default as the
             captioner was trained (model.encoder.mirrored).
+        engine: local is this machine, with as many processes as --trainer.devices. ray is Ray Data, on a
+            cluster of any size.
+        ray_address: Cluster of --engine ray, such as auto for the one that this machine belongs to; by
+            default this machine alone.
+        ray_actors: Captioners of --engine ray; by default one a GPU of the cluster, or three a four cores.
         decoding: How words are chosen. An option that is not given keeps the checkpoint's value.
     """
 
-    images: list[Path]
+    images: list[Path | str]
     every: float = 1.0
     ckpt_path: list[Path] | None = None
-    output: Path | None = None
+    output: str | None = None
     format: FormatName | None = None
     captions: int = 1
     attention: Path | None = None
@@ -83,6 +89,9 @@ class PredictionOptions:
     num_workers: int | None = None
     overwrite: bool = False
     mirrored: bool | None = None
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    ray_actors: int | None = None
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 
@@ -120,27 +129,14 @@ def caption_pictures(
     killed goes on where it stopped if checkpoint, decoding and images are the same. What could not be read,
     and a file that has changed since, is captioned anew.
     """
-    check_at_least(1, batch_size=options.batch_size)
     check_at_least(0, num_workers=options.num_workers)
-    check_at_least(1, captions=options.captions)
-    model.required(options.decoding)
-    if options.captions > 1 and options.decoding.method != "beam":
-        raise InputError(
-            f"captions is {options.captions}: several of an image come from beam search; the method is "
-            f"{options.decoding.method} (--decoding.method beam)"
-        )
+    instruct(model, options)
     format: str = options.format or "jsonl"
-    output = options.output or Path("captions").with_suffix(SUFFIXES[format])
+    output = Path(options.output or f"captions{SUFFIXES[format]}")
     if options.format is None:
         format = next((name for name in SUFFIXES if SUFFIXES[name] == output.suffix.lower()), "jsonl")
-    read = [path for path in options.images if not path.is_dir()]
+    read = [path for path in map(Path, options.images) if not path.is_dir()]
     check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
-    if options.decoding != model.decoding or options.mirrored not in (None, model.mirrored):
-        model.unsure_below = None  # scores of another decoding do not compare
-    model.decoding, model.keep_attention = options.decoding, options.attention is not None
-    model.captions = options.captions
-    if options.mirrored is not None:
-        model.mirrored = options.mirrored
     pictures = _pictures(options, output)
     if format in SUBTITLES and (len(options.images) > 1 or pictures[0].time is None):
         raise InputError(f"{output}: subtitles are of one video; --images names {options.images[0]}")
@@ -152,6 +148,24 @@ def caption_pictures(
     # one of several processes holds the output for all
     with written_by_one(output, "output") if trainer.is_global_zero else nullcontext():
         _caption(pictures, options, output, format, model, trainer)
+
+
+def instruct(model: Captioner | CaptionerEnsemble, options: PredictionOptions) -> None:
+    """Tells a model how it is to write captions; InputError where it cannot."""
+    check_at_least(1, batch_size=options.batch_size)
+    check_at_least(1, captions=options.captions)
+    model.required(options.decoding)
+    if options.captions > 1 and options.decoding.method != "beam":
+        raise InputError(
+            f"captions is {options.captions}: several of an image come from beam search; the method is "
+            f"{options.decoding.method} (--decoding.method beam)"
+        )
+    if options.decoding != model.decoding or options.mirrored not in (None, model.mirrored):
+        model.unsure_below = None  # scores of another decoding do not compare
+    model.decoding, model.keep_attention = options.decoding, options.attention is not None
+    model.captions = options.captions
+    if options.mirrored is not None:
+        model.mirrored = options.mirrored
 
 
 def _caption(
@@ -213,12 +227,13 @@ def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:
 def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:
     """Returns what to caption, less what this command itself wrote where that lies among it."""
     drawn = None if options.attention is None else options.attention.resolve()
-    folders = [path.resolve() for path in options.images if path.is_dir()]
+    inputs = [Path(place) for place in options.images]
+    folders = [path.resolve() for path in inputs if path.is_dir()]
     if drawn in folders:
         raise InputError(f"{drawn}: holds the images; choose another folder for --attention")
     beside = drawn is not None and any(folder in drawn.parents for folder in folders)
     is_own = written_by_command(output, drawn if beside else None, ATTENTION_SUFFIX)
-    found = [picture for picture in list_pictures(options.images, options.every) if not is_own(picture.file)]
+    found = [picture for picture in list_pictures(inputs, options.every) if not is_own(picture.file)]
     if not found:
         raise InputError(f"{options.images[0]}: no files but those that this command wrote")
     return found
@@ -230,7 +245,7 @@ def _identity(options: PredictionOptions, precision: str) -> str:
     for checkpoint in options.ckpt_path or [PRETRAINED]:
         digest.update(checkpoint.read_bytes())
     settings = (
-        [str(path.resolve()) for path in options.images],
+        [str(Path(place).resolve()) for place in options.images],
         asdict(options.decoding),
         options.captions,
         options.mirrored,

@@ -56,21 +56,10 @@ class RowWriter(PartWriter):
         wrong = dict(batch.errors)
         rows: list[dict[str, Any]] = []
         for name, caption in zip(batch.names, outputs, strict=True):
-            rows.append({"image": name, "caption": caption.text, "score": round(caption.score, 4)})
-            if self.model.unsure_below is not None and caption.score < self.model.unsure_below:
-                rows[-1]["unsure"] = True
-            lacking = set(tokenize(self.model.decoding.must_contain)) - set(caption.words)
-            if lacking:
-                rows[-1]["lacks"] = sorted(lacking)
-            if self.model.captions > 1:
-                rows[-1]["captions"] = [caption.text, *caption.others]
-            if self.model.has_sentinel and caption.alpha is not None:
-                weights = [round(weight, 3) for weight in caption.sentinel]
-                rows[-1] |= {"words": caption.words, "sentinel": weights}
             reasons = [wrong.pop(name)] if name in wrong else []
             if self.attention is not None and caption.alpha is not None:
                 reasons += self._draw(name, caption, drawn_path(self.attention, name, ATTENTION_SUFFIX))
-            rows[-1] |= {"error": "; ".join(reasons)} if reasons else {}
+            rows.append(caption_row(self.model, name, caption, reasons))
         rows += [{"image": name, "error": reason} for name, reason in wrong.items()]
         for row in rows:
             if (time := self.pictures[row["image"]].time) is not None:
@@ -90,6 +79,30 @@ class RowWriter(PartWriter):
         except OSError as error:
             return [f"{UNDRAWN} cannot be written ({error.strerror})"]
         return []
+
+
+def caption_row(model: CaptionWriter, name: str, caption: Caption, reasons: Sequence[str]) -> dict[str, Any]:
+    """Returns the row of a picture that has a caption.
+
+    Args:
+        model: That wrote it, as it was told to.
+        name: Of the picture.
+        caption: Of it.
+        reasons: What is wrong with the picture nevertheless.
+    """
+    row: dict[str, Any] = {"image": name, "caption": caption.text, "score": round(caption.score, 4)}
+    if model.unsure_below is not None and caption.score < model.unsure_below:
+        row["unsure"] = True
+    if lacking := set(tokenize(model.decoding.must_contain)) - set(caption.words):
+        row["lacks"] = sorted(lacking)
+    if model.captions > 1:
+        row["captions"] = [caption.text, *caption.others]
+    if model.has_sentinel and caption.alpha is not None:
+        weights = [round(weight, 3) for weight in caption.sentinel]
+        row |= {"words": caption.words, "sentinel": weights}
+    if reasons:
+        row["error"] = "; ".join(reasons)
+    return row
 
 
 def write_rows(output: Path, rows: Sequence[dict[str, Any]], format: str, every: float = 1.0) -> None:

@@ -82,7 +82,8 @@ def check_early(task: str, argv: Sequence[str]) -> None:
     if command in TRAINING[1:] and not given_values(rest, "--ckpt_path", "--config", "-c"):
         raise InputError(f"{command} needs --ckpt_path RUN/checkpoints/best.ckpt")
     for path in given_values(rest, "--images", "--frames"):
-        if path and not path.startswith("--") and not Path(path).exists():
+        # an address is looked at by the engine that reads it
+        if path and not path.startswith("--") and "://" not in path and not Path(path).exists():
             raise InputError(f"{path}: no such file or folder")
     for path in given_values(rest, "--ckpt_path"):
         # Lightning's own words for one are refused later, by name

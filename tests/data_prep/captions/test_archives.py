@@ -1,0 +1,39 @@
+"""What of an archive is a picture, and what only accompanies one."""
+
+import io
+import tarfile
+
+import pytest
+
+from data_prep.captions.archives import Archive, pictures_among
+
+
+def taken(*names):
+    return [name for name, _ in pictures_among((name, None) for name in names)]
+
+
+def test_of_a_webdataset_sample_only_the_picture_is_taken():
+    shard = ["000.cls", "000.jpg", "000.json", "000.txt", "001.json", "001.seg.png", "001.webp"]
+    assert taken(*shard) == ["000.jpg", "001.seg.png", "001.webp"]
+
+
+def test_what_stands_beside_no_picture_of_its_name_keeps_its_row():
+    assert taken("notes.txt", "a/0.jpg", "b/0.txt", "0.bin") == ["notes.txt", "a/0.jpg", "b/0.txt", "0.bin"]
+
+
+def test_what_is_hidden_is_passed_over_and_what_comes_twice_is_one():
+    assert taken("__MACOSX/a.png", ".b.png", "c.png", "d/.e/f.png", "c.png") == ["c.png"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_contents_come_in_one_pass(mode):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
+        for name, data in {"a.png": b"one", "b.png": b""}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        link = tarfile.TarInfo("c.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        tar.addfile(link)
+    assert dict(Archive(stream).contents()) == {"a.png": b"one", "b.png": b"", "c.png": b"one"}
