@@ -133,7 +133,8 @@ class DrawPainter(nn.Module):
             n = self.options.read_size
             window = window_of(self.read_at(h), n, *self.size)
             # what is missing in the window is what the window shows of both, subtracted: reading is linear
-            images, shown = (read_window(each, window, n) for each in (images, shown))
+            both = read_window(torch.cat([images, shown], dim=1), window, n)  # (B, 2 C, N, N)
+            images, shown = both.chunk(2, dim=1)
         return torch.cat([images, images - shown], dim=1).flatten(1)
 
     def window(self, h: Tensor) -> Window:
