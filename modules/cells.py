@@ -54,6 +54,7 @@ class RecurrentCell(nn.Module):
 
     gates: ClassVar[int]
     state_size: ClassVar[int] = 1  # tensors in the state: h, or h and c
+    reads_sum: ClassVar[bool] = False  # whether a step needs the two projections only as their sum
 
     def __init__(
         self,
@@ -117,6 +118,10 @@ class RecurrentCell(nn.Module):
             state: `(N, H)` each.
             mask: What the hidden state is multiplied by where a product reads it (recurrent dropout).
         """
+        return self.step_from_sum(from_input + from_hidden, state)
+
+    def step_from_sum(self, projected: Tensor, state: State) -> State:
+        """Returns the next state from both projections together, `(N, G H)`, where `reads_sum` says so."""
         raise TypeError(f"{type(self).__name__} defines no step")
 
     def forward(self, x: Float[Tensor, "N D"], state: State) -> State:
@@ -130,11 +135,10 @@ class ElmanCell(RecurrentCell):
     """
 
     gates = 1
+    reads_sum = True
 
-    def step(
-        self, from_input: Tensor, from_hidden: Tensor, state: State, mask: Tensor | None = None
-    ) -> State:
-        return (self.phi(from_input + from_hidden),)
+    def step_from_sum(self, projected: Tensor, state: State) -> State:
+        return (self.phi(projected),)
 
 
 class JordanCell(RecurrentCell):
@@ -189,6 +193,7 @@ class LSTMCell(RecurrentCell):
 
     gates = 4
     state_size = 2
+    reads_sum = True
 
     def __init__(
         self,
@@ -207,10 +212,8 @@ class LSTMCell(RecurrentCell):
         with torch.no_grad():
             self.bias_ih[self.hidden_size : 2 * self.hidden_size] = 1.0
 
-    def step(
-        self, from_input: Tensor, from_hidden: Tensor, state: State, mask: Tensor | None = None
-    ) -> State:
-        i, f, g, o = (from_input + from_hidden).chunk(4, dim=-1)  # (N, H) each
+    def step_from_sum(self, projected: Tensor, state: State) -> State:
+        i, f, g, o = projected.chunk(4, dim=-1)  # (N, H) each
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * self.phi(g)
         return torch.sigmoid(o) * self.phi(self.norm_cell(c) if self.layer_norm else c), c
 

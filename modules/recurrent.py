@@ -146,7 +146,7 @@ class RecurrentStack(nn.Module):
         y = state[0]
         for layer in range(len(self.cells)):
             own = self._of_layer(state, layer)[:: self.state_size]  # h of each direction
-            y = self._hand_on(layer, torch.cat(own, dim=-1) if self.bidirectional else own[0], y)
+            y = self.hand_on(layer, torch.cat(own, dim=-1) if self.bidirectional else own[0], y)
         return y
 
     def step(
@@ -179,7 +179,7 @@ class RecurrentStack(nn.Module):
             if from_hidden is None:
                 from_hidden = cell.project_hidden(own[0])
             after += cell.step(from_input, from_hidden, own)
-            y = self._hand_on(layer, after[-self.state_size], y)
+            y = self.hand_on(layer, after[-self.state_size], y)
         return y, tuple(after)
 
     def forward(
@@ -227,7 +227,7 @@ class RecurrentStack(nn.Module):
             else:
                 h, last = self._looped(below, own, lengths, layer)
             after += last
-            y = self._hand_on(layer, h, y)
+            y = self.hand_on(layer, h, y)
         return y, tuple(after)
 
     def _cells_of(self, layer: int) -> list[RecurrentCell]:
@@ -239,7 +239,7 @@ class RecurrentStack(nn.Module):
         size = self.directions * self.state_size
         return state[layer * size : (layer + 1) * size]
 
-    def _hand_on(self, layer: int, h: Tensor, below: Tensor) -> Tensor:
+    def hand_on(self, layer: int, h: Tensor, below: Tensor) -> Tensor:
         """Returns what a layer hands on: its hidden states joined to what the layer below handed on."""
         if layer == 0 or self.connection == "plain":
             return h

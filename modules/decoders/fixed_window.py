@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modules.decoders.language import LanguageDecoderOptions, UnitScores, draw_normal
+from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecoderState
 from modules.vocabulary import Vocabulary
 
@@ -41,8 +42,8 @@ class FixedWindowDecoder(nn.Module):
         window = torch.full(size, Vocabulary.PAD, device=self.hidden.weight.device)
         return DecoderState((), (window,))
 
-    def for_steps(self) -> FixedWindowDecoder:
-        """Returns what to write with: itself, whose weights are read once a step however they lie."""
+    def for_steps(self, weights: WeightsName = "float32") -> FixedWindowDecoder:
+        """Returns what to write with: itself, whose few weights would not gain by another form."""
         return self
 
     def step(

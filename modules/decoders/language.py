@@ -7,7 +7,6 @@ state after one chunk of a text is the state before the next.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.cells import ActivationName, CellName
+from modules.decoders.language_steps import LanguageSteps, WeightsName
 from modules.decoding import DecoderState
 from modules.elman_recurrence import ElmanOfTokens
 from modules.errors import InputError, check_ranges
@@ -139,7 +139,6 @@ class LanguageDecoder(nn.Module):
     def __init__(self, vocabulary_size: int, options: LanguageDecoderOptions) -> None:
         super().__init__()
         self.options, self.vocabulary_size = options, vocabulary_size
-        self.first_inputs: Tensor | None = None  # of every unit, where `for_steps` looked ahead
         E = options.embedding_size
         self.embedding = nn.Embedding(vocabulary_size, E) if E else None
         self.rnn = RecurrentStack(
@@ -186,29 +185,13 @@ class LanguageDecoder(nn.Module):
         self, tokens: Int[Tensor, " N"], state: DecoderState
     ) -> tuple[Float[Tensor, "N V"], DecoderState, None]:
         """Returns logits of the next unit, the next state, and no attention."""
-        if self.first_inputs is None:
-            x = self.rnn.cells[0].project_input(self.vectors(tokens))  # (N, G H)
-        else:
-            x = F.embedding(tokens, self.first_inputs)
+        x = self.rnn.cells[0].project_input(self.vectors(tokens))  # (N, G H)
         h, recurrent = self.rnn.step(x, state.recurrent)
         return self.output(self.dropout(h)), DecoderState((), recurrent), None
 
-    def for_steps(self) -> LanguageDecoder:
-        """Returns a copy that says the same and whose `step` is quick: to write with, not to train.
-
-        A step of few texts takes as long as reading all weights. A processor reads a matrix that multiplies
-        one vector in half the time if it lies column by column. What the first layer makes of each unit is
-        looked up, unless that table would be larger than the recurrent weights.
-        """
-        copy = deepcopy(self).eval().requires_grad_(False)
-        for parameter in copy.parameters():
-            if parameter.dim() == 2:
-                parameter.data = parameter.data.t().contiguous().t()
-        first = copy.rnn.cells[0]
-        if self.vocabulary_size * len(first.weight_ih) <= sum(w.numel() for w in copy.rnn.parameters()):
-            units = torch.arange(self.vocabulary_size, device=first.weight_ih.device)
-            copy.first_inputs = first.project_input(copy.vectors(units)).contiguous()  # (V, G H)
-        return copy
+    def for_steps(self, weights: WeightsName = "float32") -> LanguageSteps:
+        """Returns what says the same and whose `step` is quick: to write with, not to train."""
+        return LanguageSteps(self, weights)
 
     def forward(
         self, tokens: Int[Tensor, "B T"], state: DecoderState

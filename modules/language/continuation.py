@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecodingOptions, sample_stream
 from modules.errors import InputError
 from modules.language.language_model import LanguageModel
@@ -77,7 +78,12 @@ def primed_decoder(codec: TextCodec, tokens: list[int]) -> StreamDecoder:
 
 
 def continuations(
-    model: LanguageModel, prompt: Prompt, options: DecodingOptions, length: int, texts: int
+    model: LanguageModel,
+    prompt: Prompt,
+    options: DecodingOptions,
+    length: int,
+    texts: int,
+    weights: WeightsName = "float32",
 ) -> Iterator[list[str]]:
     """Yields what each drawn unit adds to each text, and last what was held back at their ends.
 
@@ -89,6 +95,7 @@ def continuations(
         options: How to draw.
         length: Units (characters, words, bytes) to write.
         texts: How many, drawn by random numbers of their own.
+        weights: auto has large matrices in 8 bits where the device gains by that.
     """
     given = torch.tensor([opening(model.codec), *prompt.tokens], device=model.device)
     state = model.decoder.init_state(1)
@@ -96,7 +103,7 @@ def continuations(
         for at in range(0, len(prompt.tokens), CHUNK):  # a whole file at once would not fit into memory
             _, state = model.decoder.read(given[None, :-1][:, at : at + CHUNK], state)
     state = state.select(torch.zeros(texts, dtype=torch.long, device=model.device))
-    step = model.decoder.for_steps().step
+    step = model.decoder.for_steps(weights).step
     stream = sample_stream(step, state, given[-1:].expand(texts), options, banned=MARKERS)
     decoders = [primed_decoder(model.codec, prompt.tokens) for _ in range(texts)]
     for number, tokens in zip(range(length), stream, strict=False):

@@ -10,6 +10,7 @@ from typing import Literal
 
 from data_prep.text.abc_notation import BrokenTuneError, first_tune
 from data_prep.text.tunes import corpus_folder
+from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least
 from modules.language.continuation import continuations, read_prompt
@@ -32,6 +33,7 @@ def sample(
     samples: int = 1,
     midi: Path | None = None,
     wav: Path | None = None,
+    weights: WeightsName = "auto",
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
@@ -49,6 +51,8 @@ def sample(
         samples: so many texts, each after a heading where there are several.
         midi: MIDI file with the first tune of the text, where a model of tunes wrote it.
         wav: the same as sound.
+        weights: auto rounds large matrices to 8 bits where the processor is quicker with them, which changes
+            a draw now and then; float32 rounds nothing.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         overwrite: replace MIDI and WAV where they exist.
     """
@@ -66,7 +70,9 @@ def sample(
         if midi or wav:
             corpus_folder()  # says how to install what reads tunes
         model = load_model(ckpt_path, device)
-        texts = continuations(model, read_prompt(model.codec, prompt, name), options, length, samples)
+        texts = continuations(
+            model, read_prompt(model.codec, prompt, name), options, length, samples, weights
+        )
         try:
             written = _write_texts(texts, prompt, samples)
         except BrokenPipeError:  # the reader has seen enough

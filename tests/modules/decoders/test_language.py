@@ -136,8 +136,8 @@ def test_a_decoder_made_for_steps_says_what_forward_says(variant, rows):
 
 
 def test_inputs_are_looked_up_only_where_that_takes_less_memory_than_the_weights():
-    assert decoder().for_steps().first_inputs.shape == (V, 4 * 8)
-    assert decoder(hidden_size=2, layers=1).for_steps().first_inputs is None
+    assert decoder().for_steps().looked_up.shape == (V, 4 * 8)
+    assert decoder(hidden_size=2, layers=1).for_steps().looked_up.shape == (V, 6)
 
 
 def test_the_fixed_window_is_a_network_over_concatenated_vectors():
