@@ -53,8 +53,8 @@ def run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except InputError as error:
-        # under several processes one of them speaks
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        # under several processes one of them speaks, on every machine
+        if not any(int(os.environ.get(name) or 0) for name in ("LOCAL_RANK", "SLURM_LOCALID")):
             print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -22,14 +22,14 @@ from modules.training import TrainedModule
 from modules.whole_files import write_whole
 from pipelines.arguments import Parser, run_folder_of, take_options
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
-from pipelines.devices import TRAINER_HELP, fast_precision, take_device
+from pipelines.devices import TRAINER_HELP, check_strategy, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, print_next, write_metrics
 from pipelines.front_door import silence_libraries
 from pipelines.memory import keep_freed_memory
 from pipelines.options.unread_options import settle_unread
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
-from pipelines.run_folders import given_back_without_checkpoint, reserve_run_folder
+from pipelines.run_folders import UNTOLD, given_back_without_checkpoint, is_first_process, reserve_run_folder
 
 DESCRIPTIONS = {
     "fit": "Train a model, then score the test split with its best checkpoint.",
@@ -187,6 +187,7 @@ class RunCLI(LightningCLI):
         config = self.config[self.subcommand]
         if config.trainer.precision is None:
             config.trainer.precision = fast_precision(str(config.trainer.accelerator))
+        check_strategy(config.trainer.strategy)
         clip = config.trainer.gradient_clip_val
         if clip is not None and clip < 0:
             raise InputError(f"trainer.gradient_clip_val is {clip:g}; it has to be 0 (no clipping) or more")
@@ -225,6 +226,8 @@ class RunCLI(LightningCLI):
             if folder:
                 return folder
         parent = Path(config.runs) / self.task / config.name
+        if not is_first_process():  # it is told when all have met
+            return parent / UNTOLD
         existed = next(folder for folder in (parent, *parent.parents) if folder.exists())
         folder = reserve_run_folder(parent)
         self.reserved.enter_context(given_back_without_checkpoint(folder, existed))
@@ -289,8 +292,9 @@ class RunCLI(LightningCLI):
             assert self.run_folder is not None
             options = self._parser("fit").dump(self.config["fit"], skip_none=False)
             write_whole(self.run_folder / "config.yaml", options.encode())
-        with plain_ending():
+        with plain_ending(self.run_folder):
             super()._run_subcommand(subcommand)
+            self.run_folder = trainer.strategy.broadcast(self.run_folder)
 
     def after_fit(self) -> None:
         trainer: Any = self.trainer

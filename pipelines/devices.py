@@ -56,6 +56,20 @@ def take_device(config: Any, argv: Sequence[str]) -> None:
         config.trainer[option] = value
 
 
+def check_strategy(strategy: Any) -> None:
+    """Raises InputError where a strategy cuts one model into pieces, of which none here is large enough.
+
+    Args:
+        strategy: As `--trainer.strategy` says it: a name, or a class with its arguments.
+    """
+    name = str(getattr(strategy, "class_path", strategy))
+    if re.search(r"fsdp|deepspeed|model_?parallel", name, re.IGNORECASE):
+        raise InputError(
+            f"trainer.strategy is {name}, which cuts a model into pieces; checkpoints here hold whole ones, "
+            "and every process has room for it: take ddp"
+        )
+
+
 def fast_precision(accelerator: str) -> str:
     """Returns bf16-mixed where the device that Lightning would choose is fast in it, else 32-true."""
     chosen = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)

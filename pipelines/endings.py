@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.callbacks import Callback, Timer
@@ -16,6 +17,15 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from modules.errors import InputError
 
 POLITE = b"\nstopping after this step: validation, test and report follow; Ctrl-C again stops at once\n"
+
+# what PyTorch says to a process that waits for another one: of Gloo, and of NCCL
+_GONE = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "remote process exited",
+    "ncclRemoteError",
+)
 
 
 class Ending(Callback):
@@ -134,8 +144,12 @@ def _no_longer_better(trainer: Any) -> str | None:
 
 
 @contextmanager
-def plain_ending() -> Iterator[None]:
-    """Turns what only the data show to be wrong into an InputError, and keeps Ctrl-C what it is."""
+def plain_ending(run_folder: Path | None = None) -> Iterator[None]:
+    """Turns what only data and other processes show to be wrong into an InputError; Ctrl-C stays what it is.
+
+    Args:
+        run_folder: Of a fit.
+    """
     try:
         yield
     except MisconfigurationException as error:
@@ -144,6 +158,14 @@ def plain_ending() -> Iterator[None]:
         if "`val_check_interval`" not in str(error):  # which the data are too few for
             raise
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _GONE):
+            raise
+        last = None if run_folder is None else run_folder / "checkpoints" / "last.ckpt"
+        remedy = "no checkpoint was kept yet, so begin again"
+        if last is not None and last.is_file():
+            remedy = f"go on with --ckpt_path {last}"
+        raise InputError(f"another process has ended, and all with it; {remedy}") from error
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

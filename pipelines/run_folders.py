@@ -11,6 +11,14 @@ from pathlib import Path
 
 from modules.errors import InputError
 
+UNTOLD = "version_of_the_first_process"  # a folder's name that stands for one, and is never made
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+
+
+def is_first_process() -> bool:
+    """Returns whether this is the first of all processes, as torchrun, SLURM or Lightning number them."""
+    return not any(int(os.environ.get(name) or 0) for name in _RANKS)
+
 
 def reserve_run_folder(parent: Path) -> Path:
     """Returns a new folder version_N of an experiment's, which no other fit has; N is above all others."""

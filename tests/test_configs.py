@@ -1,13 +1,20 @@
 """Every configuration says what to expect of it, and its program takes it."""
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
+import yaml
 
+from data_prep.captions.scenes import dataset as scenes
 from tests.commands import ROOT, parse
 
-CONFIGS = sorted(ROOT.glob("configs/*/*.yaml"))
+JOBS = ROOT / "configs" / "jobs"
+CONFIGS = sorted(path for path in ROOT.glob("configs/*/*.yaml") if path.parent != JOBS)
 FIELDS = ("Score", "Time", "Special")
 
 
@@ -43,3 +50,58 @@ def test_a_header_gives_command_score_time_and_what_is_special(path):
 
 def test_there_are_configurations():
     assert len(CONFIGS) >= 16
+
+
+def job_of(name):
+    """Returns the command of a job file, from the program's script on."""
+    text = (JOBS / name).read_text()
+    if name.endswith(".yaml"):
+        replicas = yaml.safe_load(text)["spec"]["pytorchReplicaSpecs"]
+        assert replicas.keys() == {"Master", "Worker"}
+        commands = [each["template"]["spec"]["containers"][0]["command"] for each in replicas.values()]
+        assert commands[0] == commands[1]
+        words = commands[0]
+    else:
+        # with a checkpoint to go on from, too
+        joined = text.replace("\\\n", " ").replace('${CKPT:+--ckpt_path "$CKPT"}', "--ckpt_path CKPT")
+        (line,) = [line for line in joined.splitlines() if re.search(r"pipelines/\w+\.py fit --", line)]
+        words = [word.lstrip("$") for word in shlex.split(line)]
+    return words[next(number for number, word in enumerate(words) if word.startswith("pipelines/")) :]
+
+
+@pytest.mark.parametrize("name", ["torchrun.sh", "slurm.sbatch", "pytorchjob.yaml", "ray_train.py"])
+def test_the_command_of_a_job_is_one_of_this_project(name):
+    words = job_of(name)
+    assert words[1] == "fit"
+    parse(words)
+    with pytest.raises(ValueError, match="num_nods"):
+        parse([*words, "--trainer.num_nods", "2"])
+
+
+@pytest.mark.slow
+def test_ray_trains_on_two_workers_as_one_process_does(tmp_path):
+    pytest.importorskip("ray")
+    root = tmp_path / "photographs"
+    scenes.generate(root, images=60, size=64)
+    (root / "scenes.json").unlink()
+    given = ["pipelines/caption.py", "fit", "--config", str(ROOT / "configs/debug/caption.yaml")]
+    given += ["--data.root", str(root), "--model.decoder.dropout", "0", "--trainer.max_epochs", "1"]
+    recipe = [sys.executable, str(JOBS / "ray_train.py"), "--workers", "2", "--", *given]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command, runs in ((recipe, "two"), ([sys.executable, *given], "one")):
+        if runs == "one":
+            command[1] = str(ROOT / command[1])
+        fitted = subprocess.run(
+            [*command, "--runs", runs],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert fitted.returncode == 0, fitted.stderr
+    losses = []
+    for runs in ("one", "two"):
+        (run,) = (tmp_path / runs / "caption" / "debug").iterdir()
+        losses.append(json.loads((run / "metrics.json").read_text())["scores"]["perplexity"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

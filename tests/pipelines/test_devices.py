@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 
 from modules.errors import InputError
 from pipelines import devices
-from pipelines.devices import fast_precision, take_device
+from pipelines.devices import check_strategy, fast_precision, take_device
 
 
 @pytest.fixture
@@ -65,3 +65,13 @@ def test_a_fit_is_as_precise_as_a_frozen_encoder(accelerator, kind, precision, m
     monkeypatch.setattr("pipelines.devices.fast_dtype", lambda device: asked.append(device.type) or kind)
     assert fast_precision(accelerator) == precision
     assert accelerator == "auto" or asked == ["cpu"]
+
+
+@pytest.mark.parametrize("name", ["fsdp", "fsdp_cpu_offload", "deepspeed_stage_2"])
+def test_a_strategy_that_cuts_the_model_is_refused(name):
+    with pytest.raises(InputError, match=f"trainer.strategy is {name}.*take ddp"):
+        check_strategy(name)
+    with pytest.raises(InputError, match="FSDPStrategy"):
+        check_strategy(Namespace(class_path="pytorch_lightning.strategies.FSDPStrategy"))
+    check_strategy("auto")
+    check_strategy(Namespace(class_path="ray.train.lightning.RayDDPStrategy"))

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modules.errors import InputError
-from pipelines.run_folders import reserve_run_folder
+from pipelines.run_folders import is_first_process, reserve_run_folder
 from tests.pipelines.toy_task import QUIET, LineCLI
 
 
@@ -37,3 +37,11 @@ def test_a_fit_that_fails_leaves_no_folder(tmp_path, wrong):
     with pytest.raises(InputError):
         LineCLI(["fit", *QUIET, "--runs", str(tmp_path / "runs"), "--trainer.max_epochs", "1", *wrong])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_only_the_first_of_several_processes_reserves_a_folder(monkeypatch, name):
+    monkeypatch.setenv(name, "0")
+    assert is_first_process()
+    monkeypatch.setenv(name, "3")
+    assert not is_first_process()
