@@ -18,13 +18,13 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
 
 import ray
-from ray.train import RunConfig, ScalingConfig
+from ray.train import RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
 # Ray says which device a process has, and which processes there are
 OPTIONS = [
-    "--trainer.strategy=ray.train.lightning.RayDDPStrategy",
-    "--trainer.plugins=ray.train.lightning.RayLightningEnvironment",
+    "--trainer.strategy.class_path=ray.train.lightning.RayDDPStrategy",
+    "--trainer.plugins.class_path=ray.train.lightning.RayLightningEnvironment",
     "--trainer.devices=auto",
 ]
 
@@ -48,13 +48,17 @@ def main() -> None:
     given = parser.parse_args()
     here = {} if given.address else {"include_dashboard": False}
     ray.init(address=given.address or "local", **here)
-    TorchTrainer(
+    trainer = TorchTrainer(
         fit,
         train_loop_config={"command": given.command, "folder": str(Path.cwd())},
         scaling_config=ScalingConfig(num_workers=given.workers, use_gpu=given.gpu),
         run_config=RunConfig(storage_path=str(Path("runs").resolve() / "ray")),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError:  # it repeats what every process has said
+        sys.exit("error: a process of the fit has ended, and all with it; its own words stand above")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
