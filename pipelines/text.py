@@ -16,6 +16,7 @@
     python pipelines/text.py score --ckpt_path CKPT --file FILE --dynamic 0.5      learns from it as it reads
     python pipelines/text.py fit --config configs/text/classify.yaml --data.file labelled.csv    text,label
     python pipelines/text.py classify --ckpt_path CKPT --file texts.csv --output labels.csv
+    python pipelines/text.py author --train DIR_WITH_A_FOLDER_PER_AUTHOR --file X              who wrote it
     python pipelines/text.py correct --ckpt_path FORWARD BACKWARD --file FILE         likelier spellings
     python pipelines/text.py gradients                         |dJ/dh| over the distance, and a recall task
     python pipelines/text.py report --run RUN
@@ -39,10 +40,12 @@ def train_or_evaluate(argv: Sequence[str]) -> None:
         config = "word" if given_values(argv, "--data.level")[-1:] == ["word"] else "file"
     words = with_config(argv, CONFIGS / "text" / f"{config}.yaml")
     with loading():
+        from pipelines.language.authorship.fit import AuthorCLI
         from pipelines.language.classifying.fit import ClassifierCLI
         from pipelines.language.fit import LanguageCLI
 
-    (ClassifierCLI if configures(words, "classifier") else LanguageCLI)(words)
+    parts = {"classifier": ClassifierCLI, "heads": AuthorCLI}
+    next((cli for part, cli in parts.items() if configures(words, part)), LanguageCLI)(words)
 
 
 COMMANDS: dict[str, Command] = {
@@ -52,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "sample": function_command("text.py", "pipelines.language"),
     "complete": function_command("text.py", "pipelines.language"),
     "score": function_command("text.py", "pipelines.language"),
+    "author": function_command("text.py", "pipelines.language"),
     "classify": function_command("text.py", "pipelines.language"),
     "correct": function_command("text.py", "pipelines.language"),
     "listen": function_command("text.py", "pipelines.language"),

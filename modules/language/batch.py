@@ -34,3 +34,19 @@ class LabelledBatch(NamedTuple):
     tokens: Int64[Tensor, "B T"]
     lengths: Int64[Tensor, " B"]
     labels: Int64[Tensor, " B"]
+
+
+class AuthorBatch(NamedTuple):
+    """One window of B parallel streams of text, each of one author; a `TextBatch` that knows whose they are.
+
+    Attributes:
+        tokens: As in `TextBatch` (B, T).
+        targets: As there (B, T).
+        resets: As there (B,).
+        authors: Number of the author of each stream (B,).
+    """
+
+    tokens: Int64[Tensor, "B T"]
+    targets: Int64[Tensor, "B T"]
+    resets: Bool[Tensor, " B"]
+    authors: Int64[Tensor, " B"]

@@ -24,7 +24,7 @@ class Found(Exception):
 
 
 # where a configuration chooses another system, and with it other options
-OTHERS = {"house_numbers": ["house_numbers/painter"], "text": ["text/classify"]}
+OTHERS = {"house_numbers": ["house_numbers/painter"], "text": ["text/classify", "text/author"]}
 
 
 def parser_of(task: str, command: str, monkeypatch: pytest.MonkeyPatch, words: Sequence[str] = ()) -> Any:

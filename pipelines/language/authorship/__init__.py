@@ -1,0 +1,1 @@
+"""What the training of models of authors needs beside the command `author`."""

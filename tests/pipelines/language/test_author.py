@@ -1,0 +1,113 @@
+"""author: trains once on a folder of authors, tells who wrote a text, and says in one line what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.language import author as command
+from pipelines.text import main
+from tests.data_prep.text.markov_authors import markov_text, write_authors
+
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "text" / "author.yaml"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The configuration with a small model and few steps."""
+    config = yaml.safe_load(CONFIG.read_text())
+    config["trainer"] |= {"max_steps": 40, "val_check_interval": 20, "enable_progress_bar": False}
+    config["model"]["decoder"] |= {"hidden_size": 16, "embedding_size": 8, "dropout": 0.0}
+    config["model"]["training"] |= {"learning_rate": 0.03, "warmup_steps": 5}
+    config["data"] |= {"passage": 100, "batch_size": 16, "sequence_length": 24}
+    path = tmp_path_factory.mktemp("config") / "author.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_authors(tmp_path_factory.mktemp("authors"))
+
+
+@pytest.fixture(autouse=True)
+def in_its_cache(cache, toy, monkeypatch):
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(cache))
+    monkeypatch.setattr(command, "CONFIG", toy)
+
+
+@pytest.fixture
+def by_bob(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text(markov_text(1, 600, seed=99))
+    return path
+
+
+def asked(capsys, *arguments):
+    assert main(["author", *map(str, arguments), "--device", "cpu"]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_trains_once_and_tells_who_wrote_a_text(root, cache, by_bob, capsys, monkeypatch):
+    said = asked(capsys, "--train", root, "--file", by_bob)
+    assert "likeliest: bob" in said and "5-gram an author" in said
+    (run,) = (cache / "authors").glob("*/text/author/version_0")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["scores"]["accuracy"] >= 0.8 and metrics["authors"] == ["ann", "bob"]
+    assert 0 < metrics["calibration"]["mean_probability"] <= 1
+    page = (run / "report.html").read_text()
+    assert "Who was taken for whom" in page and page.count("<svg") == 2
+
+    monkeypatch.setattr(command, "AuthorCLI", None)  # nothing is left to train
+    found = json.loads(asked(capsys, "--train", root, "--file", by_bob, "--json"))
+    first, second = found["authors"]
+    assert first["author"] == "bob" and first["bits_per_char"] < second["bits_per_char"]
+    assert first["probability"] + second["probability"] == pytest.approx(1) and first["probability"] > 0.9
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    of_ann = by_bob.with_name("y.txt")
+    of_ann.write_text(markov_text(0, 600, seed=99) + "☃")
+    said = asked(capsys, "--ckpt_path", checkpoint, "--file", of_ann)
+    assert "likeliest: ann" in said and "1 characters are in no text of the authors" in said
+
+    for content, cause in (
+        (b"", "is empty; a text is needed"),
+        (b" \n\n", "is empty; a text is needed"),
+        (b"a\0b", "holds a NUL character"),
+        (b"ab\ncd\xff", "x.txt:2: is not UTF-8 text"),
+        ("ああ☃a".encode(), "3 of its 4 characters are in no text of the authors"),
+    ):
+        by_bob.write_bytes(content)
+        assert main(["author", "--ckpt_path", str(checkpoint), "--file", str(by_bob)]) == 2
+        out, err = capsys.readouterr()
+        assert cause in err and err.count("\n") == 1 and out == ""
+
+
+def test_a_killed_training_goes_on(root, cache, by_bob, capsys):
+    (finished,) = (cache / "authors").glob("*/text/author/version_0/metrics.json")
+    finished.unlink()  # killed after its last checkpoint and before its end
+    assert "likeliest: bob" in asked(capsys, "--train", root, "--file", by_bob)
+    assert finished.is_file() and len(list(finished.parent.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["--train", "{}/ann"], "ann: has no folder; two authors are needed"),
+        (["--train", "{}/absent"], "absent: no such folder"),
+        ([], "author needs either --train DIR"),
+        (["--ckpt_path", "{}/a.ckpt"], "a.ckpt: does not exist"),
+        (["--train", "{}", "--file", "{}"], "is a folder, a file is needed"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(root, by_bob, capsys, arguments, cause):
+    given = [argument.format(root) for argument in arguments]
+    file = [] if "--file" in given else ["--file", str(by_bob)]
+    assert main(["author", *file, *given]) == 2
+    out, err = capsys.readouterr()
+    assert cause in err and err.count("\n") == 1 and out == ""
