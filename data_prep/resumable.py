@@ -60,3 +60,17 @@ class ResumableLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Has nothing to restore; without it Lightning would warn that training cannot be resumed."""
+
+
+class NumberedBatches(Resumable, ResumableLoader):
+    """Batches that are a function of their epoch and their number in it."""
+
+    def batch(self, epoch: int, number: int) -> Any:
+        """Returns a batch of an epoch."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.place is not None:
+            self.begin_at(*self.place())
+        for number in self.remaining():
+            yield self.batch(self.epoch, number)

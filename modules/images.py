@@ -88,6 +88,14 @@ def read_as_shown(path: Path | str, minimum_size: int | None = None) -> tuple[np
         return error.image, error.reason
 
 
+def decode_as_shown(data: bytes, name: str, minimum_size: int | None = None) -> tuple[np.ndarray, str]:
+    """Returns what `read_as_shown` does, from the bytes of a file; `name` stands in a failure's message."""
+    try:
+        return decode_image(data, name, minimum_size), ""
+    except CutImage as error:
+        return error.image, error.reason
+
+
 def decode_image(data: bytes, name: str, minimum_size: int | None = None) -> np.ndarray:
     """Returns what `read_image` does, from the bytes of a file; `name` stands in the message of a failure."""
     return _decode(io.BytesIO(data), name, minimum_size)

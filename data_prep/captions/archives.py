@@ -101,26 +101,26 @@ class Archive:
         if hasattr(self, "opened"):
             self.opened.close()
 
-    def names(self) -> Iterator[str]:
-        """Yields the names of the files, in the archive's order."""
+    def _entries(self) -> Iterator[tuple[str, Any]]:
+        """Yields name and header of the files, in the archive's order."""
         if isinstance(self.opened, zipfile.ZipFile):
-            yield from (entry.filename for entry in self.opened.infolist() if not entry.is_dir())
+            yield from ((entry.filename, entry) for entry in self.opened.infolist() if not entry.is_dir())
         else:
             # what is stored twice is a link to the first
-            yield from (entry.name for entry in self.opened if entry.isfile() or entry.islnk())
+            yield from ((entry.name, entry) for entry in self.opened if entry.isfile() or entry.islnk())
+
+    def names(self) -> Iterator[str]:
+        """Yields the names of the files, in the archive's order."""
+        return (name for name, _ in self._entries())
 
     def contents(self) -> Iterator[tuple[str, bytes | str]]:
         """Yields name and bytes of the files in one pass, with the reason in place of what cannot be read."""
-        if isinstance(self.opened, zipfile.ZipFile):
-            entries: Iterator[Any] = (entry for entry in self.opened.infolist() if not entry.is_dir())
-        else:
-            entries = (entry for entry in self.opened if entry.isfile() or entry.islnk())
-        for entry in entries:
+        for name, entry in self._entries():
             try:
                 found: bytes | str = self.bytes_of(entry)
             except (*DAMAGED, KeyError) as error:
                 found = not_readable(error)
-            yield getattr(entry, "filename", None) or entry.name, found
+            yield name, found
 
     def bytes_of(self, member: str | zipfile.ZipInfo | tarfile.TarInfo) -> bytes:
         """Returns the bytes of a file in the archive; one of `DAMAGED` or KeyError where there are none."""

@@ -16,7 +16,7 @@ from data_prep.input_files import list_files, read_text
 from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
 from data_prep.videos import Frames, frame_times
 from modules.errors import InputError
-from modules.images import CutImage, UnreadableImage, decode_image, read_as_shown, rgb_image
+from modules.images import UnreadableImage, decode_as_shown, read_as_shown, rgb_image
 
 LIST_SUFFIX = ".txt"
 
@@ -150,10 +150,7 @@ class PictureReader:
             data = self._open(picture.file, Archive).bytes_of(picture.member)
         except (*DAMAGED, KeyError) as error:
             raise UnreadableImage(picture.name, not_readable(error)) from None
-        try:
-            return decode_image(data, picture.name, minimum_size), ""
-        except CutImage as error:
-            return error.image, error.reason
+        return decode_as_shown(data, picture.name, minimum_size)
 
     def _open(self, file: Path, kind: Any) -> Any:
         if self._file != file:

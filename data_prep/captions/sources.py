@@ -21,7 +21,7 @@ from data_prep.captions.pictures import LIST_SUFFIX, names_listed
 from data_prep.input_files import list_files, read_text
 from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
 from modules.errors import InputError
-from modules.images import CutImage, UnreadableImage, decode_image, read_as_shown
+from modules.images import UnreadableImage, decode_as_shown, read_as_shown
 
 
 @dataclass
@@ -212,9 +212,7 @@ def _until_damage(archive: Archive, ended: list[str]) -> Iterator[tuple[str, byt
 
 def _decoded(name: str, data: bytes, minimum_size: int | None) -> ReadPicture:
     try:
-        return ReadPicture(name, decode_image(data, name, minimum_size))
-    except CutImage as error:
-        return ReadPicture(name, error.image, error.reason)
+        return ReadPicture(name, *decode_as_shown(data, name, minimum_size))
     except UnreadableImage as error:
         return ReadPicture(name, None, error.reason)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 
 from data_prep.batching import BatchLoader, ShareSampler
 from data_prep.input_files import SPLITS
-from data_prep.resumable import Place, Resumable, ResumableLoader, place_in
+from data_prep.resumable import NumberedBatches, Place, place_in
 from data_prep.saying import say
 from data_prep.text.files import bytes_bar, check_encoding, find_text, read_pieces
 from data_prep.text.labelled import Encoded
@@ -104,7 +104,7 @@ def _line_end(text: str, share: float) -> int:
     return wanted if found < 0 else found + 1
 
 
-class AuthorStreams(Resumable, ResumableLoader):
+class AuthorStreams(NumberedBatches):
     """Batches in which every author has the same number of streams, each a `TrainingStreams` of their text.
 
     An epoch is as long as reading all texts once. Who wrote less is read more often.
@@ -140,13 +140,11 @@ class AuthorStreams(Resumable, ResumableLoader):
         """Returns the batches of an epoch."""
         return max(1, self.windows)
 
-    def __iter__(self) -> Iterator[AuthorBatch]:
-        if self.place is not None:
-            self.begin_at(*self.place())
-        for number in self.remaining():
-            batches = [part.batch(self.epoch, number) for part in self.parts]
-            tokens, targets, resets = (torch.cat(part) for part in zip(*batches, strict=True))
-            yield AuthorBatch(tokens, targets, resets, self.authors)
+    def batch(self, epoch: int, number: int) -> AuthorBatch:
+        """Returns a batch of an epoch."""
+        batches = [part.batch(epoch, number) for part in self.parts]
+        tokens, targets, resets = (torch.cat(part) for part in zip(*batches, strict=True))
+        return AuthorBatch(tokens, targets, resets, self.authors)
 
 
 class AuthorDataModule(pl.LightningDataModule):

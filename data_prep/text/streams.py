@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from data_prep.resumable import Place, Resumable, ResumableLoader
+from data_prep.resumable import NumberedBatches, Place
 from modules.errors import InputError
 from modules.language.batch import TextBatch
 from modules.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ from modules.vocabulary import Vocabulary
 PIECE, LEAD = 8192, 256
 
 
-class TrainingStreams(Resumable, ResumableLoader):
+class TrainingStreams(NumberedBatches):
     """Batches of B streams that stand evenly spaced in the text, which is read as a ring.
 
     Every stream reads as many whole windows of T tokens as there are up to the start of the next. From the
@@ -78,12 +78,6 @@ class TrainingStreams(Resumable, ResumableLoader):
         targets = np.where(following == Vocabulary.BOS, Vocabulary.PAD, following)
         resets = torch.full((len(window),), number == 0)
         return TextBatch(torch.from_numpy(tokens), torch.from_numpy(targets), resets)
-
-    def __iter__(self) -> Iterator[TextBatch]:
-        if self.place is not None:
-            self.begin_at(*self.place())
-        for number in self.remaining():
-            yield self.batch(self.epoch, number)
 
 
 class HeldOutStreams:

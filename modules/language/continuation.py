@@ -112,3 +112,12 @@ def continuations(
             added = [text.removeprefix(" ") for text in added]
         yield added
     yield [decoder.flush() for decoder in decoders]
+
+
+def written_texts(
+    model: LanguageModel, prompt: Prompt, options: DecodingOptions, length: int, texts: int
+) -> list[str]:
+    """Returns what whole texts have behind the prompt; arguments as of `continuations`."""
+    return [
+        "".join(pieces) for pieces in zip(*continuations(model, prompt, options, length, texts), strict=True)
+    ]

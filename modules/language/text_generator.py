@@ -32,7 +32,7 @@ from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least, check_choice, first_five
 from modules.language.batch import TextBatch
-from modules.language.continuation import continuations, read_prompt
+from modules.language.continuation import read_prompt, written_texts
 from modules.language.language_model import LanguageModel
 from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import CellName
@@ -225,8 +225,7 @@ class TextGenerator:
             raise InputError(str(error).removeprefix("decoding.")) from None
         prompt = normalised(prompt)
         begun = read_prompt(self.model.codec, prompt, "prompt")
-        pieces = zip(*continuations(self.model, begun, options, length, n), strict=True)
-        return [prompt + "".join(text) for text in pieces]
+        return [prompt + text for text in written_texts(self.model, begun, options, length, n)]
 
     def generate(self, n: int = 1, prompt: str = "", length: int = 500, **options: Any) -> None:
         """Prints n texts; takes the arguments of `texts`."""

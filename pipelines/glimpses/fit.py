@@ -36,10 +36,15 @@ class ReaderCLI(RunCLI):
     datamodule: NumberDataModule
     controls: dict[str, list[dict[str, Any]]]  # what each control read
 
+    @property
+    def is_control(self) -> bool:
+        """Whether the model itself is one of those that a reader is set beside."""
+        return self.model.reader_options.kind in CONTROLS
+
     def compare(self, split: str, checkpoint: Path) -> None:
         """Lets the controls read, which a fit has to train first."""
         config = self.config_init[self.subcommand]
-        is_reader = self.model.reader_options.kind not in CONTROLS
+        is_reader = not self.is_control
         wanted = is_reader and self.model.training_options.controls
         if self.subcommand == "fit" and wanted and not self.ending.asked:
             steps = max(1, self.trainer.global_step)
@@ -74,8 +79,7 @@ class ReaderCLI(RunCLI):
         }
         controls[f"most frequent number ({frequent})"] = number_scores([frequent] * len(true), true)
         operations = self._operations()
-        is_reader = self.model.reader_options.kind not in CONTROLS
-        by_size = read_by_size(self.model, self.datamodule, split) if is_reader else {}
+        by_size = {} if self.is_control else read_by_size(self.model, self.datamodule, split)
         metrics: dict[str, Any] = {
             "scores": scores,
             "intervals": {"accuracy": low_high},
@@ -99,7 +103,7 @@ class ReaderCLI(RunCLI):
 
     def _operations(self) -> dict[str, dict[str, int]]:
         """Returns the multiply-adds of one picture by system and by the picture's side in pixels."""
-        if self.model.reader_options.kind in CONTROLS:
+        if self.is_control:
             systems = {"this model": self.model}
         else:
             systems = {"reader": self.model, LABELS["cnn"]: self.model.control("cnn")}

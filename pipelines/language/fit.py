@@ -16,7 +16,7 @@ from data_prep.text.abc_notation import split_tunes
 from data_prep.text.datamodule import TextDataModule
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
-from modules.language.continuation import continuations, read_prompt
+from modules.language.continuation import read_prompt, written_texts
 from modules.language.language_model import LanguageModel, SplitSize
 from modules.metrics.latex_environments import environment_scores
 from modules.text_codec import TextCodec, normalised
@@ -100,7 +100,7 @@ class Samples(Callback):
         model.eval()
         decoding = DecodingOptions("sample", temperature=options.temperature, seed=options.seed)
         prompt = read_prompt(model.codec, options.prompt, "sampling.prompt", told=False)  # once is enough
-        text = "".join(piece for (piece,) in continuations(model, prompt, decoding, options.length, 1))
+        (text,) = written_texts(model, prompt, decoding, options.length, 1)
         model.train(was_training)
         print(f"----- iteration {iteration:,}\n{options.prompt}{text}\n-----", flush=True)
         if self.path is not None:
@@ -208,11 +208,10 @@ class LanguageCLI(InitCLI):
         model, asked = self.model.eval(), self.config_init[self.subcommand].sampling
         options = DecodingOptions("sample", temperature=asked.temperature, seed=asked.seed)
         prompt = read_prompt(model.codec, "\n\n", told=False)
-        written = zip(*continuations(model, prompt, options, LENGTH, TEXTS), strict=True)
         last = max(0, len(held_out) - LENGTH)
         places = sorted({last * place // max(1, TEXTS - 1) for place in range(TEXTS)})
         return {
-            "written": environment_scores("".join(text) for text in written),
+            "written": environment_scores(written_texts(model, prompt, options, LENGTH, TEXTS)),
             "held out": environment_scores(held_out[place : place + LENGTH] for place in places),
         }
 

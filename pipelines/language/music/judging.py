@@ -9,7 +9,7 @@ from rich.table import Table
 from data_prep.text.abc_notation import BrokenTuneError, first_tune, melody, simplified
 from data_prep.text.near_duplicates import near_duplicates
 from modules.decoding import DecodingOptions
-from modules.language.continuation import continuations, read_prompt
+from modules.language.continuation import read_prompt, written_texts
 from modules.language.language_model import LanguageModel
 from pipelines.language.music.tune_reader import ReadTune
 
@@ -28,8 +28,8 @@ def compose(model: LanguageModel, seed: int) -> list[str]:
     """Returns TUNES tunes that a model, in evaluation mode, writes after X:1, at temperature 1."""
     options = DecodingOptions("sample", seed=seed)
     begun = read_prompt(model.codec, BEGINNING, told=False)
-    pieces = zip(*continuations(model, begun, options, LENGTH, TUNES), strict=True)
-    return [first_tune(BEGINNING + "".join(text)) for text in pieces]
+    texts = written_texts(model, begun, options, LENGTH, TUNES)
+    return [first_tune(BEGINNING + text) for text in texts]
 
 
 def judged(tunes: Sequence[str], trained_on: Iterable[str]) -> dict[str, float]:
