@@ -61,11 +61,11 @@ def author_folders(root: Path) -> list[Path]:
     return folders
 
 
-def fingerprint(root: Path) -> str:
+def fingerprint(root: Path, encoding: str | None = None) -> str:
     """Returns a name for what the authors' folders hold: another one where any text in them changes."""
-    whole = hashlib.sha256()
+    whole = hashlib.sha256((encoding or "").encode())
     for folder in author_folders(root):
-        for file in find_text(folder).files:
+        for file in find_text(folder, encoding=encoding).files:
             content = hashlib.sha256(file.path.read_bytes()).hexdigest()
             whole.update(f"{folder.name}/{file.name}\0{content}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()[:16]

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.cache import cache_folder
-from data_prep.input_files import read_text
+from data_prep.cache import cache_folder, in_turn, writing_in
 from data_prep.text.authors import fingerprint
+from data_prep.text.files import check_encoding, read_pieces
 from modules.errors import InputError
 from modules.language.author_model import AuthorModel
 from modules.text_codec import normalised
@@ -30,6 +30,7 @@ def author(
     file: Path,
     train: Path | None = None,
     ckpt_path: Path | None = None,
+    encoding: str | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> None:
@@ -40,9 +41,10 @@ def author(
     goes on where it was.
 
     Args:
-        file: UTF-8 text whose author is asked for.
+        file: text whose author is asked for.
         train: folder that has a folder of texts for each author.
         ckpt_path: model that fit --config configs/text/author.yaml made, in place of --train.
+        encoding: of the file and of the texts in --train; by default UTF-8 or what a byte order mark says.
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         json: print one JSON object in place of the table.
     """
@@ -50,7 +52,7 @@ def author(
         raise InputError(
             "author needs either --train DIR, with a folder for each author, or --ckpt_path CKPT"
         )
-    text = normalised(read_text(file))
+    text = _read(file, encoding)
     if "\0" in text:
         raise InputError(f"{file}: holds a NUL character and is no text; give a text file")
     if not text.strip():
@@ -59,7 +61,7 @@ def author(
     if train is not None:
         # what training prints is no part of an answer that a program reads
         with redirect_stdout(sys.stderr) if json else nullcontext():
-            ckpt_path = trained(train, device)
+            ckpt_path = trained(train, device, encoding)
     assert ckpt_path is not None
     model = AuthorModel.load(ckpt_path).to(where)
     bits, scored = model.bits_of(text)
@@ -94,26 +96,39 @@ def author(
         print(f"{len(text) - scored:,} characters are in no text of the authors and are not scored")
 
 
+def _read(file: Path, encoding: str | None) -> str:
+    if file.is_dir():
+        raise InputError(f"{file}: is a folder, a file is needed")
+    try:
+        check_encoding(encoding)
+        return normalised("".join(read_pieces(file, encoding)))
+    except InputError as error:  # the option stands alone here
+        raise InputError(str(error).replace("data.encoding", "encoding")) from None
+
+
 def percent(share: float) -> str:
     """Returns a probability as people read it; nothing is certain."""
     return "over 99.9 %" if share > 0.999 else "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
-def trained(root: Path, device: str) -> Path:
+def trained(root: Path, device: str, encoding: str | None = None) -> Path:
     """Returns the checkpoint of a fit on these texts, from the cache where it is there already.
 
     Args:
         root: Folder that has a folder of texts for each author.
         device: What trains, as `--device` names it.
+        encoding: Of the texts; None for UTF-8 or what a byte order mark says.
     """
-    runs = cache_folder("authors", fingerprint(root))
-    finished = sorted(runs.glob("text/author/*/metrics.json"))
-    if not finished:
-        begun = sorted(runs.glob("text/author/*/checkpoints/last.ckpt"))
-        goes_on = ["--ckpt_path", str(begun[-1])] if begun else []
-        words = ["--data.root", str(root), "--runs", str(runs), "--device", device, *goes_on]
-        AuthorCLI(["fit", "--config", str(CONFIG), *words])
+    runs = cache_folder("authors", fingerprint(root, encoding))
+    with writing_in(runs, "the model of these authors"), in_turn(runs / "training.lock", runs):
         finished = sorted(runs.glob("text/author/*/metrics.json"))
+        if not finished:
+            begun = sorted(runs.glob("text/author/*/checkpoints/last.ckpt"))
+            goes_on = ["--ckpt_path", str(begun[-1])] if begun else []
+            read_as = ["--data.encoding", encoding] if encoding else []
+            words = ["--data.root", str(root), "--runs", str(runs), "--device", device, *read_as, *goes_on]
+            AuthorCLI(["fit", "--config", str(CONFIG), *words])
+            finished = sorted(runs.glob("text/author/*/metrics.json"))
     if not finished:
         raise InputError(f"{root}: training did not come to its end; the same command goes on with it")
     return finished[-1].parent / "checkpoints" / "best.ckpt"

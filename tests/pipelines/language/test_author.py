@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
 
 import pytest
 import yaml
+from filelock import FileLock
 
+from data_prep.text.authors import fingerprint
 from pipelines.language import author as command
 from pipelines.text import main
 from tests.data_prep.text.markov_authors import markov_text, write_authors
@@ -79,7 +83,10 @@ def test_it_trains_once_and_tells_who_wrote_a_text(root, cache, by_bob, capsys, 
         (b"", "is empty; a text is needed"),
         (b" \n\n", "is empty; a text is needed"),
         (b"a\0b", "holds a NUL character"),
-        (b"ab\ncd\xff", "x.txt:2: is not UTF-8 text"),
+        (
+            b"ab\ncd\xff",
+            "x.txt:2: byte 5 is not UTF-8; save the file as UTF-8 or name",
+        ),
         ("ああ☃a".encode(), "3 of its 4 characters are in no text of the authors"),
     ):
         by_bob.write_bytes(content)
@@ -88,8 +95,38 @@ def test_it_trains_once_and_tells_who_wrote_a_text(root, cache, by_bob, capsys, 
         assert cause in err and err.count("\n") == 1 and out == ""
 
 
+def test_texts_in_another_encoding_are_read_as_told(tmp_path, by_bob, capsys):
+    root = write_authors(tmp_path / "latin")
+    for file in root.glob("*/*"):
+        file.write_bytes(b"\xe9\xe9\xe9\n" + file.read_bytes())
+    assert main(["author", "--train", str(root), "--file", str(by_bob), "--device", "cpu"]) == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+    by_bob.write_bytes(by_bob.read_bytes() + b"\xe9")
+    said = asked(capsys, "--train", root, "--file", by_bob, "--encoding", "cp1252")
+    assert "likeliest: bob" in said and "not scored" not in said
+    assert main(["author", "--train", str(root), "--file", str(by_bob), "--encoding", "klingon"]) == 2
+    err = capsys.readouterr().err
+    assert "klingon" in err and "data.encoding" not in err
+
+
+def test_a_second_command_waits_for_the_first_to_train(root, cache, by_bob, capsys, monkeypatch):
+    taken = Event()
+
+    def first() -> None:
+        with FileLock(cache / "authors" / fingerprint(root) / "training.lock"):
+            taken.set()
+            sleep(0.3)
+
+    Thread(target=first).start()
+    assert taken.wait(10)
+    monkeypatch.setattr(command, "AuthorCLI", None)  # the first one trained
+    assert main(["author", "--train", str(root), "--file", str(by_bob), "--device", "cpu"]) == 0
+    assert "waiting for another process that fills" in capsys.readouterr().err
+
+
 def test_a_killed_training_goes_on(root, cache, by_bob, capsys):
-    (finished,) = (cache / "authors").glob("*/text/author/version_0/metrics.json")
+    folder = cache / "authors" / fingerprint(root)
+    (finished,) = folder.glob("text/author/version_0/metrics.json")
     finished.unlink()  # killed after its last checkpoint and before its end
     assert "likeliest: bob" in asked(capsys, "--train", root, "--file", by_bob)
     assert finished.is_file() and len(list(finished.parent.parent.iterdir())) == 1
