@@ -110,6 +110,9 @@ class RecurrentStack(nn.Module):
 
         self.kind, self.hidden_size, self.activation = cell, hidden_size, activation
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        # draw the dropout between layers by PyTorch: cuDNN's own has a buffer that every new seed replaces,
+        # after waiting for the GPU, and a CUDA graph would go on with the old one
+        self.own_dropout = False
         self.connection, self.layer_norm = connection, layer_norm
         self.bidirectional, self.directions = bidirectional, 2 if bidirectional else 1
         self.state_size = CELLS[cell].state_size
@@ -213,7 +216,8 @@ class RecurrentStack(nn.Module):
 
         fused = self._fuses(x)
         written_out = fused and self._is_written_out(x, lengths)
-        if fused and not written_out and self.connection == "plain":
+        between = self.own_dropout and self.training and self.dropout > 0
+        if fused and not written_out and self.connection == "plain" and not between:
             return self._fused(x, state, lengths, 0, len(self.cells))
         y = x
         after: list[Tensor] = []
@@ -284,7 +288,9 @@ class RecurrentStack(nn.Module):
         kernel = getattr(torch._VF, KERNELS[self.kind, self.activation])
         # on a GPU only a kernel that was told to train keeps what a backward pass needs
         train = self.training or torch.is_grad_enabled()
-        options = (True, end - first, self.dropout if self.training else 0.0, train, self.bidirectional)
+        # one layer drops nothing, and yet cuDNN would renew its buffer for it
+        dropout = self.dropout if self.training and end - first > 1 else 0.0
+        options = (True, end - first, dropout, train, self.bidirectional)
         if lengths is None:
             outputs, *last = kernel(x, hx if self.state_size > 1 else hx[0], weights, *options, True)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
 from modules.errors import InputError
 from modules.language.batch import TextBatch
+from modules.language.graphed_step import GraphedStep
 from modules.language.options import LanguageTrainingOptions
 from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
@@ -80,6 +82,7 @@ class LanguageModel(TrainedModule):
         self.sizes: dict[str, SplitSize] = {}
         self.carried: DecoderState | None = None  # of the training streams, between two batches
         self.smooth_loss: Tensor | None = None
+        self.graphed: GraphedStep | None = None  # in a fit that may use CUDA graphs
         self.evaluated: DecoderState | None = None  # of the streams of a validation or test
         self.nats = self.units = 0.0  # of the same
 
@@ -188,8 +191,16 @@ class LanguageModel(TrainedModule):
         nats, units = self.decoder.output.nats(h, batch.targets)
         return nats, units, DecoderState((), detach_state(state.recurrent))
 
+    def on_train_start(self) -> None:
+        self.graphed = GraphedStep.for_training(self) if self.training_options.cuda_graphs else None
+
+    def on_train_end(self) -> None:
+        self.graphed = None  # a graph keeps its memory
+
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
-        nats, units, self.carried = self.losses(batch, self.continued(self.carried, batch, batch_idx == 0))
+        before = self.continued(self.carried, batch, batch_idx == 0)
+        step = self.losses if self.graphed is None else partial(self.graphed, self)
+        nats, units, self.carried = step(batch, before)
         rows = units.new_tensor(len(batch.tokens))
         total, all_units, all_rows = self.reduce_sum(torch.stack([nats.detach(), units, rows]))
         self.log("train/loss", total / all_units, prog_bar=True, batch_size=len(batch.tokens))
