@@ -110,14 +110,6 @@ class Captioner(CaptionWriter, TrainedModule):
         super().begin_with(checkpoint)
         self.inherited_words = len(checkpoint["words"])
 
-    def setup(self, stage: str) -> None:
-        if self.trainer.precision in ("16-true", "bf16-true", "64-true"):
-            raise InputError(
-                f"trainer.precision is {self.trainer.precision}; a captioner keeps its weights in 32 bits: "
-                "choose bf16-mixed, 16-mixed or 32-true"
-            )
-        super().setup(stage)
-
     def use_data(self, data: Any) -> None:
         """Takes the words of the training captions."""
         self.use_vocabulary(data.training_words())

@@ -84,6 +84,16 @@ class CaptionWriter:
         """Returns what reads the views and writes a caption word by word."""
         raise NotImplementedError
 
+    def setup(self, stage: str) -> None:
+        """Refuses a trainer that would turn the weights into another number type."""
+        trainer: Any = self.trainer  # type: ignore[attr-defined]  # of the LightningModule that this is, too
+        if trainer.precision in ("16-true", "bf16-true", "64-true"):
+            raise InputError(
+                f"trainer.precision is {trainer.precision}; a captioner keeps its weights in 32 bits: "
+                "choose bf16-mixed, 16-mixed or 32-true"
+            )
+        super().setup(stage)  # type: ignore[misc]
+
     @torch.no_grad()
     def caption_images(
         self, images: Iterable[np.ndarray | Path | str], batch_size: int = 32, keep_alpha: bool = False

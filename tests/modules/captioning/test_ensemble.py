@@ -1,5 +1,7 @@
 """Captioners that write one caption together."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -53,3 +55,11 @@ def test_members_that_do_not_fit_are_refused_by_name(other, said):
     with pytest.raises(InputError, match=said) as error:
         CaptionerEnsemble([captioner(0), captioner(1, **other)], ["a.ckpt", "b.ckpt"])
     assert str(error.value).startswith("b.ckpt: ")
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+def test_weights_of_another_number_type_are_refused_as_by_one_captioner(precision):
+    for model in (captioner(0), CaptionerEnsemble([captioner(0), captioner(1)])):
+        model.trainer = SimpleNamespace(precision=precision)
+        with pytest.raises(InputError, match=f"trainer.precision is {precision}; a captioner keeps its"):
+            model.setup("predict")
