@@ -27,7 +27,11 @@ from tests.modules.language.graphed_steps import SMALL, TEXT, Watch, batches, fi
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:.*treespec.*"),
+    pytest.mark.filterwarnings(
+        "ignore:.*no `val_dataloader`.*",
+        "ignore:.*treespec.*",
+        "ignore:RNN module weights are not part.*",  # cuDNN, of what modules/recurrent.py does on purpose
+    ),
 ]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
