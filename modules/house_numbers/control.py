@@ -19,11 +19,12 @@ class DigitCNN(nn.Module):
     """Four convolutions with pooling, one wide layer, and five softmax layers, each for a digit or none.
 
     Args:
-        size: Side of the pictures in pixels.
+        height: Of the pictures in pixels, at least 16.
+        width: Of the pictures in pixels, at least 16.
         parameters: About how many it is to have; the wide layer is as wide as that needs.
     """
 
-    def __init__(self, size: int, parameters: int) -> None:
+    def __init__(self, height: int, width: int, parameters: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 1
@@ -31,14 +32,15 @@ class DigitCNN(nn.Module):
             layers += convolution(before, channels, pool=True)  # normalised as the reader's are
             before = channels
         self.features = nn.Sequential(*layers, nn.Flatten())
-        flat = before * (size // 2 ** len(CHANNELS)) ** 2
+        pooled = 2 ** len(CHANNELS)
+        flat = before * (height // pooled) * (width // pooled)
         spent = sum(parameter.numel() for parameter in self.features.parameters())
         outputs = MOST_DIGITS * CLASSES
-        width = max(16, round((parameters - spent) / (flat + outputs + 1)))
-        self.joint = nn.Sequential(nn.Linear(flat, width), nn.ReLU())
-        self.heads = nn.Linear(width, outputs)
+        wide = max(16, round((parameters - spent) / (flat + outputs + 1)))
+        self.joint = nn.Sequential(nn.Linear(flat, wide), nn.ReLU())
+        self.heads = nn.Linear(wide, outputs)
 
-    def forward(self, pictures: Float[Tensor, "B 1 S S"]) -> Float[Tensor, "B M 11"]:
+    def forward(self, pictures: Float[Tensor, "B 1 Hh Ww"]) -> Float[Tensor, "B M 11"]:
         logits: Tensor = self.heads(self.joint(self.features(pictures)))
         return logits.unflatten(1, (MOST_DIGITS, CLASSES))
 

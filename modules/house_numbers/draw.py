@@ -7,7 +7,7 @@ window's side, D latents.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,6 +49,9 @@ class DrawPainter(nn.Module):
     `h^dec_{t-1}` (Mansimov et al. 2016, eq. 6-9, with the attention of Luong et al. 2015). A learned prior is
     theirs, too. The canvas has two layers a colour: the mean's logit, and how sure it is.
 
+    Where it is modulated, a stroke is written from `relu((1 + gamma) * W h^dec_t + beta)`, not `h^dec_t`;
+    gamma and beta are linear in the context (Perez et al. 2018, eq. 2), and 0 where no number is told.
+
     Args:
         options: Of the painter, of kind draw.
     """
@@ -76,6 +79,11 @@ class DrawPainter(nn.Module):
             nn.init.zeros_(self.prior.weight)
             nn.init.zeros_(self.prior.bias)
         self.decoder = LSTMCell(options.latent_size + context, hidden)
+        if options.modulated:
+            self.mix = nn.Linear(hidden, hidden)
+            if options.conditional:
+                self.modulation = nn.Linear(context, 2 * hidden)
+                nn.init.zeros_(self.modulation.bias)
         self.write = nn.Linear(hidden, layers * written)
         # learned beginnings, as the paper has them
         self.first_canvas = nn.Parameter(torch.zeros(layers, options.height, options.width))
@@ -141,9 +149,16 @@ class DrawPainter(nn.Module):
         """Returns where the decoder writes."""
         return window_of(self.write_at(h), self.options.write_size, *self.size)
 
-    def stroke(self, h: Tensor) -> Float[Tensor, "B L Hh Ww"]:
+    def stroke(self, h: Tensor, context: Tensor) -> Float[Tensor, "B L Hh Ww"]:
         """Returns what is added to the canvas (eq. 18, 28-29)."""
-        written = self.write(h)
+        from_state = h
+        if self.options.modulated:
+            from_state = self.mix(h)
+            if self.options.conditional:
+                gamma, beta = self.modulation(context).chunk(2, dim=1)  # (B, H) each
+                from_state = (1 + gamma) * from_state + beta
+            from_state = torch.relu(from_state)
+        written = self.write(from_state)
         if not self.options.attention:
             return written.unflatten(1, (self.layers, *self.size))
         n = self.options.write_size
@@ -175,12 +190,13 @@ class DrawPainter(nn.Module):
             posterior = gaussian(self.posterior(encoder[0]))
             kl.append(posterior.divergence_from(self.prior_of(h, context)))
             decoder = self.decoder(torch.cat([posterior.sample(e), context], dim=1), decoder)
-            canvas = canvas + self.stroke(decoder[0])
+            canvas = canvas + self.stroke(decoder[0], context)
         return Bound(pixel_nats(canvas, images), torch.stack(kl, dim=1))
 
-    @torch.no_grad()
-    def paint(self, digits: Int[Tensor, "B M"] | None, noise: Float[Tensor, "B T D"]) -> Sequence[Stroke]:
-        """Returns every step of pictures painted from the prior (eq. 13-16).
+    def from_prior(
+        self, digits: Int[Tensor, "B M"] | None, noise: Float[Tensor, "B T D"]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields canvas (B, L, Hh, Ww) and state (B, H) after every step, latents from the prior (eq. 13-16).
 
         Args:
             digits: As in `forward`.
@@ -188,15 +204,25 @@ class DrawPainter(nn.Module):
         """
         canvas, _, decoder = self.beginning(len(noise))
         annotations = self.annotations(digits)
-        strokes = []
         for e in noise.unbind(1):
             h = decoder[0]
             context = self.context(annotations, h)
             z = self.prior_of(h, context).sample(e)
             decoder = self.decoder(torch.cat([z, context], dim=1), decoder)
-            canvas = canvas + self.stroke(decoder[0])
-            strokes.append(self._left_behind(canvas, decoder[0]))
-        return strokes
+            canvas = canvas + self.stroke(decoder[0], context)
+            yield canvas, decoder[0]
+
+    def paintings(
+        self, digits: Int[Tensor, "B M"] | None, noise: Float[Tensor, "B T D"]
+    ) -> Float[Tensor, "B C Hh Ww"]:
+        """Returns finished pictures from the prior, with their gradient; arguments as of `from_prior`."""
+        *_, (canvas, _) = self.from_prior(digits, noise)
+        return means(canvas)
+
+    @torch.no_grad()
+    def paint(self, digits: Int[Tensor, "B M"] | None, noise: Float[Tensor, "B T D"]) -> Sequence[Stroke]:
+        """Returns every step of pictures painted from the prior; arguments as of `from_prior`."""
+        return [self._left_behind(canvas, h) for canvas, h in self.from_prior(digits, noise)]
 
     def _left_behind(self, canvas: Tensor, h: Tensor) -> Stroke:
         if self.options.attention:

@@ -105,7 +105,7 @@ class NumberReader(TrainedModule):
                 # as many parameters as the reader that these options describe
                 equal = GlimpseReaders(replace(reader, kind="window"))
                 wanted = sum(parameter.numel() for parameter in equal.parameters())
-                self.network: GlimpseReaders | DigitCNN = DigitCNN(pictures.size, wanted)
+                self.network: GlimpseReaders | DigitCNN = DigitCNN(pictures.size, pictures.size, wanted)
             else:
                 self.network = GlimpseReaders(reader)
         self.network.to(memory_format=torch.channels_last)
@@ -214,7 +214,7 @@ class NumberReader(TrainedModule):
         for size in self.sizes:
             network = self.network
             if isinstance(network, DigitCNN):
-                network = DigitCNN(size, sum(parameter.numel() for parameter in network.parameters()))
+                network = DigitCNN(size, size, sum(p.numel() for p in network.parameters()))
             was_training = network.training
             picture = torch.zeros(1, 1, size, size, device=next(network.parameters()).device)
             counts[str(size)] = multiply_adds(network.eval(), picture)

@@ -14,9 +14,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from modules.errors import InputError
+from modules.house_numbers.auxiliary_classifier import AuxiliaryClassifier
 from modules.house_numbers.batch import NumberBatch, encode
 from modules.house_numbers.bound import LEVELS, Bound
-from modules.house_numbers.draw import Stroke
+from modules.house_numbers.draw import DrawPainter, Stroke
 from modules.house_numbers.painter_options import PainterOptions
 from modules.house_numbers.preprocessing import NumberPictures
 from modules.house_numbers.vae import PAINTERS
@@ -54,6 +55,9 @@ class Painter(TrainedModule):
         self.pictures, self.options = pictures, painter
         with seeded(training.seed):
             self.network = PAINTERS[painter.kind](painter)
+            self.classifier = (
+                AuxiliaryClassifier(painter.height, painter.width) if painter.reading_weight else None
+            )
         self.kl_bits: list[float] = []
         self.bounds: list[Bound] = []
 
@@ -84,8 +88,26 @@ class Painter(TrainedModule):
         nats = self.bound(batch, noise).total().sum()
         total, all_rows = self.reduce_sum(torch.stack([nats.detach(), nats.new_tensor(rows)]))
         self.log("train/bits_per_pixel", total / all_rows / self.values / math.log(2), batch_size=rows)
-        # DDP averages gradients, hence the factor
-        return nats * self.world_size / all_rows / self.values
+        loss = nats / self.values
+        if self.classifier is not None:
+            loss = loss + self.reading_loss(batch, self.classifier)
+        return loss * self.world_size / all_rows  # DDP averages gradients, hence the factor
+
+    def reading_loss(self, batch: NumberBatch, classifier: AuxiliaryClassifier) -> Float[Tensor, ""]:
+        """Returns the loss of reading the batch, and of its numbers painted anew, summed over the pictures.
+
+        Half as many are painted: a painting costs nearly as much as the bound of a picture.
+        """
+        digits = batch.digits[::2]
+        noise = torch.randn(len(digits), self.options.steps, self.options.latent_size, device=self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            read = classifier.on_pictures(self.middle(batch.images), batch.digits).sum()
+            assert isinstance(self.network, DrawPainter)  # the options say so
+            paintings = self.network.paintings(digits, noise)
+            misread = classifier.on_paintings(paintings, digits).mean()
+        self.log("train/misread_nats", misread, batch_size=len(digits))
+        weighed = self.options.reading_weight * misread / self.values
+        return read + weighed * len(batch.digits)
 
     # ---- evaluation
 

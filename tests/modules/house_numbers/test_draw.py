@@ -38,7 +38,13 @@ def inputs(options: PainterOptions = TINY, rows: int = 3):
     )
 
 
-@pytest.mark.parametrize("options", [TINY, PLAIN, replace(TINY, colours=3), replace(TINY, conditional=False)])
+MODULATED = replace(TINY, modulated=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [TINY, PLAIN, replace(TINY, colours=3), replace(TINY, conditional=False), MODULATED],
+)
 def test_gradients_reach_every_parameter(options):
     made = painter(options)
     images, digits, noise = inputs(options)
@@ -64,7 +70,7 @@ def test_a_step_without_windows_is_the_papers_equations():
     torch.testing.assert_close(made.paint(None, noise)[0].picture.shape, images.shape)
 
 
-@pytest.mark.parametrize("options", [TINY, PLAIN])
+@pytest.mark.parametrize("options", [TINY, PLAIN, MODULATED])
 def test_pictures_are_painted_and_measured_each_by_itself(options):
     made = painter(options)
     images, digits, noise = inputs(options)
@@ -91,10 +97,19 @@ def test_painting_goes_through_a_canvas_that_keeps_what_is_on_it():
         context = made.context(a, decoder[0])
         z = made.prior_of(decoder[0], context).sample(e)
         decoder = made.decoder(torch.cat([z, context], 1), decoder)
-    shown = means(torch.cat([canvas, canvas], 1) + made.stroke(decoder[0]))
+    shown = means(torch.cat([canvas, canvas], 1) + made.stroke(decoder[0], context))
     torch.testing.assert_close(shown, strokes[-1].picture, rtol=0, atol=1e-5)
     left, top, right, bottom = strokes[-1].boxes.unbind(1)
     assert (right > left).all() and (bottom > top).all()
+
+
+def test_a_modulated_stroke_is_scaled_and_shifted_by_the_digit():
+    made = painter(replace(MODULATED, attention=False))
+    h, context = torch.randn(3, 16), torch.randn(3, made.number.output_size)
+    gamma, beta = (context @ made.modulation.weight.T + made.modulation.bias).chunk(2, 1)
+    hidden = ((1 + gamma) * (h @ made.mix.weight.T + made.mix.bias) + beta).clamp(min=0)
+    wanted = hidden @ made.write.weight.T + made.write.bias
+    torch.testing.assert_close(made.stroke(h, context).flatten(1), wanted)
 
 
 def test_what_is_painted_depends_on_the_number():

@@ -152,7 +152,7 @@ def test_a_larger_picture_costs_the_reader_no_more_and_the_cnn_four_times_as_muc
 
 
 def test_multiply_adds_are_those_of_the_formulas() -> None:
-    network = DigitCNN(32, 200_000)
+    network = DigitCNN(32, 32, 200_000)
     channels = [1, 16, 32, 64, 128]
     wanted = sum(
         side**2 * 3**2 * before * after
