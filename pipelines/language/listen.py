@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from data_prep.input_files import read_text
@@ -19,7 +20,8 @@ from pipelines.reports.page import write_page
 def listen(file: Path, output: Path | None = None, n: int = 20, overwrite: bool = False) -> None:
     """Turn tunes in ABC notation into WAV and MIDI files, and a page that plays them; print its path.
 
-    A tune begins with a line X: and ends with an empty line. Needs pip install -e ".[music]".
+    A tune begins with a line X: and ends with an empty line. What is no tune is left out and named. Needs
+    pip install -e ".[music]".
 
     Args:
         file: the tunes, such as what sample has written.
@@ -40,19 +42,23 @@ def listen(file: Path, output: Path | None = None, n: int = 20, overwrite: bool 
     names = [f"{number:02}" for number in range(1, min(n, len(tunes)) + 1)]
     for path in [page, *(folder / f"{name}.{kind}" for name in names for kind in ("wav", "mid"))]:
         check_output(path, "output", overwrite, (file,))
-    read = []
+    read, broken = [], []
     for name, tune in zip(names, tunes, strict=False):  # all before the first is written
         try:
             own = ReadTune(tune.text)
             read.append((name, tune.text, own.notes, own.midi()))
         except BrokenTuneError as error:
-            raise InputError(f"{file}:{tune.line + error.line - 1}: {error}") from None
+            broken.append(f"{file}:{tune.line + error.line - 1}: {error}")
+    if not read:
+        raise InputError(broken[0])
+    for line in broken:
+        print(f"left out: {line}", file=sys.stderr)
     rows = []
     for name, text, notes, midi in read:
         write_whole(folder / f"{name}.mid", midi)
         write_whole(folder / f"{name}.wav", wav(notes))
         rows.append({"name": name, "text": text, "roll": piano_roll(notes)})
-    left = len(tunes) - len(rows)
+    left = len(tunes) - len(names)
     template = Path(__file__).parent / "music" / "listen.html.jinja"
     write_page(page, template, name=file.name, tunes=rows, left=left)
     if left:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from data_prep.text.abc_notation import BrokenTuneError, first_tune
+from data_prep.text.abc_notation import BrokenTuneError, split_tunes
 from data_prep.text.tunes import corpus_folder
 from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecodingOptions
@@ -49,7 +49,7 @@ def sample(
         top_k: draw only from the k most probable units; 0 means all.
         seed: of the random numbers; the same seed gives the same text.
         samples: so many texts, each after a heading where there are several.
-        midi: MIDI file with the first tune of the text, where a model of tunes wrote it.
+        midi: MIDI file with the first tune of the text that can be read, where a model of tunes wrote it.
         wav: the same as sound.
         weights: auto rounds large matrices to 8 bits where the processor is quicker with them, which changes
             a draw now and then; float32 rounds nothing.
@@ -83,17 +83,23 @@ def sample(
 
 
 def _play(text: str, midi: Path | None, wav: Path | None) -> None:
-    """Writes the first tune of a text as MIDI and as sound; InputError where it is none."""
-    try:
-        tune = ReadTune(first_tune(text))
-        files = {midi: tune.midi(), wav: sound_of(tune.notes)}
-    except BrokenTuneError as error:
-        raise InputError(
-            f"the text is no tune in ABC notation, which --midi and --wav play: {error}"
-        ) from None
-    for path, content in files.items():
-        if path is not None:
-            write_whole(path, content)
+    """Writes the first tune of a text that can be read, as MIDI and as sound; InputError where none can."""
+    wrong = "no tune begins in it"
+    for number, tune in enumerate(split_tunes(text), start=1):
+        try:
+            read = ReadTune(tune.text)
+            files = {midi: read.midi(), wav: sound_of(read.notes)}
+        except BrokenTuneError as error:
+            wrong = wrong if number > 1 else f"line {tune.line + error.line - 1}: {error}"
+            continue
+        for path, content in files.items():
+            if path is not None:
+                write_whole(path, content)
+        return
+    raise InputError(
+        f"the text is no tune in ABC notation, which --midi and --wav play: {wrong}; "
+        "try another --seed, a lower --temperature or --prompt X:1, with a model of tunes"
+    )
 
 
 def _write_texts(texts: Iterator[list[str]], prompt: str, samples: int) -> str:

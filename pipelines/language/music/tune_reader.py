@@ -82,10 +82,18 @@ class ReadTune:
 
     def midi(self) -> bytes:
         """Returns the tune as a MIDI file."""
+        from music21 import chord, stream, tempo
         from music21.midi.translate import streamToMidiFile
 
-        # without its bars, as music21 would expand repeats once more and fail at those that begin nowhere
-        return bytes(streamToMidiFile(self.played.flatten()).writestr())
+        # notes alone: of bars music21 would expand repeats once more, and it loses its way in flattened ones
+        played, plain = self.played, stream.Part()
+        plain.insert(0, tempo.MetronomeMark(number=played[tempo.MetronomeMark].first().getQuarterBPM()))
+        flat = played.flatten()
+        for own in flat.notes:
+            if own.quarterLength:  # a grace note takes no time
+                sound = chord.Chord(own.pitches, quarterLength=own.quarterLength)
+                plain.insert(flat.elementOffset(own), sound)
+        return bytes(streamToMidiFile(plain).writestr())
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def test_every_tune_is_written_and_the_page_plays_it(file, capsys):
     [
         ("", ": holds no tune"),
         ("words\n", ": holds no tune; a tune begins with a line such as X:1"),
-        (TUNES + "\nX:3\nK:C\nwhat is this\n", ":14: 'whtisthis' is no note"),
-        (TUNES + "\nX:3\nK:C\n", ":14: holds no notes"),
+        ("\nX:3\nK:C\nwhat is this\n", ":4: 'whtisthis' is no note"),
+        ("\nX:3\nK:C\n", ":4: holds no notes"),
     ],
 )
 def test_a_broken_tune_is_one_line_and_nothing_is_written(file, text, cause, capsys):
@@ -51,6 +51,15 @@ def test_a_broken_tune_is_one_line_and_nothing_is_written(file, text, cause, cap
     out, err = capsys.readouterr()
     assert f"{file}{cause}" in err and err.count("\n") == 1 and out == ""
     assert not any(file.parent.rglob("*.wav"))
+
+
+def test_a_broken_tune_among_others_is_left_out_and_named(file, capsys):
+    file.write_text("X:3\nK:C\nwhat is this\n\n" + TUNES)
+    assert main(["listen", "--file", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"left out: {file}:3: 'whtisthis' is no note, rest, bar or sign of ABC notation\n"
+    written = {path.name for path in file.with_suffix("").iterdir() if path.suffix in (".mid", ".wav")}
+    assert written == {"02.mid", "02.wav", "03.mid", "03.wav"} and "left away" not in out
 
 
 def test_wrong_paths_are_refused(file, tmp_path, capsys):

@@ -201,9 +201,13 @@ def test_a_tune_is_written_as_midi_and_sound(tmp_path, capsys):
     assert midi.read_bytes()[:4] == b"MThd" and sound.read_bytes()[:4] == b"RIFF"
     assert main(["sample", "--ckpt_path", str(path), *options]) == 2
     assert "exists already" in capsys.readouterr().err
+    prompt.write_text("X:1\nK:C\nXX\n\n" + TUNE + "\n\n")  # the first that can be read is played
+    again = tmp_path / "again.mid"
+    run("sample", path, capsys, "--prompt_file", str(prompt), "--length", "5", "--midi", str(again))
+    assert again.read_bytes() == midi.read_bytes()
     for options, cause in [
         (("--wav", str(tmp_path / "a.wav"), "--samples", "2"), "samples is 2; --midi and --wav play"),
-        (("--wav", str(tmp_path / "a.wav"), "--prompt", "CDEF"), "the text is no tune in ABC notation"),
+        (("--wav", str(tmp_path / "a.wav"), "--prompt", "CDEF"), "try another --seed, a lower --temp"),
     ]:
         assert main(["sample", "--ckpt_path", str(path), "--length", "5", *options]) == 2
         assert cause in capsys.readouterr().err and not (tmp_path / "a.wav").exists()

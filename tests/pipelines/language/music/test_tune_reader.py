@@ -71,6 +71,33 @@ def test_midi_is_midi():
     assert tune("CDEF|").midi()[:4] == b"MThd"
 
 
+# music21 itself loses this one in writing it once its bars are flattened
+COMPOSED = """X:1
+M:2/4
+L:1/16
+K:F
+|G4F2E2|D2F2G4|G2A2F4
+c2c2A2F2|G4=F2E2|F2G2F2E2|D4CDF2|C8-|F8
+A6F2|c4B4|G12
+A2c2A2E2|F2F2G2F2|G8
+"""
+
+
+def test_every_note_is_written_as_midi():
+    from music21.midi import ChannelVoiceMessages, MidiFile
+
+    for read in (ReadTune(COMPOSED), tune("C2[EG]F|z4|CD-D2|")):
+        written = MidiFile()
+        written.readstr(read.midi())
+        begun = [
+            event.pitch
+            for track in written.tracks
+            for event in track.events
+            if event.type is ChannelVoiceMessages.NOTE_ON and event.velocity
+        ]
+        assert sorted(begun) == sorted(note.pitch for note in read.notes) and begun
+
+
 def test_a_tune_whose_repeats_are_wrong_is_played_once():
     broken = tune("CDEF|G4:||:|:C4|D4|:E4|")
     assert broken.notes and broken.midi()[:4] == b"MThd"
