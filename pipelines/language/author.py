@@ -48,10 +48,12 @@ def author(
         device: auto, cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU where there is one.
         json: print one JSON object in place of the table.
     """
-    if (train is None) == (ckpt_path is None):
+    if train is None and ckpt_path is None:
         raise InputError(
             "author needs either --train DIR, with a folder for each author, or --ckpt_path CKPT"
         )
+    if train is not None and ckpt_path is not None:
+        raise InputError("--train learns a model and --ckpt_path names one that was learnt; give one of them")
     text = _read(file, encoding)
     if "\0" in text:
         raise InputError(f"{file}: holds a NUL character and is no text; give a text file")

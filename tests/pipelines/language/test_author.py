@@ -138,6 +138,7 @@ def test_a_killed_training_goes_on(root, cache, by_bob, capsys):
         (["--train", "{}/ann"], "ann: has no folder; two authors are needed"),
         (["--train", "{}/absent"], "absent: no such folder"),
         ([], "author needs either --train DIR"),
+        (["--train", "{}", "--ckpt_path", "{}/ann/all.txt"], "names one that was learnt; give one of them"),
         (["--ckpt_path", "{}/a.ckpt"], "a.ckpt: does not exist"),
         (["--train", "{}", "--file", "{}"], "is a folder, a file is needed"),
     ],
