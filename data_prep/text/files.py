@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatch
@@ -146,6 +147,15 @@ def _size(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):  # reading a named pipe would wait for ever
         raise InputError(f"{path}: is no regular file; save the text to a file first")
     return status.st_size
+
+
+@contextmanager
+def encoding_alone() -> Iterator[None]:
+    """Has complaints name --encoding, for commands whose option is not data.encoding."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("data.encoding", "encoding")) from None
 
 
 def check_encoding(encoding: str | None) -> None:

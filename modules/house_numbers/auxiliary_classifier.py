@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from modules.house_numbers.control import DigitCNN
+from modules.house_numbers.scoring import digit_nats
 
 PARAMETERS = 500_000
 NOISE = 0.15  # largest deviation of the noise on pictures, whose values go from 0 to 1
@@ -46,7 +47,7 @@ class AuxiliaryClassifier(nn.Module):
         smooth = F.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
         pictures = torch.where(torch.rand_like(rows) < 0.5, smooth, pictures)
         pictures = pictures + NOISE * torch.rand_like(rows) * torch.randn_like(pictures)
-        return _nats(self.network(_grey(pictures.clamp(0, 1))), digits)
+        return digit_nats(self.network(_grey(pictures.clamp(0, 1))), digits).sum(1)
 
     def on_paintings(
         self, paintings: Float[Tensor, "B C Hh Ww"], digits: Int[Tensor, "B M"]
@@ -58,13 +59,8 @@ class AuxiliaryClassifier(nn.Module):
         self.network.eval()
         logits = functional_call(self.network, fixed, (_grey(paintings),))
         self.network.train(training)
-        return _nats(logits, digits)
+        return digit_nats(logits, digits).sum(1)
 
 
 def _grey(pictures: Float[Tensor, "B C Hh Ww"]) -> Float[Tensor, "B 1 Hh Ww"]:
     return pictures.mean(1, keepdim=True) - 0.5
-
-
-def _nats(logits: Float[Tensor, "B M 11"], digits: Int[Tensor, "B M"]) -> Float[Tensor, " B"]:
-    nats = F.cross_entropy(logits.flatten(0, 1), digits.flatten(), reduction="none")  # (B M,)
-    return nats.view(digits.shape).sum(1)

@@ -15,6 +15,11 @@ from modules.house_numbers.networks import convolution
 CHANNELS = (16, 32, 64, 128)
 
 
+def parameters_of(network: nn.Module) -> int:
+    """Returns how many numbers a network has learnt."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 class DigitCNN(nn.Module):
     """Four convolutions with pooling, one wide layer, and five softmax layers, each for a digit or none.
 
@@ -34,7 +39,7 @@ class DigitCNN(nn.Module):
         self.features = nn.Sequential(*layers, nn.Flatten())
         pooled = 2 ** len(CHANNELS)
         flat = before * (height // pooled) * (width // pooled)
-        spent = sum(parameter.numel() for parameter in self.features.parameters())
+        spent = parameters_of(self.features)
         outputs = MOST_DIGITS * CLASSES
         wide = max(16, round((parameters - spent) / (flat + outputs + 1)))
         self.joint = nn.Sequential(nn.Linear(flat, wide), nn.ReLU())

@@ -149,16 +149,17 @@ class DrawPainter(nn.Module):
         """Returns where the decoder writes."""
         return window_of(self.write_at(h), self.options.write_size, *self.size)
 
+    def mixed(self, h: Tensor, context: Tensor) -> Float[Tensor, "B H"]:
+        """Returns the hidden layer that a modulated stroke is written from."""
+        hidden = self.mix(h)
+        if self.options.conditional:
+            gamma, beta = self.modulation(context).chunk(2, dim=1)  # (B, H) each
+            hidden = (1 + gamma) * hidden + beta
+        return torch.relu(hidden)
+
     def stroke(self, h: Tensor, context: Tensor) -> Float[Tensor, "B L Hh Ww"]:
         """Returns what is added to the canvas (eq. 18, 28-29)."""
-        from_state = h
-        if self.options.modulated:
-            from_state = self.mix(h)
-            if self.options.conditional:
-                gamma, beta = self.modulation(context).chunk(2, dim=1)  # (B, H) each
-                from_state = (1 + gamma) * from_state + beta
-            from_state = torch.relu(from_state)
-        written = self.write(from_state)
+        written = self.write(self.mixed(h, context) if self.options.modulated else h)
         if not self.options.attention:
             return written.unflatten(1, (self.layers, *self.size))
         n = self.options.write_size

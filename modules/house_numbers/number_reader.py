@@ -15,15 +15,20 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, decode
-from modules.house_numbers.control import DigitCNN, multiply_adds
+from modules.house_numbers.control import DigitCNN, multiply_adds, parameters_of
 from modules.house_numbers.glimpse import GlimpseSensor, shrunk
 from modules.house_numbers.networks import THUMBNAIL, ContextNetwork, GlimpseNetwork, Reader, Reading
 from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
 from modules.house_numbers.preprocessing import NumberPictures, grey
-from modules.house_numbers.scoring import number_scores, read_terms, reversed_digits, whole_numbers
+from modules.house_numbers.scoring import (
+    digit_nats,
+    number_scores,
+    read_terms,
+    reversed_digits,
+    whole_numbers,
+)
 from modules.images import read_image, rgb_image
 from modules.training import TrainedModule, seeded
 
@@ -103,8 +108,7 @@ class NumberReader(TrainedModule):
         with seeded(training.seed):
             if reader.kind == "cnn":
                 # as many parameters as the reader that these options describe
-                equal = GlimpseReaders(replace(reader, kind="window"))
-                wanted = sum(parameter.numel() for parameter in equal.parameters())
+                wanted = parameters_of(GlimpseReaders(replace(reader, kind="window")))
                 self.network: GlimpseReaders | DigitCNN = DigitCNN(pictures.size, pictures.size, wanted)
             else:
                 self.network = GlimpseReaders(reader)
@@ -135,8 +139,8 @@ class NumberReader(TrainedModule):
         digit_loss = loss
         for reading, digits in zip(readings, (ordered, reversed_digits(ordered)), strict=False):
             terms = read_terms(digits)
-            losses = F.cross_entropy(reading.logits.flatten(0, 1), digits.flatten(), reduction="none")
-            digit_loss = digit_loss + (losses.view(digits.shape) * terms).sum() / terms.sum() / len(readings)
+            losses = digit_nats(reading.logits, digits)
+            digit_loss = digit_loss + (losses * terms).sum() / terms.sum() / len(readings)
             if is_reinforced:
                 loss = loss + reinforced_loss(reading, digits, terms, options) / len(readings)
         self.log(
@@ -214,7 +218,7 @@ class NumberReader(TrainedModule):
         for size in self.sizes:
             network = self.network
             if isinstance(network, DigitCNN):
-                network = DigitCNN(size, size, sum(p.numel() for p in network.parameters()))
+                network = DigitCNN(size, size, parameters_of(network))
             was_training = network.training
             picture = torch.zeros(1, 1, size, size, device=next(network.parameters()).device)
             counts[str(size)] = multiply_adds(network.eval(), picture)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from modules.house_numbers.batch import MOST_DIGITS, STOP
 
@@ -45,6 +46,12 @@ def whole_numbers(
         numbers.append("".join(map(str, chosen[row].tolist())))
         by_digit.append(p[row].tolist())
     return numbers, (most - total).exp(), by_digit
+
+
+def digit_nats(logits: Float[Tensor, "B M 11"], digits: Int[Tensor, "B M"]) -> Float[Tensor, "B M"]:
+    """Returns -log p of every digit or stop (nats)."""
+    nats = F.cross_entropy(logits.flatten(0, 1), digits.flatten(), reduction="none")  # (B M,)
+    return nats.view(digits.shape)
 
 
 def read_terms(digits: Int[Tensor, "B M"]) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from modules.house_numbers.batch import CLASSES, MOST_DIGITS
 from modules.house_numbers.bound import Bound, Gaussian, gaussian, means, pixel_nats
+from modules.house_numbers.control import parameters_of
 from modules.house_numbers.draw import FIRST_LOG_SCALE, DrawPainter, Stroke
 from modules.house_numbers.painter_options import PainterOptions
 
@@ -99,11 +100,6 @@ PAINTERS: dict[str, type[DrawPainter] | type[VariationalAutoencoder]] = {
     "draw": DrawPainter,
     "vae": VariationalAutoencoder,
 }
-
-
-def parameters_of(network: nn.Module) -> int:
-    """Returns how many numbers a network has learnt."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def control_options(options: PainterOptions, parameters: int) -> PainterOptions:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from data_prep.house_numbers.datamodule import NumberDataModule
+from modules.house_numbers.control import parameters_of
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.scoring import number_scores
 from modules.whole_files import write_whole
@@ -85,7 +86,7 @@ class ReaderCLI(RunCLI):
             "intervals": {"accuracy": low_high},
             "controls": controls,
             "by_length": by_length(rows),
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "parameters": parameters_of(self.model),
             "multiply_adds": operations,
             "by_size": by_size,
         }

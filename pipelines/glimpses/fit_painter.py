@@ -12,9 +12,10 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.table import Table
 
 from data_prep.house_numbers.datamodule import NumberDataModule
+from modules.house_numbers.control import parameters_of
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.painter import Painter
-from modules.house_numbers.vae import control_options, parameters_of
+from modules.house_numbers.vae import control_options
 from modules.whole_files import write_whole
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
@@ -95,7 +96,7 @@ class PainterCLI(RunCLI):
             "scores": scores,
             "controls": controls,
             "kl_bits": self.model.kl_bits,
-            "parameters": parameters_of(self.model),
+            "parameters": parameters_of(self.model.network),
         }
         read = [str(row["read"]) for row in rows if "read" in row]
         if read:

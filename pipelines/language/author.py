@@ -14,7 +14,7 @@ from rich.text import Text
 
 from data_prep.cache import cache_folder, in_turn, writing_in
 from data_prep.text.authors import fingerprint
-from data_prep.text.files import check_encoding, read_pieces
+from data_prep.text.files import check_encoding, encoding_alone, read_pieces
 from modules.errors import InputError
 from modules.language.author_model import AuthorModel
 from modules.text_codec import normalised
@@ -101,11 +101,9 @@ def author(
 def _read(file: Path, encoding: str | None) -> str:
     if file.is_dir():
         raise InputError(f"{file}: is a folder, a file is needed")
-    try:
+    with encoding_alone():
         check_encoding(encoding)
         return normalised("".join(read_pieces(file, encoding)))
-    except InputError as error:  # the option stands alone here
-        raise InputError(str(error).replace("data.encoding", "encoding")) from None
 
 
 def percent(share: float) -> str:

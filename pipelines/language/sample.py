@@ -84,20 +84,21 @@ def sample(
 
 def _play(text: str, midi: Path | None, wav: Path | None) -> None:
     """Writes the first tune of a text that can be read, as MIDI and as sound; InputError where none can."""
-    wrong = "no tune begins in it"
-    for number, tune in enumerate(split_tunes(text), start=1):
+    wrong = ""
+    for tune in split_tunes(text):
         try:
             read = ReadTune(tune.text)
             files = {midi: read.midi(), wav: sound_of(read.notes)}
         except BrokenTuneError as error:
-            wrong = wrong if number > 1 else f"line {tune.line + error.line - 1}: {error}"
+            wrong = wrong or f"line {tune.line + error.line - 1}: {error}"
             continue
         for path, content in files.items():
             if path is not None:
                 write_whole(path, content)
         return
     raise InputError(
-        f"the text is no tune in ABC notation, which --midi and --wav play: {wrong}; "
+        "the text is no tune in ABC notation, which --midi and --wav play: "
+        f"{wrong or 'no tune begins in it'}; "
         "try another --seed, a lower --temperature or --prompt X:1, with a model of tunes"
     )
 

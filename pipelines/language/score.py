@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_prep.progress import Bar
-from data_prep.text.files import find_text, read_pieces
+from data_prep.text.files import encoding_alone, find_text, read_pieces
 from modules.errors import InputError
 from modules.language.dynamic_evaluation import DynamicReader
 from modules.language.surprise import TextReader, TextScore, Unit, opening
@@ -117,7 +117,7 @@ def _read(readers: Sequence[TextReader], file: Path, encoding: str | None) -> It
     if file.is_dir():
         raise InputError(f"{file}: is a folder; name a text file")
     first, *others = readers
-    try:
+    with encoding_alone():
         size = find_text(file, encoding=encoding).size
         with Bar() as bar:
             task = bar.add_task("scoring", total=size)
@@ -130,8 +130,6 @@ def _read(readers: Sequence[TextReader], file: Path, encoding: str | None) -> It
             for other in others:
                 other.flush()
             yield first.flush()
-    except InputError as error:  # the option stands alone here
-        raise InputError(str(error).replace("data.encoding", "encoding")) from None
 
 
 def _parts(text: str, level: Level) -> Iterator[str]:

@@ -68,16 +68,26 @@ class ReadTune:
             score.parts[0].insert(0, tempo.MetronomeMark(number=TEMPO))
         return score
 
+    @property
+    def quarters_a_minute(self) -> float:
+        """Its tempo."""
+        from music21 import tempo
+
+        return float(self.played[tempo.MetronomeMark].first().getQuarterBPM())
+
+    @cached_property
+    def sounding(self) -> list[tuple[Any, Any, Any]]:
+        """Beginning and length in quarter notes and pitches of notes and chords, repeats included."""
+        return [(own.offset, own.quarterLength, own.pitches) for own in self.played.flatten().notes]
+
     @cached_property
     def notes(self) -> list[Note]:
         """What sounds, repeats included, by the time at which it begins."""
-        from music21 import tempo
-
-        second = self.played[tempo.MetronomeMark].first().getQuarterBPM() / 60  # in quarter notes
+        second = self.quarters_a_minute / 60  # in quarter notes
         return sorted(
-            Note(float(own.offset) / second, float(own.quarterLength) / second, pitch.midi)
-            for own in self.played.flatten().notes
-            for pitch in own.pitches
+            Note(float(begin) / second, float(length) / second, pitch.midi)
+            for begin, length, pitches in self.sounding
+            for pitch in pitches
         )
 
     def midi(self) -> bytes:
@@ -86,13 +96,11 @@ class ReadTune:
         from music21.midi.translate import streamToMidiFile
 
         # notes alone: of bars music21 would expand repeats once more, and it loses its way in flattened ones
-        played, plain = self.played, stream.Part()
-        plain.insert(0, tempo.MetronomeMark(number=played[tempo.MetronomeMark].first().getQuarterBPM()))
-        flat = played.flatten()
-        for own in flat.notes:
-            if own.quarterLength:  # a grace note takes no time
-                sound = chord.Chord(own.pitches, quarterLength=own.quarterLength)
-                plain.insert(flat.elementOffset(own), sound)
+        plain = stream.Part()
+        plain.insert(0, tempo.MetronomeMark(number=self.quarters_a_minute))
+        for begin, length, pitches in self.sounding:
+            if length:  # a grace note has none
+                plain.insert(begin, chord.Chord(pitches, quarterLength=length))
         return bytes(streamToMidiFile(plain).writestr())
 
 
