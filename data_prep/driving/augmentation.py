@@ -40,6 +40,9 @@ class AugmentationOptions:
             reads every frame twice, as it is and mirrored.
         brightness: Largest relative change of brightness; 0 for none.
         shadow: Share of clips with a shadow over part of the picture.
+        time_stretch: Time runs up to 1 + this times as fast or as slow, from 0 to below 1. The angle stays: a
+            faster car turns its wheel as far in a curve. A frozen encoder's features are taken between
+            frames, of frames the nearest one.
         shift_m: Largest displacement of the camera to either side; 0 for none.
         rotation_deg: Largest turn of the camera to either side; 0 for none.
         baseline_m: Distance of the side cameras from the centre camera.
@@ -54,6 +57,7 @@ class AugmentationOptions:
     flip_features: bool = False
     brightness: float = 0.0
     shadow: float = 0.0
+    time_stretch: float = 0.0
     shift_m: float = 0.0
     rotation_deg: float = 0.0
     baseline_m: float = 0.508
@@ -69,7 +73,7 @@ class AugmentationOptions:
             "data.augmentation",
             positive=("recovery_s", "default_speed_mps", "camera_height_m", "field_of_view_deg"),
             not_negative=("shift_m", "rotation_deg", "baseline_m"),
-            below_one=("brightness", "horizon"),
+            below_one=("brightness", "horizon", "time_stretch"),
         )
         if not 0 <= self.shadow <= 1:
             raise InputError(f"data.augmentation.shadow is {self.shadow}; it has to be from 0 to 1")
@@ -80,7 +84,7 @@ class AugmentationOptions:
 
     @property
     def changes_pixels(self) -> bool:
-        """Whether any clip is varied at all."""
+        """Whether any picture is varied at all."""
         return self.flip or any((self.brightness, self.shadow, self.shift_m, self.rotation_deg))
 
 

@@ -87,12 +87,18 @@ class ClipDataset:
 
     def __getitem__(self, plan: ClipPlan) -> ClipBatch:
         frames, targets = [], []
-        for rows, is_padding, seed in zip(plan.rows, plan.is_padding, plan.draws, strict=True):
-            truth = self.targets[rows[-self.length :]].copy()  # (T, 4)
+        for rows, is_padding, seed, between, rate in zip(
+            plan.rows, plan.is_padding, plan.draws, plan.between, plan.rates, strict=True
+        ):
+            truth = self._truth(rows[-self.length :], between[-self.length :], rate)  # (T, 4)
             truth = side_camera_targets(truth, self.cameras[rows[0]], self.options)
-            if isinstance(self.inputs, DriveFeatures) and self.inputs.mirrored:
-                is_mirrored = bool(np.random.default_rng(int(seed)).random() < 0.5)
-                clip = self.inputs.read(rows, is_mirrored)
+            if isinstance(self.inputs, DriveFeatures):
+                draw = np.random.default_rng(int(seed)).random()
+                is_mirrored = bool(self.inputs.mirrored and draw < 0.5)
+                if rate == 1:
+                    clip = self.inputs.read(rows, is_mirrored)
+                else:
+                    clip = self.inputs.read_between(rows, between, rate, is_mirrored)
                 truth[:, :2] *= -1 if is_mirrored else 1
             else:
                 clip = self.inputs.read(rows)  # (S, ...)
@@ -109,3 +115,13 @@ class ClipDataset:
             resets=torch.from_numpy(plan.resets),
             rows=torch.from_numpy(np.where(valid, plan.rows[:, -self.length :], -1)),
         )
+
+    def _truth(self, rows: np.ndarray, between: np.ndarray, rate: float) -> np.ndarray:
+        """Returns the targets (T, 4) of places near rows (T,): of pictures those of the picture shown."""
+        truth = self.targets[rows].copy()
+        if rate != 1 and isinstance(self.inputs, DriveFeatures):
+            share = np.abs(between)[:, None]
+            other = self.targets[rows + np.sign(between).astype(np.int64)]
+            truth = (1 - share) * truth + share * other
+        truth[:, 2] *= rate  # the speed
+        return truth

@@ -13,7 +13,6 @@ from torch import Tensor
 from data_prep.batching import BatchLoader
 from data_prep.cache import cache_root
 from data_prep.driving.augmentation import AugmentationOptions, ClipAugmentation
-from data_prep.driving.balancing import clip_weights
 from data_prep.driving.clips import ClipDataset, Prepared, StoredFrames
 from data_prep.driving.cutting import cut_drives, shift_labels, smooth_angles
 from data_prep.driving.features import DriveFeatures, compute_features
@@ -21,10 +20,11 @@ from data_prep.driving.formats.several import car_scales, on_one_scale, read_sev
 from data_prep.driving.frame_sources import camera_shape
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.known_drives import KnownDrives, drives_learnt, split_again
+from data_prep.driving.sampling import ClipSampler, ShuffledClips, StreamedClips, clip_weights
 from data_prep.driving.splitting import SPLITS, SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
-from data_prep.driving.windows import ClipSampler, ShuffledClips, StreamedClips, segments_of
+from data_prep.driving.windows import segments_of
 from data_prep.left_out import SHOWN, listing_of, write_list
 from data_prep.resumable import place_in
 from data_prep.saying import say
@@ -312,22 +312,18 @@ class SteerDataModule(pl.LightningDataModule):
             shape = camera_shape(table.root, str(table.file[0]))
             augmentation = ClipAugmentation(options, model.preprocessing, shape)
         sampler: ClipSampler
+        shares = self._shares()
         if self.stateful:
             sampler = StreamedClips(
-                segments, length, context, self.batch_size, training=True, seed=self.seed, **self._shares()
+                segments, length, context, self.batch_size, training=True, seed=self.seed, **shares
             )
         else:
             sampler = ShuffledClips(
-                segments,
-                length,
-                context,
-                self.batch_size,
-                stride=self.stride,
-                seed=self.seed,
-                **self._shares(),
+                segments, length, context, self.batch_size, stride=self.stride, seed=self.seed, **shares
             )
             if self.balance:
                 sampler.weigh(clip_weights(sampler.mean_angles(table.angle_rad), self.balance))
+        sampler.stretch_time(options.time_stretch)
         smooth = smooth_angles(table, self.smooth_frames, self.data.split == "train")
         dataset = ClipDataset(smooth, inputs, length, options, augmentation)
         return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self.num_workers)

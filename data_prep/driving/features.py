@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ class DriveFeatures:
         begins: First row of each drive and camera.
         parts: Their features (n, D), memory maps.
         mirrored: Those of the mirrored frames, where they are wanted.
+        motions: How many of the last features say how the picture moved since the frame before.
     """
 
     def __init__(
@@ -49,14 +51,53 @@ class DriveFeatures:
         begins: Sequence[int],
         parts: Sequence[np.ndarray],
         mirrored: Sequence[np.ndarray] = (),
+        motions: int = 0,
     ) -> None:
         self.begins, self.parts, self.mirrored = np.asarray(begins), list(parts), list(mirrored)
+        self.motions = motions
 
     def read(self, rows: np.ndarray, mirrored: bool = False) -> np.ndarray:
         """Returns features float32 (S, D) of rows (S,) of one drive and camera."""
-        part = int(np.searchsorted(self.begins, rows[0], side="right")) - 1
-        parts = self.mirrored if mirrored else self.parts
-        return np.asarray(parts[part][rows - self.begins[part]])
+        part, first = self._part(rows, mirrored)
+        return np.asarray(part[rows - first])
+
+    def read_between(
+        self, rows: np.ndarray, between: np.ndarray, rate: float, mirrored: bool = False
+    ) -> np.ndarray:
+        """Returns features float32 (S, D) of places that lie `rate` frames apart in one drive and camera.
+
+        What is seen there lies between what is seen in the frames before and after. The motion to a place is
+        the sum of all motions since the place before it.
+
+        Args:
+            rows: The nearest frames (S,).
+            between: From them to the places (S,).
+            rate: Frames from one place to the next.
+            mirrored: Whether those of the mirrored frames are wanted.
+        """
+        part, begin = self._part(rows, mirrored)
+        places = rows - begin + between
+        first, last = max(0, math.floor(places.min() - rate)), math.ceil(places.max())
+        seen = np.asarray(part[first : last + 1], np.float64)  # (frames, D)
+        features = _at(seen, places - first)
+        if self.motions:
+            travelled = np.cumsum(seen[:, -self.motions :], axis=0)
+            before = (places - rate).clip(min=0)
+            features[:, -self.motions :] = _at(travelled, places - first) - _at(travelled, before - first)
+        return features.astype(np.float32)
+
+    def _part(self, rows: np.ndarray, mirrored: bool) -> tuple[np.ndarray, int]:
+        """Returns the features of the drive that rows are of, and its first row."""
+        number = int(np.searchsorted(self.begins, rows[0], side="right")) - 1
+        return (self.mirrored if mirrored else self.parts)[number], int(self.begins[number])
+
+
+def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Returns what lies between neighbouring values (N, D) at places (S,), from 0 to N - 1."""
+    before = np.floor(places).astype(np.int64)
+    after = np.minimum(before + 1, len(values) - 1)
+    share = (places - before)[:, None]
+    return (1 - share) * values[before] + share * values[after]
 
 
 def compute_features(
@@ -90,7 +131,9 @@ def compute_features(
             with writing_in(folder, "features"), in_turn(folder / "lock", folder):
                 _compute([(files[n], stored[series[n]]) for n in missing], frames, model, bool(lead))
         found.append([np.load(path, mmap_mode="r") for path in files])
-    return DriveFeatures([int(rows[0]) for rows in series], *found)
+    motions = model.flow.feature_size if model.flow is not None else 0
+    mirrored = found[1] if mirror else ()
+    return DriveFeatures([int(rows[0]) for rows in series], found[0], mirrored, motions)
 
 
 def _compute(jobs: list[tuple[Path, np.ndarray]], frames: FrameCache, model: Steerer, mirror: bool) -> None:

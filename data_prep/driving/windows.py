@@ -1,23 +1,18 @@
-"""Which frames make a clip and which clips make a batch: windows that never cross a cut, and streams of them.
+"""Which frames make a clip: windows that never cross a cut.
 
 A clip has `left_context` frames and `sequence_length` frames to predict. Before the beginning of a segment
-its first frame is repeated, behind its end its last; both are marked as padding.
-
-Batches are a function of seed and epoch alone, and the same for any number of processes: each takes its
-share of every batch.
+its first frame is repeated, behind its end its last; both are marked as padding. In training time may be
+stretched: a clip then takes places that are further apart than frames are, or nearer to each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
 
 from data_prep.driving.table import DriveTable
-from data_prep.resumable import Resumable
-from modules.errors import InputError
 
 
 class ClipPlan(NamedTuple):
@@ -28,12 +23,17 @@ class ClipPlan(NamedTuple):
         is_padding: Repeated frames (B, S).
         resets: Clips that do not continue those of the batch before (B,).
         draws: Seed of each clip's augmentation (B,); that of a stream stays until its reset.
+        between: From each row to the place that is meant (B, S), -0.5 to 0.5 frames; 0 unless time is
+            stretched.
+        rates: Frames of the drive from one place of a clip to the next (B,).
     """
 
     rows: np.ndarray
     is_padding: np.ndarray
     resets: np.ndarray
     draws: np.ndarray
+    between: np.ndarray
+    rates: np.ndarray
 
 
 class Window(NamedTuple):
@@ -49,6 +49,21 @@ class Window(NamedTuple):
 
 
 NO_WINDOW = Window(-1, 0)
+
+
+class Pace(NamedTuple):
+    """How time runs in a clip: its frame q is at the place `offset + rate q` of the segment.
+
+    Attributes:
+        rate: Above 1 the car is faster than it was.
+        offset: In frames of the segment.
+    """
+
+    rate: float
+    offset: float
+
+
+AS_DRIVEN = Pace(1.0, 0.0)
 
 
 def segments_of(table: DriveTable, chosen: np.ndarray) -> list[np.ndarray]:
@@ -77,226 +92,26 @@ def windows_of(segments: Sequence[np.ndarray], length: int, stride: int) -> list
 
 
 def plan_clips(
-    segments: Sequence[np.ndarray], windows: Sequence[Window], length: int, context: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows of windows with their context, and which are padding, both (B, context + length)."""
+    segments: Sequence[np.ndarray],
+    windows: Sequence[Window],
+    length: int,
+    context: int,
+    paces: Sequence[Pace] = (),
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the rows of windows, which are padding, and what lies between row and place.
+
+    All are (B, context + length). A place between two frames has the row of the nearer one.
+    """
     # where a stream has ended any frame will do, as long as it is of this split
     rows = np.full((len(windows), context + length), segments[0][0], np.int64)
-    is_padding = np.ones(rows.shape, bool)
+    is_padding, between = np.ones(rows.shape, bool), np.zeros(rows.shape)
     for number, (segment, first) in enumerate(windows):
         if segment < 0:
             continue
-        place = np.arange(first - context, first + length)
+        rate, offset = paces[number] if paces else AS_DRIVEN
+        place = offset + rate * np.arange(first - context, first + length)
         inside = place.clip(0, len(segments[segment]) - 1)
-        rows[number], is_padding[number] = segments[segment][inside], place != inside
-    return rows, is_padding
-
-
-class ClipSampler(Resumable, Sampler[ClipPlan]):
-    """What both ways of making batches share: the rows of clips, and the share of a process.
-
-    Args:
-        segments: Rows of each unbroken run of frames.
-        length: Frames to predict in a clip.
-        context: Frames before them.
-        batch_size: Clips in a batch of all processes together.
-        seed: Of the order.
-        rank: Number of this process.
-        world_size: Number of processes.
-    """
-
-    def __init__(
-        self,
-        segments: Sequence[np.ndarray],
-        length: int,
-        context: int,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size < world_size:
-            raise InputError(f"a batch of {batch_size} clips is too small for {world_size} processes")
-        self.segments, self.length, self.context = list(segments), length, context
-        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
-
-    def __iter__(self) -> Iterator[ClipPlan]:
-        for step in self.remaining():
-            windows, resets, draws = self.batch(step)
-            mine = slice(self.rank, None, self.world_size)
-            rows, is_padding = plan_clips(self.segments, windows[mine], self.length, self.context)
-            yield ClipPlan(rows, is_padding, resets[mine], draws[mine])
-
-    def __len__(self) -> int:
-        """Number of batches in an epoch, the same in every epoch."""
-        raise NotImplementedError
-
-    def batch(self, step: int) -> tuple[list[Window], np.ndarray, np.ndarray]:
-        """Returns windows, resets and seeds of a batch of this epoch, over all processes."""
-        raise NotImplementedError
-
-
-class ShuffledClips(ClipSampler):
-    """Yields clips in random order, each starting afresh.
-
-    Args:
-        segments: As for every sampler.
-        length: Frames to predict in a clip.
-        context: Frames before them.
-        batch_size: Clips in a batch of all processes together.
-        stride: Frames from one window to the next.
-        seed: Of the order.
-        rank: Number of this process.
-        world_size: Number of processes.
-    """
-
-    def __init__(
-        self,
-        segments: Sequence[np.ndarray],
-        length: int,
-        context: int,
-        batch_size: int,
-        *,
-        stride: int,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        super().__init__(segments, length, context, batch_size, seed=seed, rank=rank, world_size=world_size)
-        self.windows = windows_of(self.segments, length, stride)
-        if len(self.windows) < world_size:
-            raise InputError(f"{len(self.windows)} clips to train on are too few for {world_size} processes")
-        self.share: np.ndarray | None = None
-        # near-equal batches, so that no remainder is too small for several processes
-        batches = min(-(-len(self.windows) // batch_size), len(self.windows) // world_size)
-        self.parts = np.array_split(np.arange(len(self.windows)), batches)
-        self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
-
-    def mean_angles(self, angle_rad: np.ndarray) -> np.ndarray:
-        """Returns the mean of |angle| over the frames of each window that are known, NaN where none is.
-
-        Args:
-            angle_rad: the angle of every row of the table.
-        """
-        means = np.full(len(self.windows), np.nan)
-        for number, (segment, first) in enumerate(self.windows):
-            angles = np.abs(angle_rad[self.segments[segment][first : first + self.length]])
-            known = angles[~np.isnan(angles)]
-            if len(known):
-                means[number] = known.mean()
-        return means
-
-    def weigh(self, weights: np.ndarray) -> None:
-        """Draws windows with replacement from now on, as often as their weights (N,) say."""
-        self.share, self._drawn = weights / weights.sum(), None
-
-    def _draw(self) -> tuple[int, np.ndarray, np.ndarray]:
-        """Returns the epoch, its windows in order, and their seeds."""
-        if self._drawn is None or self._drawn[0] != self.epoch:
-            random = np.random.default_rng([self.seed, self.epoch])
-            count = len(self.windows)
-            if self.share is None:
-                order = random.permutation(count)
-            else:
-                order = random.choice(count, count, p=self.share)
-            self._drawn = self.epoch, order, random.integers(2**62, size=count)
-        return self._drawn
-
-    def batch(self, step: int) -> tuple[list[Window], np.ndarray, np.ndarray]:
-        _, order, seeds = self._draw()
-        places = self.parts[step]
-        return [self.windows[i] for i in order[places]], np.ones(len(places), bool), seeds[places]
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-
-class StreamedClips(ClipSampler):
-    """Yields parallel streams of clips, each clip beginning where the one before it in its stream ended.
-
-    The recurrent state is carried from batch to batch, as far as there is no reset. For training the frames
-    of all segments are dealt evenly to the streams (truncated BPTT with cursors spaced evenly). Order and
-    phase differ from epoch to epoch. For evaluation every segment is one stream's from its first frame to its
-    last, and no frame is left out.
-
-    Args:
-        segments: As for every sampler.
-        length: Frames to predict in a clip.
-        context: Frames before them.
-        batch_size: Most streams, over all processes.
-        training: Cut segments so that all streams are equally long.
-        seed: Of the order.
-        rank: Number of this process.
-        world_size: Number of processes.
-    """
-
-    def __init__(
-        self,
-        segments: Sequence[np.ndarray],
-        length: int,
-        context: int,
-        batch_size: int,
-        *,
-        training: bool,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        super().__init__(segments, length, context, batch_size, seed=seed, rank=rank, world_size=world_size)
-        self.training = training
-        self._laid: tuple[int, list[list[Window]], np.ndarray] | None = None
-        self.steps = self._training_steps() if training else max(map(len, self._whole()))
-
-    def _tiles(self, number: int, phase: int) -> list[Window]:
-        return [Window(number, first) for first in range(phase, len(self.segments[number]), self.length)]
-
-    def _training_steps(self) -> int:
-        # a phase leaves out as much as one clip of a segment; counted so that epochs are equally long
-        tiles = sum(max(1, len(rows) // self.length) for rows in self.segments)
-        return -(-tiles // min(self.batch_size, max(tiles, self.world_size)))
-
-    def _cut(self) -> list[list[Window]]:
-        """Returns the clips of all segments, in this epoch's order and phases, dealt evenly to streams."""
-        random = np.random.default_rng([self.seed, self.epoch])
-        tiles: list[Window] = []
-        for number in random.permutation(len(self.segments)).tolist():
-            frames = len(self.segments[number])
-            count = max(1, frames // self.length)
-            # what whole clips leave over is left out, now at the beginning and now at the end
-            phase = int(random.integers(max(0, frames - count * self.length) + 1))
-            tiles += self._tiles(number, phase)[:count]
-        streams = min(self.batch_size, max(len(tiles), self.world_size))
-        return [[tiles[i] for i in part] for part in np.array_split(np.arange(len(tiles)), streams)]
-
-    def _whole(self) -> list[list[Window]]:
-        """Returns the segments dealt to the streams, the longest first, each to the shortest stream."""
-        streams: list[list[Window]] = [
-            [] for _ in range(min(self.batch_size, max(len(self.segments), self.world_size)))
-        ]
-        for number in sorted(range(len(self.segments)), key=lambda n: (-len(self.segments[n]), n)):
-            min(streams, key=len).extend(self._tiles(number, 0))
-        return streams
-
-    def _lay(self) -> tuple[int, list[list[Window]], np.ndarray]:
-        if self._laid is None or self._laid[0] != self.epoch:
-            streams = self._cut() if self.training else self._whole()
-            seeds = np.random.default_rng([self.seed, self.epoch, 1]).integers(2**62, size=len(streams))
-            self._laid = self.epoch, streams, seeds
-        return self._laid
-
-    def batch(self, step: int) -> tuple[list[Window], np.ndarray, np.ndarray]:
-        _, streams, seeds = self._lay()
-        windows = [stream[step] if step < len(stream) else NO_WINDOW for stream in streams]
-        resets = np.array([step == 0 or not _continues(stream, step) for stream in streams])
-        # one draw from a reset to the next: what is carried over must not see a picture mirrored on the way
-        draws = seeds + np.array([window.segment + 1 for window in windows])
-        return windows, resets, draws
-
-    def __len__(self) -> int:
-        return self.steps
-
-
-def _continues(stream: Sequence[Window], step: int) -> bool:
-    """Whether a stream's clip begins where the one before it ended."""
-    return step < len(stream) and stream[step].segment == stream[step - 1].segment
+        nearest = np.rint(inside).astype(np.int64)
+        rows[number], between[number] = segments[segment][nearest], inside - nearest
+        is_padding[number] = np.abs(place - inside) > 1e-6  # less is rounding
+    return rows, is_padding, between

@@ -16,7 +16,7 @@ import yaml
 from torch import Tensor
 
 from data_prep.driving.features import DriveFeatures
-from data_prep.driving.windows import ShuffledClips
+from data_prep.driving.sampling import ShuffledClips
 from modules.decoders.steering import SteeringDecoderOptions, WindowDecoder
 from modules.steering.batch import ClipBatch
 from modules.steering.encoder import SteeringEncoderOptions

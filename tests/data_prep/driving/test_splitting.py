@@ -7,10 +7,11 @@ import pytest
 
 from data_prep.driving import read_drives
 from data_prep.driving.cutting import cut_drives
+from data_prep.driving.sampling import ShuffledClips, StreamedClips
 from data_prep.driving.splitting import SplitOptions, split_frames
 from data_prep.driving.summary import prepared
 from data_prep.driving.table import DriveTable
-from data_prep.driving.windows import ShuffledClips, StreamedClips, plan_clips, segments_of, windows_of
+from data_prep.driving.windows import plan_clips, segments_of, windows_of
 from modules.errors import InputError
 from tests.data_prep.driving.driving_folders import DATA, drive, drives
 
@@ -174,7 +175,7 @@ def test_no_frame_of_a_validation_clip_is_trained_on(rule: str, stateful: bool) 
 def test_clips_never_cross_a_cut() -> None:
     table = cut_drives(drives(HERE, [30, 4, 25]), np.arange(59) == 40)
     segments = segments_of(table, np.ones(len(table), bool))
-    rows, is_padding = plan_clips(segments, windows_of(segments, 6, 2), 6, 3)
+    rows, is_padding, _ = plan_clips(segments, windows_of(segments, 6, 2), 6, 3)
     for clip, padding in zip(rows, is_padding, strict=True):
         assert len(set(table.drive[clip])) == 1
         steps = np.diff(clip)

@@ -6,12 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.driving.balancing import clip_weights
+from data_prep.driving.sampling import ClipSampler, ShuffledClips, StreamedClips, clip_weights
 from data_prep.driving.windows import (
     ClipPlan,
-    ClipSampler,
-    ShuffledClips,
-    StreamedClips,
     Window,
     plan_clips,
     segments_of,
@@ -29,13 +26,15 @@ def plans(sampler: ClipSampler, epoch: int = 0) -> list[ClipPlan]:
 
 
 def test_a_clip_at_the_beginning_in_the_middle_and_at_the_end() -> None:
-    rows, padding = plan_clips(SEGMENTS, [Window(1, 0), Window(0, 10), Window(2, 0), Window(-1, 0)], 4, 2)
+    rows, padding, between = plan_clips(
+        SEGMENTS, [Window(1, 0), Window(0, 10), Window(2, 0), Window(-1, 0)], 4, 2
+    )
     assert rows[0].tolist() == [40, 40, 40, 41, 42, 43], "the first frame stands in for those before it"
     assert padding[0].tolist() == [True, True, False, False, False, False]
     assert rows[1].tolist() == [8, 9, 10, 11, 12, 13] and not padding[1].any()
     assert rows[2].tolist() == [60, 60, 60, 61, 62, 62]
     assert padding[2].tolist() == [True, True, False, False, False, True]
-    assert padding[3].all()
+    assert padding[3].all() and not between.any()
 
 
 def test_windows_reach_every_frame() -> None:
