@@ -13,10 +13,13 @@ from jaxtyping import Float
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
+from modules.metrics.calibration import Calibration
+from modules.metrics.steering import rms
 from pipelines.reports.svg import CONSTANT, INK, RUNS, STYLE, SYSTEM, as_svg, new_figure
 
 _POINTS = 2000  # of a scatter
 _ENDS = 99.5  # percentile of |error| at which a histogram ends
+_PARTS = 10  # of the frames, from those where runs agree to those where they do not
 
 Angles = Float[np.ndarray, " N"]
 
@@ -148,3 +151,27 @@ def lag_chart(
         if len(rmse) > 1:
             axes.legend()
         return as_svg(figure, "lag", "RMSE by shift in time")
+
+
+def spread_chart(error: Angles, given: Angles, unit: str) -> Markup:
+    """RMS error of the runs' mean where they agree and where they do not, in equal parts of the frames.
+
+    Args:
+        error: Of the mean, predicted minus true.
+        given: Standard deviation of what the runs say.
+        unit: Of the angles.
+    """
+    parts = np.array_split(np.argsort(given, kind="stable"), _PARTS)
+    apart, wrong = ([rms(values[part]) for part in parts] for values in (given, error))
+    line = np.linspace(0, max(apart), 50)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(height=2.9)
+        axes.plot(line, line, color=INK, lw=0.8, ls=":", label="as given")
+        axes.plot(line, Calibration.fit(error, given).apply(line), color=INK, lw=0.8, label="calibrated")
+        axes.plot(apart, wrong, "o", color=SYSTEM, ms=5, label="a tenth of the frames")
+        axes.set_ylim(0, 1.15 * max(wrong) or 1)
+        axes.set(title="Error by spread", xlabel=f"standard deviation of the runs ({unit})")
+        axes.set(ylabel=f"RMS error of their mean ({unit})")
+        axes.grid()
+        axes.legend()
+        return as_svg(figure, "spread", "RMS error of the mean by the spread of the runs")

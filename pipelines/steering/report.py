@@ -18,7 +18,8 @@ from markupsafe import Markup
 from rich.console import Console
 
 from modules.errors import InputError
-from modules.metrics.steering import BIN_NAMES, baselines, per_drive, rmse_by_shift, score_steering
+from modules.metrics.calibration import FEWEST, calibrated
+from modules.metrics.steering import BIN_NAMES, baselines, per_drive, rms, rmse_by_shift, score_steering
 from modules.metrics.steering_alarms import steering_alarms
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
@@ -31,6 +32,7 @@ from pipelines.steering.figures import (
     error_chart,
     lag_chart,
     scatter_chart,
+    spread_chart,
     system_chart,
 )
 from pipelines.steering.moments import frame_pictures, worst_moments
@@ -96,6 +98,7 @@ def write_report(
             unit=_unit(runs),
             oracle=ORACLE,
             charts=charts,
+            together=_together(runs, is_same),
             angles=angles,
             curve_charts=_curve_charts(runs),
             closed_loop=_closed_loop(runs),
@@ -188,6 +191,20 @@ def _charts(runs: dict[str, SteerRun], systems: Systems, is_same: bool) -> list[
         ),
         *scatters,
     ]
+
+
+def _together(runs: dict[str, SteerRun], is_same: bool) -> dict[str, Any] | None:
+    """How wrong the mean of several runs is, and whether their spread tells it; None of one run."""
+    if len(runs) == 1 or not is_same:
+        return None
+    first = next(iter(runs.values()))
+    said = np.stack([run.frames.prediction_rad for run in runs.values()])  # (runs, N)
+    error, given = said.mean(0) - first.frames.truth_rad, said.std(0, ddof=1)
+    return {
+        "rmse": rms(error),
+        "shares": calibrated(error, given),
+        "chart": spread_chart(error, given, first.unit.label) if len(error) >= FEWEST else None,
+    }
 
 
 def _angles(runs: dict[str, SteerRun], is_same: bool) -> list[dict[str, Any]]:

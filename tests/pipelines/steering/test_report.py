@@ -11,6 +11,7 @@ import yaml
 
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
+from modules.metrics.calibration import calibrated
 from modules.steering.units import SHARE, UNITS
 from pipelines.steer import main
 from pipelines.steering.moments import worst_moments
@@ -108,6 +109,10 @@ def test_it_shows_scores_beside_baselines_and_the_closed_loop(run, drives):
     assert "Training loss over training steps" in titles and "RMSE by shift in time" in titles
 
 
+def test_one_run_has_no_mean_of_runs(run):
+    assert "mean of the runs" not in Page(run / "report.html").text
+
+
 def test_a_good_run_raises_no_alarm_and_a_constant_one_does(run, drives, tmp_path):
     assert not [1 for tag, attrs in Page(run / "report.html").tags if attrs.get("class") == "alarms"]
     page = Page(write_report([make_run(tmp_path / "flat", drives, np.full(len(drives), 0.01))]))
@@ -179,10 +184,39 @@ def test_several_runs_stand_side_by_side(run, drives, tmp_path):
     assert "monday, RMSE A 0.0200, B" in page.text
 
 
+def test_the_mean_of_several_runs_is_judged_with_the_spread_of_theirs(drives, tmp_path):
+    random = np.random.default_rng(0)
+    errors = np.where(np.arange(300) % 3 == 0, 0.1, 0.02) * random.normal(size=(3, 300))  # of each run
+    folders = [
+        make_run(tmp_path / name, drives, drives.angle_rad + error)
+        for name, error in zip("abc", errors, strict=True)
+    ]
+    page = Page(write_report(folders))
+    said = np.stack([read_predictions(folder / "predictions.csv").prediction_rad for folder in folders])
+    error = said.mean(0) - drives.angle_rad
+    told = calibrated(error, said.std(0, ddof=1))
+    assert f"say has RMSE {np.sqrt(np.mean(error**2)):.4f} rad" in page.text
+    for many in (1, 2, 3):
+        shares = " ".join(f"{told[name][many]:.3f}" for name in ("expected", "as_given", "calibrated"))
+        assert f"{many} {shares} {told['one_for_all'][many]:.3f}" in page.text
+    assert f"predict --floor {told['floor']:.4f} --scale {told['scale']:.3f}" in page.text
+    assert told["gain"] > 0 and f"gains {told['gain']:.3f} nats" in page.text
+    titles = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and "aria-label" in attrs]
+    assert "RMS error of the mean by the spread of the runs" in titles
+
+
+def test_few_frames_have_shares_and_no_calibration(tmp_path):
+    drives = table(tmp_path / "drives", frames=10)
+    said = [drives.angle_rad + off for off in (0.01, 0.03)]
+    folders = [make_run(tmp_path / name, drives, angles) for name, angles in zip("ab", said, strict=True)]
+    page = Page(write_report(folders))
+    assert "say has RMSE 0.0200 rad" in page.text and "--floor" not in page.text
+
+
 def test_runs_on_different_frames_are_not_compared(run, tmp_path):
     drives = table(tmp_path / "drives", frames=100)
     page = Page(write_report([make_run(tmp_path / "short", drives, noisy(drives)), run]))
-    assert "The runs were scored on different frames" in page.text
+    assert "The runs were scored on different frames" in page.text and "mean of the runs" not in page.text
     titles = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and "aria-label" in attrs]
     assert titles.count("Angle over time, of the driver and predicted") == 4
     assert "oracle" not in [cell for tag, cell in page.tags if tag == "th"]
