@@ -36,10 +36,10 @@ class BucketSampler(Resumable, Sampler[list[int]]):
 
     def __init__(
         self,
-        lengths: Sequence[int],
+        lengths: Sequence[int] | np.ndarray,
         batch_size: int,
         *,
-        groups: Sequence[int] | None = None,
+        groups: Sequence[int] | np.ndarray | None = None,
         grouped_from: int | float = 0,
         min_batches: int = 1,
         seed: int = 0,
@@ -51,12 +51,14 @@ class BucketSampler(Resumable, Sampler[list[int]]):
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
         self.grouped_from, self.min_batches = grouped_from, min_batches
-        self.singles = [np.array([item]) for item in range(len(self.lengths))]
-        self.groups = self.singles
+        # items group by group, and where each group begins: arrays, not one object a group
+        self.items = np.arange(len(self.lengths))
+        self.begin = self.items
         if groups is not None:
-            order = np.argsort(groups, kind="stable")
-            self.groups = np.split(order, np.flatnonzero(np.diff(np.asarray(groups)[order])) + 1)
-        self.longest = np.array([self.lengths[group].max() for group in self.groups])
+            self.items = np.argsort(groups, kind="stable")
+            self.begin = np.flatnonzero(np.diff(np.asarray(groups)[self.items], prepend=-1))
+        self.longest = np.maximum.reduceat(self.lengths[self.items], self.begin)
+        self.sizes = np.diff(self.begin, append=len(self.items))
         self._epoch_batches: tuple[int, list[np.ndarray]] | None = None
 
     def batches(self) -> list[np.ndarray]:
@@ -72,8 +74,8 @@ class BucketSampler(Resumable, Sampler[list[int]]):
     def _draw(self, random: np.random.Generator) -> list[np.ndarray]:
         """Returns batches that hold every item once."""
         is_grouped = self.epoch >= self.grouped_from
-        groups, longest = (self.groups, self.longest) if is_grouped else (self.singles, self.lengths)
-        order = random.permutation(len(groups))
+        longest = self.longest if is_grouped else self.lengths
+        order = random.permutation(len(longest))
         # as many batches whether items are grouped or not; near-equal parts, so that no remainder is too
         # small for several processes
         count = min(len(order), -(-len(self.lengths) // self.batch_size))
@@ -87,13 +89,19 @@ class BucketSampler(Resumable, Sampler[list[int]]):
             batches += np.array_split(window, count)
         joined: list[np.ndarray] = []
         for batch in batches:
-            items = np.concatenate([groups[group] for group in batch])
+            items = self._items_of(batch) if is_grouped else batch
             # every process needs an item of every batch: one too small for that joins the one before
             if joined and min(len(items), len(joined[-1])) < self.world_size:
                 joined[-1] = np.concatenate([joined[-1], items])
             else:
                 joined.append(items)
         return [joined[i] for i in random.permutation(len(joined))]
+
+    def _items_of(self, groups: np.ndarray) -> np.ndarray:
+        """Returns the items of groups, one group after another."""
+        sizes = self.sizes[groups]
+        before = np.cumsum(sizes) - sizes  # items of the groups before
+        return self.items[np.repeat(self.begin[groups] - before, sizes) + np.arange(sizes.sum())]
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in self.remaining():

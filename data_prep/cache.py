@@ -169,7 +169,7 @@ class RowStore:
         """Waits for its turn and cuts off what a killed run left; what the disk refuses is an InputError.
 
         Args:
-            meta: What stands in meta.json beside shape and number type.
+            meta: What stands in meta.json beside or in place of shape and number type.
             says_so: Print a line while another process writes.
         """
         lock, what = self.folder / "lock", f"the cache of {self.what}"
@@ -179,7 +179,7 @@ class RowStore:
                 pass
             truncate(self.index, end)
             truncate(self.data, rows * self.row_bytes)
-            known = {**meta, "shape": self.shape, "dtype": self.dtype.name}
+            known = {"shape": self.shape, "dtype": self.dtype.name, **meta}
             write_whole(self.folder / "meta.json", (json.dumps(known, indent=1) + "\n").encode())
             yield
 

@@ -91,7 +91,8 @@ def tokenize(caption: str) -> list[str]:
         text = _CJK.sub(r" \g<0> ", _DROPPED.sub(" ", text))
     words: list[str] = []
     for stretch, following in pairwise([*text.split(), ""]):
-        is_short = _BEFORE_ANOTHER.fullmatch(f"{stretch} {following[:1]}")
+        # few end so: the others need no pattern
+        is_short = stretch[-1] == "." and _BEFORE_ANOTHER.fullmatch(f"{stretch} {following[:1]}")
         words += [stretch] if is_short else _tokenize_stretch(stretch)
     return words
 

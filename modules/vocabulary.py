@@ -1,7 +1,7 @@
 """The words a captioner or language model knows, and their numbers."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class Vocabulary:
@@ -34,9 +34,21 @@ class Vocabulary:
             min_count: rarer words become <unk>.
             max_size: most ids altogether, the four markers included; None for no limit.
         """
+        return cls.of_counts(Counter(word for tokens in token_lists for word in tokens), min_count, max_size)
+
+    @classmethod
+    def of_counts(
+        cls, counts: Mapping[str, int], min_count: int = 1, max_size: int | None = None
+    ) -> "Vocabulary":
+        """The same of words that are counted already.
+
+        Args:
+            counts: how often each word occurs in captions of the training split only.
+            min_count: as in `build`.
+            max_size: as in `build`.
+        """
         if max_size is not None and max_size <= len(cls.MARKERS):
             raise ValueError(f"max_size {max_size} leaves no room beside the {len(cls.MARKERS)} markers")
-        counts = Counter(word for tokens in token_lists for word in tokens)
         frequent = [word for word, count in counts.items() if count >= min_count and word not in cls.MARKERS]
         frequent.sort(key=lambda word: (-counts[word], word))
         return cls([*cls.MARKERS, *frequent][:max_size])

@@ -3,122 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from torch import Tensor
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
 from data_prep.cache import cache_root
 from data_prep.captions import read_captions
+from data_prep.captions.dataset import EvaluationCaptions, TrainingCaptions
 from data_prep.captions.duplicates import warning_of_copies
 from data_prep.captions.features import FeatureCache
 from data_prep.captions.inputs import Annotations, Inputs, MirroredAnnotations, Pixels
+from data_prep.captions.number_types import CacheDtype
 from data_prep.captions.records import CaptionRecord
+from data_prep.captions.token_table import TokenTable
 from data_prep.decode_ahead import unreadable_images
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
 from data_prep.saying import say
-from modules.caption_tokens import segmentation_advice, tokenize
-from modules.captioning.batch import CaptionBatch
+from modules.caption_tokens import segmentation_advice
 from modules.captioning.captioner import Captioner
-from modules.captioning.consensus import consensus_weights
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
 FormatName = Literal["auto", "flickr8k", "folder", "coco", "karpathy", "scenes"]
-
-
-class CaptionDataset:
-    """Batches of one split: takes caption numbers for training, image numbers for evaluation.
-
-    Args:
-        records: Images with their captions.
-        vocabulary: Words and their numbers.
-        inputs: Annotations or pixels of images, by their numbers.
-        max_words: Longer captions are cut off here in training.
-    """
-
-    def __init__(
-        self, records: Sequence[CaptionRecord], vocabulary: Vocabulary, inputs: Inputs, max_words: int
-    ) -> None:
-        self.records, self.inputs = list(records), inputs
-        self.captions: list[list[int]] = []  # every caption's token ids
-        self.image_of: list[int] = []  # and its image's number
-        self.captions_of: list[list[int]] = []  # every image's captions' numbers
-        for number, record in enumerate(self.records):
-            self.captions_of.append([])
-            for text in record.captions:
-                self.captions_of[-1].append(len(self.captions))
-                ids = vocabulary.encode(tokenize(text))[:max_words]
-                self.captions.append([Vocabulary.BOS, *ids, Vocabulary.EOS])
-                self.image_of.append(number)
-
-    def sentences(self) -> list[list[list[int]]]:
-        """Returns of each image the token ids of its captions, end marks included."""
-        return [[self.captions[caption][1:] for caption in numbers] for numbers in self.captions_of]
-
-    def batch(self, captions: Sequence[int]) -> CaptionBatch:
-        """Returns these captions and their images, each image once."""
-        images, image_index = np.unique([self.image_of[caption] for caption in captions], return_inverse=True)
-        longest = max(len(self.captions[caption]) for caption in captions)
-        tokens = torch.full((len(captions), longest), Vocabulary.PAD)
-        for row, caption in enumerate(captions):
-            tokens[row, : len(self.captions[caption])] = torch.tensor(self.captions[caption])
-        return CaptionBatch(
-            self.inputs(images.tolist()),
-            torch.from_numpy(image_index),
-            tokens,
-            [self.records[image].image for image in images],
-            [list(self.records[image].captions) for image in images],
-        )
-
-
-class TrainingCaptions(CaptionDataset):
-    """Takes caption numbers.
-
-    Args:
-        consensus: How much of a caption's weight follows its agreement with the image's others; 0 for none.
-    """
-
-    def __init__(
-        self,
-        records: Sequence[CaptionRecord],
-        vocabulary: Vocabulary,
-        inputs: Inputs,
-        max_words: int,
-        consensus: float = 0.0,
-    ) -> None:
-        super().__init__(records, vocabulary, inputs, max_words)
-        self.weights: Tensor | None = None
-        if consensus:
-            weights = consensus_weights(self.sentences(), consensus)
-            # captions are numbered image by image
-            self.weights = torch.tensor([weight for image in weights for weight in image])
-
-    def __getitem__(self, captions: list[int]) -> CaptionBatch:
-        batch = self.batch(captions)
-        return batch if self.weights is None else batch._replace(weights=self.weights[captions])
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-
-class EvaluationCaptions(CaptionDataset):
-    """Takes image numbers and returns them with all their captions."""
-
-    def __getitem__(self, images: list[int]) -> CaptionBatch:
-        return self.batch([caption for image in images for caption in self.captions_of[image]])
-
-    def __len__(self) -> int:
-        return len(self.records)
 
 
 class CaptionDataModule(pl.LightningDataModule):
@@ -140,6 +53,7 @@ class CaptionDataModule(pl.LightningDataModule):
             one fewer than there are cores, at most 8.
         cache: Folder of all caches; by default $SEQSIGHT_CACHE, else ~/.cache/seqsight.
         seed: Of the order of training batches.
+        cache_dtype: How cached annotations are kept. float8 takes half the disk and rounds to 3 bits.
     """
 
     def __init__(
@@ -155,6 +69,7 @@ class CaptionDataModule(pl.LightningDataModule):
         num_workers: int | None = None,
         cache: Path | None = None,
         seed: int = 0,
+        cache_dtype: CacheDtype = "float16",
     ) -> None:
         super().__init__()
         for name, value, least in [
@@ -172,8 +87,10 @@ class CaptionDataModule(pl.LightningDataModule):
         self.batch_size, self.min_steps, self.eval_batch_size = batch_size, min_steps, eval_batch_size
         self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words
         self.num_workers, self.cache, self.seed = num_workers, cache, seed
+        self.cache_dtype = cache_dtype
         self.vocabulary: Vocabulary | None = None
         self.splits: dict[str, list[CaptionRecord]] = {}
+        self.tokens: dict[str, TokenTable] = {}
         self.inputs: dict[str, Inputs] = {}
         self.training: TrainingCaptions | None = None
 
@@ -198,8 +115,8 @@ class CaptionDataModule(pl.LightningDataModule):
         ):
             say(f"warning: {root}: {warning}")
         if self.vocabulary is None and self.splits["train"]:
-            captions = [tokenize(text) for record in self.splits["train"] for text in record.captions]
-            self.vocabulary = Vocabulary.build(captions, self.min_count, self.max_vocabulary)
+            counts = self._tokens("train").counts()
+            self.vocabulary = Vocabulary.of_counts(counts, self.min_count, self.max_vocabulary)
 
     def training_words(self) -> Vocabulary:
         """Returns the words of the training captions; InputError where there are none to train on."""
@@ -210,7 +127,7 @@ class CaptionDataModule(pl.LightningDataModule):
         captions = [text for record in self.splits["train"] for text in record.captions]
         if advice := segmentation_advice(captions):
             raise InputError(f"{self.root}: {advice}")
-        counts = Counter(word for text in captions for word in tokenize(text))
+        counts = self._tokens("train").counts()
         if not any(letter.isalnum() for word in counts for letter in word):
             raise InputError(f"{self.root}: no word in its training captions; punctuation and emoji are none")
         if len(self.vocabulary) == len(Vocabulary.MARKERS):
@@ -220,6 +137,12 @@ class CaptionDataModule(pl.LightningDataModule):
                 f"--data.min_count {most}{' or less' if most > 1 else ''}"
             )
         return self.vocabulary
+
+    def _tokens(self, split: str) -> TokenTable:
+        """Returns the words of a split; they are tokenized once."""
+        if split not in self.tokens:
+            self.tokens[split] = TokenTable(self.splits[split], split)
+        return self.tokens[split]
 
     def training_sentences(self) -> dict[str, list[list[int]]]:
         """Returns of each training image by its name the token ids of its captions, end marks included."""
@@ -265,11 +188,13 @@ class CaptionDataModule(pl.LightningDataModule):
         """Returns the annotations of a split's images behind this transform; computes what is not cached."""
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        cache = FeatureCache.open(model.encoder, transform, device, self.cache)
+        cache = FeatureCache.open(model.encoder, transform, device, self.cache, self.cache_dtype)
         report = cache.fill([record.path for record in self.splits[split]], model.encoder, transform, device)
         what = ", mirrored" if isinstance(transform, MirrorTransform) else ""
         say(f"{split}{what}: {report.summary()}")
-        return Annotations(cache, cache.rows(self._leave_out(split, report.unreadable)))
+        rows = cache.rows(self._leave_out(split, report.unreadable))
+        cache.forget_index()  # half a kilobyte an image
+        return Annotations(cache, rows)
 
     def _leave_out(self, split: str, unreadable: Sequence[tuple[Path, str]]) -> list[Path]:
         """Returns the files of a split without the unreadable ones, which it names and takes out of it."""
@@ -280,6 +205,7 @@ class CaptionDataModule(pl.LightningDataModule):
             listing = listing_of(self.root or cache_root(), split, self.cache)
             say(naming(said, [f"{path}: {why}" for path, why in unreadable], listing))
             self.splits[split] = [record for record in self.splits[split] if record.path not in bad]
+            self.tokens.pop(split, None)
             if not self.splits[split]:
                 raise InputError(f"{self.root}: no image of the {split} split can be read ({name}: {reason})")
         return [record.path for record in self.splits[split]]
@@ -293,13 +219,15 @@ class CaptionDataModule(pl.LightningDataModule):
         assert self.trainer is not None and self.vocabulary is not None
         model, inputs = self._model(), self.inputs["train"]
         consensus = model.training_options.consensus
-        dataset = TrainingCaptions(self.splits["train"], self.vocabulary, inputs, self.max_words, consensus)
+        dataset = TrainingCaptions(
+            self.splits["train"], self._tokens("train"), self.vocabulary, inputs, self.max_words, consensus
+        )
         self.training = dataset
         # what has to be encoded is encoded once for all captions of an image; and self-critical training
         # draws captions of images, of which a batch should not have five times as many
         by_image = isinstance(inputs, Pixels)
         sampler = BucketSampler(
-            [len(caption) for caption in dataset.captions],
+            np.diff(dataset.starts),
             self.batch_size,
             groups=dataset.image_of,
             grouped_from=0 if by_image else model.reinforces_from,
@@ -312,7 +240,9 @@ class CaptionDataModule(pl.LightningDataModule):
 
     def _evaluation(self, split: str) -> BatchLoader:
         assert self.trainer is not None and self.vocabulary is not None
-        dataset = EvaluationCaptions(self.splits[split], self.vocabulary, self.inputs[split], 10**6)
+        dataset = EvaluationCaptions(
+            self.splits[split], self._tokens(split), self.vocabulary, self.inputs[split], 10**6
+        )
         sampler = ShareSampler(
             len(dataset),
             self.eval_batch_size,

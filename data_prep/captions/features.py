@@ -2,7 +2,7 @@
 
 A folder for each pair of encoder and transform, CACHE/features/KEY, is a `RowStore`:
 
-    annotations.f16   one row (L, D) an image, float16
+    annotations.f16   one row (L, D) an image, float16; annotations.f8 has a scale and float8 numbers
     index.jsonl       {"sha256": of the image file, "row": n}
     files.jsonl       {"path", "size", "mtime_ns", "sha256"}: a file that looks untouched is not read again
     meta.json         shape, encoder and transform, for people
@@ -17,10 +17,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.cache import RowStore, cache_folder
+from data_prep.captions.number_types import NUMBER_TYPES, CacheDtype
 from data_prep.captions.onnx_encoders import hasten
 from data_prep.decode_ahead import prepare_all
 from data_prep.progress import counting_bar
@@ -32,7 +34,6 @@ from modules.errors import InputError
 _BATCH = 64
 # images between two synchronisations with the disk: what a killed run loses at most
 _GROUP = 256
-_FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 @dataclass
@@ -68,15 +69,24 @@ class FeatureCache:
         shape: locations L and width D of an image's annotations.
         root: folder of all caches; `cache_root()` if not given.
         description: what stands in meta.json for people to read.
+        dtype: how they are kept.
     """
 
     def __init__(
-        self, key: str, shape: tuple[int, int], root: Path | None = None, description: str = ""
+        self,
+        key: str,
+        shape: tuple[int, int],
+        root: Path | None = None,
+        description: str = "",
+        dtype: CacheDtype = "float16",
     ) -> None:
-        self.key, self.description = key, description
+        self.key, self.dtype = key, dtype
+        self.numbers = NUMBER_TYPES[dtype](shape)
+        self.meta = {"key": key, "encoder": description, "shape": shape, "dtype": dtype}
         self.folder = cache_folder("features", key[:16], root)
+        data, number_type = f"annotations.{self.numbers.suffix}", self.numbers.row
         self.store = RowStore(
-            self.folder, "annotations.f16", shape, np.float16, {"sha256": str}, "annotated images"
+            self.folder, data, self.numbers.shape, number_type, {"sha256": str}, "annotated images"
         )
         self._rows: dict[str, int] | None = None
         self._files: dict[str, dict[str, Any]] = {}
@@ -88,11 +98,12 @@ class FeatureCache:
         transform: EvalTransform,
         device: torch.device | str = "cpu",
         root: Path | None = None,
+        dtype: CacheDtype = "float16",
     ) -> "FeatureCache":
         """The cache that belongs to an encoder, the transform before it and the device it will run on."""
         description = f"{encoder.describe()}; {_identity(transform)}"
         shape = (encoder.locations, encoder.annotation_size)
-        return cls(_key(encoder, transform, device), shape, root, description)
+        return cls(_key(encoder, transform, device, dtype), shape, root, description, dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_rows": None, "_files": {}}  # workers read rows: the index stays here
@@ -116,12 +127,16 @@ class FeatureCache:
             )
         return np.array(found, dtype=np.int64)
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Annotations float16 (N, L, D) of rows (N,); rows that are not there raise InputError."""
+    def forget_index(self) -> None:
+        """Gives the memory of the index back; it is read again where it is asked for."""
+        self._rows, self._files = None, {}
+
+    def read(self, rows: np.ndarray) -> Float[Tensor, "N L D"]:
+        """Annotations in float32 of rows (N,); rows that are not there raise InputError."""
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) == 0:
-            return np.empty((0, *self.store.shape), np.float16)
-        return np.asarray(self.store.rows(int(rows.max()))[rows])
+            return self.numbers.unpack(np.empty((0, *self.store.shape), self.store.dtype))
+        return self.numbers.unpack(np.asarray(self.store.rows(int(rows.max()))[rows]))
 
     def fill(
         self,
@@ -143,7 +158,7 @@ class FeatureCache:
             device: where to encode.
             progress: show a progress bar with images a second and the time left.
         """
-        if _key(encoder, transform, device) != self.key:
+        if _key(encoder, transform, device, self.dtype) != self.key:
             raise ValueError("this cache was opened for another encoder, transform or device")
         started = time.perf_counter()
         distinct = {str(Path(path).absolute()): Path(path) for path in paths}
@@ -151,7 +166,7 @@ class FeatureCache:
         todo = [name for name in distinct if self._row(name) is None]
         report = FillReport()
         if todo:
-            with self.store.writing({"key": self.key, "encoder": self.description}, progress):
+            with self.store.writing(self.meta, progress):
                 truncate(self._files_log, self._load())
                 todo = [name for name in distinct if self._row(name) is None]
                 if todo:
@@ -182,8 +197,7 @@ class FeatureCache:
         def encode(data: BinaryIO) -> None:
             # numpy: torch would bring all cores together for each small step
             batch = torch.from_numpy(np.stack([image.numpy() for image in images]))
-            annotations = encoder.encode(batch).cpu().numpy()
-            data.write(annotations.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16).tobytes())
+            data.write(self.numbers.pack(encoder.encode(batch).cpu()).tobytes())
             images.clear()
 
         def commit(data: BinaryIO) -> None:
@@ -255,5 +269,8 @@ def _identity(transform: EvalTransform) -> str:
     return f"{transform.cache_name} {sorted(vars(transform).items())}"
 
 
-def _key(encoder: ImageEncoder, transform: EvalTransform, device: torch.device | str) -> str:
-    return hashlib.sha256(f"{encoder.fingerprint(device)} {_identity(transform)}".encode()).hexdigest()
+def _key(
+    encoder: ImageEncoder, transform: EvalTransform, device: torch.device | str, dtype: CacheDtype
+) -> str:
+    facts = [encoder.fingerprint(device), _identity(transform), NUMBER_TYPES[dtype].name]
+    return hashlib.sha256(" ".join(filter(None, facts)).encode()).hexdigest()

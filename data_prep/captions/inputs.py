@@ -32,7 +32,7 @@ class Annotations:
         self.cache, self.rows = cache, rows
 
     def __call__(self, images: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self.cache.read(self.rows[list(images)])).float()
+        return self.cache.read(self.rows[list(images)])
 
 
 class MirroredAnnotations:

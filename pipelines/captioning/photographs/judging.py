@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from data_prep.captions.features import FeatureCache
@@ -58,7 +57,7 @@ class Photographs:
         """Yields annotations (N, L, D) of what was read, and which they are."""
         for first in range(0, len(self._rows), BATCH):
             of_batch = slice(first, first + BATCH)
-            yield of_batch, torch.from_numpy(self.cache.read(self._rows[of_batch])).float()
+            yield of_batch, self.cache.read(self._rows[of_batch])
 
     def agreement(self, captions: Sequence[str]) -> list[float]:
         """Returns g of each photograph that was read and its own caption."""

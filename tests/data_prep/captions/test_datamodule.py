@@ -1,12 +1,16 @@
 """What the DataModule of captions says of its data before anything is trained."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from data_prep.captions.datamodule import CaptionDataModule
+from modules.captioning.captioner import Captioner
+from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 
 
@@ -69,3 +73,16 @@ def test_coco_files_that_share_an_image_are_refused(tmp_path):
         (tmp_path / f"captions_{split}.json").write_text(json.dumps(coco))
     with pytest.raises(InputError, match=r"1\.png .*train.*val"):
         CaptionDataModule(tmp_path).read()
+
+
+def test_annotations_are_cached_as_the_option_says(tmp_path):
+    model = Captioner(EncoderOptions("mobilenetv3_small_050", image_size=32, weights="none"))
+    for dtype, suffix in (("float16", "f16"), ("float8", "f8")):
+        cache = tmp_path / dtype
+        data = CaptionDataModule(folder(tmp_path / "data", ["a dog"] * 6), cache=cache, cache_dtype=dtype)
+        data.trainer = SimpleNamespace(
+            lightning_module=model, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+        )
+        data.setup("validate")
+        assert [path.name for path in cache.glob("features/*/annotations.*")] == [f"annotations.{suffix}"]
+        assert data.inputs["val"]([1, 0]).shape == (2, model.encoder.locations, model.encoder.annotation_size)

@@ -1,5 +1,6 @@
 """The feature cache: encoded once, whatever is killed, repeated, renamed or run twice."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -27,10 +28,10 @@ def test_annotations_come_back_as_encoded(
     rows = opened.rows(chosen)
     assert rows.dtype == np.int64
     annotations = opened.read(rows)
-    assert annotations.dtype == np.float16
+    assert annotations.dtype == torch.float32
     assert annotations.shape == (4, encoder.locations, encoder.annotation_size)
     images = torch.stack([TRANSFORM(read_image(path)) for path in chosen])
-    assert np.array_equal(annotations, encoder.encode(images).half().numpy())
+    assert torch.equal(annotations, encoder.encode(images).half().float())
     assert opened.read(rows[:0]).shape == (0, *opened.store.shape)
     meta = json.loads((opened.folder / "meta.json").read_text())
     assert meta["shape"] == list(opened.store.shape) and "mobilenetv3_small_050" in meta["encoder"]
@@ -70,7 +71,7 @@ def test_changed_content_is_encoded_again(
     report = fill(opened, paths, encoder)
     assert (report.encoded, report.reused) == (1, 2)
     after = opened.read(opened.rows(paths))
-    assert [np.array_equal(x, y) for x, y in zip(before, after, strict=True)] == [True, False, True]
+    assert [torch.equal(x, y) for x, y in zip(before, after, strict=True)] == [True, False, True]
 
 
 def test_another_encoder_or_transform_has_another_folder(tmp_path: Path, encoder: SmallEncoder) -> None:
@@ -86,6 +87,34 @@ def test_another_encoder_or_transform_has_another_folder(tmp_path: Path, encoder
     assert FeatureCache.open(SmallEncoder(), EvalTransform(SIZE), root=tmp_path).folder == caches[0].folder
     with pytest.raises(ValueError, match="another encoder"):
         fill(caches[0], [], other)
+
+
+def test_a_cache_in_eight_bits_lies_beside_the_old_one_and_goes_on_after_a_kill(
+    tmp_path: Path, opened: FeatureCache, encoder: SmallEncoder
+) -> None:
+    paths = write_images(tmp_path / "images", 5)
+    fill(opened, paths, encoder)
+    exact = opened.read(opened.rows(paths))
+
+    small = FeatureCache.open(encoder, TRANSFORM, root=tmp_path / "cache", dtype="float8")
+    fill(small, paths[:3], encoder)
+    with small.store.data.open("ab") as stream:  # what a kill leaves
+        stream.write(b"\x01" * 9)
+    again = FeatureCache.open(encoder, TRANSFORM, root=tmp_path / "cache", dtype="float8")
+    report = fill(again, paths, encoder)
+    assert (report.encoded, report.reused) == (2, 3)
+    rounded = again.read(again.rows(paths))
+    assert (rounded.dtype, rounded.shape) == (torch.float32, exact.shape)
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.04
+    bytes_of = {cache.dtype: cache.store.data.stat().st_size for cache in (opened, again)}
+    assert bytes_of == {"float16": 2 * exact.numel(), "float8": exact.numel() + 4 * len(paths)}
+    assert json.loads((again.folder / "meta.json").read_text())["dtype"] == "float8"
+
+    assert again.folder != opened.folder
+    old = FeatureCache.open(encoder, TRANSFORM, root=tmp_path / "cache")
+    assert fill(old, paths, encoder).reused == 5 and torch.equal(old.read(old.rows(paths)), exact)
+    with pytest.raises(InputError, match=r"annotations\.f8: holds 5 annotated images, not row 5"):
+        again.read(np.array([5]))
 
 
 def test_unreadable_files_are_reported_and_left_out(
@@ -111,8 +140,8 @@ def test_values_beyond_float16_are_clamped(tmp_path: Path) -> None:
     paths = write_images(tmp_path / "images", 2)
     fill(cache, paths, huge)
     annotations = cache.read(cache.rows(paths))
-    assert np.isfinite(annotations).all()
-    assert np.abs(annotations.astype(np.float32)).max() == np.finfo(np.float16).max
+    assert annotations.isfinite().all()
+    assert annotations.abs().max() == torch.finfo(torch.float16).max
 
 
 def test_a_full_disk_or_a_wrong_folder_is_said_in_one_line(
@@ -145,7 +174,7 @@ def test_annotations_from_before_the_folder_of_features_are_read_and_extended(
     assert (cache.folder, report.encoded, report.reused) == (former, 1, 2)
 
 
-def test_keys_are_what_they_were() -> None:
+def test_keys_are_what_they_were(tmp_path: Path, encoder: SmallEncoder) -> None:
     """Whoever changes them makes every user compute all annotations anew."""
     for transform, stated in [
         (EvalTransform(224), "data_prep.transforms.EvalTransform [('resize', 'squash'), ('size', 224)]"),
@@ -155,3 +184,6 @@ def test_keys_are_what_they_were() -> None:
         ),
     ]:
         assert _identity(transform) == stated
+    said = hashlib.sha256(f"{encoder.fingerprint('cpu')} {_identity(TRANSFORM)}".encode()).hexdigest()
+    assert FeatureCache.open(encoder, TRANSFORM, root=tmp_path).key == said
+    assert FeatureCache.open(encoder, TRANSFORM, root=tmp_path, dtype="float8").key != said

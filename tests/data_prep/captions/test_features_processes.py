@@ -153,7 +153,7 @@ class Rows(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        return torch.from_numpy(self.cache.read(self.rows[i : i + 1])[0])
+        return self.cache.read(self.rows[i : i + 1])[0]
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ IMAGES, L, D = 40, 3, 2
 
 def annotations(sign: int) -> Annotations:
     """Annotations that tell image and view: the number of the image, negative in the mirror."""
-    stored = np.arange(1, IMAGES + 1)[:, None, None] * np.full((1, L, D), sign, np.float16)
+    stored = torch.arange(1.0, IMAGES + 1)[:, None, None] * torch.full((1, L, D), float(sign))
     return Annotations(SimpleNamespace(read=lambda rows: stored[rows]), np.arange(IMAGES))
 
 

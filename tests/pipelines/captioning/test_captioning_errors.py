@@ -232,6 +232,7 @@ def test_a_configuration_that_is_none(refused, tmp_path, content, where, cause):
         (["--data.batch_size", "many"], ["data.batch_size", "'many'", "whole number"]),
         (["--trainer.max_epochs", "some"], ["trainer.max_epochs", "'some'", "whole number or null"]),
         (["--data.format", "flicker8k"], ["data.format", "nearest is 'flickr8k'"]),
+        (["--data.cache_dtype", "float4"], ["data.cache_dtype", "'float4'", "float16", "float8"]),
         (["--model.decoder.cell", "lsmt"], ["model.decoder.cell", "nearest is 'lstm'"]),
         (["--data.batch_size", "0"], ["data.batch_size", "0", "at least 1"]),
         (["--data.max_vocabulary", "3"], ["data.max_vocabulary", "3", "at least 5"]),
@@ -340,8 +341,7 @@ def test_score_of_wrong_files(refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, cause",
-    [("absent", "no such folder"), ("empty", "no predictions.jsonl"), ("file", "no such folder")],
+    "name, cause", [("absent", "no such folder"), ("empty", "no predictions"), ("file", "no such folder")]
 )
 def test_report_of_no_run(refused, tmp_path, name, cause):
     (tmp_path / "empty").mkdir()
