@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -102,18 +102,27 @@ def outputs(
 ) -> Iterator[None]:
     """Checks files that are to be written, and holds them for this command.
 
+    Folders that are made for them go again where the command fails before it writes.
+
     Args:
         files: By the options that name them, without dashes; None for one that was not asked for.
         overwrite: Whether they may exist; None where the command has no such option.
         taken: What is read.
     """
-    with ExitStack() as held:
-        named = {option: path for option, path in files.items() if path is not None}
-        for option, path in named.items():
-            others = [other for name, other in named.items() if name != option]
-            check_output(path, option, overwrite, (*taken, *others))
-            held.enter_context(written_by_one(path, option))
-        yield
+    named = {option: path for option, path in files.items() if path is not None}
+    made = [folder for path in named.values() for folder in path.parents if not folder.exists()]
+    try:
+        with ExitStack() as held:
+            for option, path in named.items():
+                others = [other for name, other in named.items() if name != option]
+                check_output(path, option, overwrite, (*taken, *others))
+                held.enter_context(written_by_one(path, option))
+            yield
+    except BaseException:
+        for folder in made:  # the innermost of each file first
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()
+        raise
 
 
 @contextmanager

@@ -48,6 +48,19 @@ def test_an_output_is_held_and_let_go(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_folder_that_was_made_in_vain_goes_again(tmp_path, written):
+    (tmp_path / "old").mkdir()
+    files = {"midi": tmp_path / "new" / "deep" / "tune.mid", "wav": tmp_path / "old" / "tune.wav"}
+    with pytest.raises(InputError, match="no model"), outputs(files, None):
+        assert files["midi"].parent.is_dir()
+        if written:
+            write_whole(files["midi"], b"notes")
+        raise InputError("no model")
+    assert files["midi"].exists() == (tmp_path / "new").exists() == written
+    assert (tmp_path / "old").is_dir()
+
+
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "report.html").mkdir()
     assert run(lambda: bool(write_whole(tmp_path / "report.html", b"page"))) == 2
