@@ -206,6 +206,8 @@ class RecurrentStack(nn.Module):
             state = self.init_state(len(x))
         elif len(state) != len(self.cells) * self.directions * self.state_size:
             raise ValueError(f"the state has {len(state)} tensors, which another stack's options made")
+        elif len(state[0]) != len(x):  # the kernel would read beyond it
+            raise ValueError(f"the state has {len(state[0])} rows and x has {len(x)}")
         if x.shape[1] < 1:
             raise ValueError("a sequence has at least one time step")
         if lengths is not None:

@@ -312,6 +312,12 @@ def test_autocast_computes_in_bfloat16(kind, connection, layer_norm, dtype):
             assert parameter.grad.dtype == torch.float32
 
 
+def test_a_state_of_another_number_of_sequences_is_refused():
+    stack = RecurrentStack("lstm", D, H)
+    with pytest.raises(ValueError, match="2 rows and x has 3"):  # or the fused kernel crashes
+        stack(torch.randn(3, 4, D), stack.init_state(2))
+
+
 def test_steps_are_refused_where_one_step_does_not_tell_enough():
     for options, said in (
         ({"bidirectional": True}, "reads a sequence from its end too"),
