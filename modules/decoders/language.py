@@ -13,9 +13,10 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
-from modules.cells import ActivationName, CellName
+from modules.cells import ActivationName, CellName, State
 from modules.decoders.language_steps import LanguageSteps, WeightsName
 from modules.decoding import DecoderState
 from modules.elman_recurrence import ElmanOfTokens
@@ -37,6 +38,8 @@ class LanguageDecoderOptions:
         hidden_size: Width H of the hidden state.
         dropout: Probability of dropping an element of a unit's vector, between layers and before the output.
         recurrent_dropout: Probability of dropping a hidden unit on its way to the next time step.
+        weight_dropout: Probability of dropping a recurrent weight, for a whole window of text (Merity et al.
+            2018); the fused kernels stay in use.
         connection: plain, residual, dense or highway, from layer to layer.
         layer_norm: Normalise what goes into the gates.
         activation: tanh, relu or identity, of the candidate in gated cells; relu needs layer_norm, or it
@@ -53,7 +56,16 @@ class LanguageDecoderOptions:
     read_by: ClassVar[dict[str, tuple[str, ...]]] = {
         "window": ("fixed_window",),
         **dict.fromkeys(
-            ("cell", "layers", "recurrent_dropout", "connection", "layer_norm", "activation", "tied"),
+            (
+                "cell",
+                "layers",
+                "recurrent_dropout",
+                "weight_dropout",
+                "connection",
+                "layer_norm",
+                "activation",
+                "tied",
+            ),
             ("recurrent",),
         ),
     }
@@ -65,6 +77,7 @@ class LanguageDecoderOptions:
     hidden_size: int = 512
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    weight_dropout: float = 0.0
     connection: ConnectionName = "plain"
     layer_norm: bool = False
     activation: ActivationName = "tanh"
@@ -79,7 +92,7 @@ class LanguageDecoderOptions:
             "model.decoder",
             positive=("layers", "hidden_size", "window"),
             not_negative=("embedding_size", "initial_deviation"),
-            below_one=("dropout", "recurrent_dropout"),
+            below_one=("dropout", "recurrent_dropout", "weight_dropout"),
         )
         if self.embedding_size == 0 and (self.tied or self.kind == "fixed_window"):
             what = "tied weights need" if self.tied else "kind fixed_window needs"
@@ -207,16 +220,30 @@ class LanguageDecoder(nn.Module):
         if self._is_min_char_rnn and tokens.device.type == "cpu":
             h, recurrent = self._one_hot(tokens, state.recurrent[0])
         else:
-            h, recurrent = self.rnn(self.vectors(tokens), state.recurrent)  # (B, T, H)
+            h, recurrent = self._recurrent(self.vectors(tokens), state.recurrent)  # (B, T, H)
         if self.options.dropout:  # even asking a module that does nothing costs the smallest model 3 %
             h = self.dropout(h)
         return h, DecoderState((), recurrent)
+
+    def _recurrent(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns what the top layer hands on, and the last state; in training recurrent weights are dropped.
+
+        Weights are dropped, and not states (DropConnect on U; Merity et al. 2018, section 2). So one mask
+        serves all time steps and sequences, and the kernel does not know of it.
+        """
+        share = self.options.weight_dropout
+        if not (self.training and share):
+            return self.rnn(x, state)
+        weights = {f"cells.{layer}.weight_hh": cell.weight_hh for layer, cell in enumerate(self.rnn.cells)}
+        dropped = {name: F.dropout(weight, share) for name, weight in weights.items()}
+        return functional_call(self.rnn, dropped, (x, state))
 
     @property
     def _is_min_char_rnn(self) -> bool:
         """Whether it is one plain layer of vanilla cells over one-hot vectors."""
         options = self.options
-        plain = options.layers == 1 and not (options.layer_norm or options.recurrent_dropout)
+        dropped = options.recurrent_dropout or options.weight_dropout
+        plain = options.layers == 1 and not (options.layer_norm or dropped)
         return plain and self.embedding is None and (options.cell, options.activation) == ("rnn", "tanh")
 
     def _one_hot(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

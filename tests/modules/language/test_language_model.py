@@ -53,6 +53,32 @@ def test_the_loss_at_the_start_is_that_of_equally_probable_units():
     assert (nats / units).item() == pytest.approx(math.log(made.decoder.output.possible), abs=1e-3)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_dropped_recurrent_weights_are_those_of_a_whole_window(cell):
+    made = model(cell=cell, layers=2, weight_dropout=0.5)
+    tokens = torch.tensor([made.codec.encode("the cat sat on")])
+    state = made.decoder.init_state(1)
+    weights = [cell.weight_hh for cell in made.decoder.rnn.cells]
+    made.train()
+    torch.manual_seed(3)
+    h, _ = made.decoder.read(tokens, state)
+    h.sum().backward()
+    torch.manual_seed(3)
+    masks = [torch.nn.functional.dropout(torch.ones_like(weight), 0.5) for weight in weights]
+    for weight, mask in zip(weights, masks, strict=True):  # what is dropped learns nothing
+        assert ((weight.grad == 0) == (mask == 0)).float().mean() > 0.99
+    by_hand = model(cell=cell, layers=2)
+    by_hand.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        for own, mask in zip(by_hand.decoder.rnn.cells, masks, strict=True):
+            own.weight_hh.mul_(mask)
+    torch.testing.assert_close(h, by_hand.decoder.read(tokens, state)[0])
+    # nothing is dropped where a text is scored or written
+    made.eval()
+    by_hand.load_state_dict(made.state_dict())
+    torch.testing.assert_close(made.decoder.read(tokens, state)[0], by_hand.decoder.read(tokens, state)[0])
+
+
 def test_padding_counts_nothing():
     made = model()
     batch = batches(made, "the cat sat on the mat.", 1, 10)[0]
