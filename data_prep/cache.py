@@ -156,11 +156,30 @@ class RowStore:
         """Returns the memory map of all rows (N, *shape); InputError where `last` is not among them."""
         # one map a process: a forked worker opens its own
         if self._map is None or self._map[0] != os.getpid() or last >= len(self._map[1]):
-            stored = self.stored()
-            if last >= stored:
-                raise InputError(f"{self.data}: holds {stored} {self.what}, not row {last}; fill it again")
+            stored = self._check(last)
             self._map = os.getpid(), np.memmap(self.data, self.dtype, "r", shape=(stored, *self.shape))
         return self._map[1]
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Returns rows (N, *shape), read without a memory map: it would seem to grow to the file's size.
+
+        Raises:
+            InputError: A row is not there.
+        """
+        found = np.empty((len(rows), self.row_bytes), np.uint8)
+        if len(rows):
+            self._check(int(max(rows)))
+            with self.data.open("rb", buffering=0) as file:
+                for place, row in enumerate(rows):
+                    file.seek(int(row) * self.row_bytes)
+                    file.readinto(found[place])  # type: ignore[arg-type]  # an array is a buffer
+        return found.view(self.dtype).reshape(len(rows), *self.shape)
+
+    def _check(self, last: int) -> int:
+        stored = self.stored()
+        if last >= stored:
+            raise InputError(f"{self.data}: holds {stored} {self.what}, not row {last}; fill it again")
+        return stored
 
     # ---- writing
 

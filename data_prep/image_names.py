@@ -62,8 +62,9 @@ def _find(folder: Path, image: str, names: dict[Path, dict[str, list[str]]]) -> 
         image: the name.
         names: of what is in folders, by plain name; folders that are looked into are added.
     """
-    if (folder / image).is_file():
-        return folder / image
+    given = folder / image
+    if given.is_file():
+        return given
     path = folder
     for part in PurePosixPath(image).parts:
         if (path / part).exists():

@@ -90,9 +90,13 @@ def tokenize(caption: str) -> list[str]:
     if not text.isascii():
         text = _CJK.sub(r" \g<0> ", _DROPPED.sub(" ", text))
     words: list[str] = []
-    for stretch, following in pairwise([*text.split(), ""]):
-        # few end so: the others need no pattern
-        is_short = stretch[-1] == "." and _BEFORE_ANOTHER.fullmatch(f"{stretch} {following[:1]}")
+    stretches = text.split()
+    if "." not in text:  # most captions: no period could belong to a word
+        for stretch in stretches:
+            words += _tokenize_stretch(stretch)
+        return words
+    for stretch, following in pairwise([*stretches, ""]):
+        is_short = _BEFORE_ANOTHER.fullmatch(f"{stretch} {following[:1]}")
         words += [stretch] if is_short else _tokenize_stretch(stretch)
     return words
 
@@ -100,8 +104,9 @@ def tokenize(caption: str) -> list[str]:
 def unsegmented(captions: Iterable[str]) -> str | None:
     """Returns the language of captions that lack blanks between their words; None where all is well."""
     captions = list(captions)
+    foreign = [caption for caption in captions if not caption.isascii()]
     for language, letters in _UNSPACED.items():
-        found = [runs for caption in captions if (runs := letters.findall(caption))]
+        found = [runs for caption in foreign if (runs := letters.findall(caption))]
         lengths = [len(run) for runs in found for run in runs]
         if 2 * len(found) > len(captions) and sum(lengths) > _LONGEST_MEAN * len(lengths):
             return language

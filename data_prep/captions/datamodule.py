@@ -91,6 +91,7 @@ class CaptionDataModule(pl.LightningDataModule):
         self.vocabulary: Vocabulary | None = None
         self.splits: dict[str, list[CaptionRecord]] = {}
         self.tokens: dict[str, TokenTable] = {}
+        self.caches: dict[str, FeatureCache] = {}  # while annotations are looked up
         self.inputs: dict[str, Inputs] = {}
         self.training: TrainingCaptions | None = None
 
@@ -163,6 +164,8 @@ class CaptionDataModule(pl.LightningDataModule):
                 if not self.splits[split]:
                     raise InputError(f"{self.root}: the data have no {split} split")
                 self.inputs[split] = self._inputs(model, split)
+        while self.caches:
+            self.caches.popitem()[1].forget_index()  # half a kilobyte an image, for the splits above
 
     def _model(self) -> Captioner:
         assert self.trainer is not None
@@ -188,13 +191,15 @@ class CaptionDataModule(pl.LightningDataModule):
         """Returns the annotations of a split's images behind this transform; computes what is not cached."""
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        cache = FeatureCache.open(model.encoder, transform, device, self.cache, self.cache_dtype)
+        name = type(transform).__name__
+        if name not in self.caches:
+            opened = FeatureCache.open(model.encoder, transform, device, self.cache, self.cache_dtype)
+            self.caches[name] = opened
+        cache = self.caches[name]
         report = cache.fill([record.path for record in self.splits[split]], model.encoder, transform, device)
         what = ", mirrored" if isinstance(transform, MirrorTransform) else ""
         say(f"{split}{what}: {report.summary()}")
-        rows = cache.rows(self._leave_out(split, report.unreadable))
-        cache.forget_index()  # half a kilobyte an image
-        return Annotations(cache, rows)
+        return Annotations(cache, cache.rows(self._leave_out(split, report.unreadable)))
 
     def _leave_out(self, split: str, unreadable: Sequence[tuple[Path, str]]) -> list[Path]:
         """Returns the files of a split without the unreadable ones, which it names and takes out of it."""

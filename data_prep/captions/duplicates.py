@@ -1,6 +1,7 @@
 """Finds the pictures that stand in more than one split: a score on a picture trained on is no score."""
 
 import hashlib
+import os
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def _size(path: Path) -> int:
 
 def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
         return hashlib.blake2b(file.read(), digest_size=16).digest()
 
 

@@ -9,6 +9,7 @@ A folder for each pair of encoder and transform, CACHE/features/KEY, is a `RowSt
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -114,7 +115,7 @@ class FeatureCache:
 
     def rows(self, paths: Iterable[Path | str]) -> np.ndarray:
         """The row of each file, int64 (N,); a file that was not filled or has changed raises InputError."""
-        names = [str(Path(path).absolute()) for path in paths]
+        names = [_absolute(path) for path in paths]
         found = [self._row(name) for name in names]
         if None in found:  # another process may have filled it since this one read the index
             self._load()
@@ -133,10 +134,7 @@ class FeatureCache:
 
     def read(self, rows: np.ndarray) -> Float[Tensor, "N L D"]:
         """Annotations in float32 of rows (N,); rows that are not there raise InputError."""
-        rows = np.asarray(rows, dtype=np.int64)
-        if len(rows) == 0:
-            return self.numbers.unpack(np.empty((0, *self.store.shape), self.store.dtype))
-        return self.numbers.unpack(np.asarray(self.store.rows(int(rows.max()))[rows]))
+        return self.numbers.unpack(self.store.read(rows))
 
     def fill(
         self,
@@ -161,8 +159,9 @@ class FeatureCache:
         if _key(encoder, transform, device, self.dtype) != self.key:
             raise ValueError("this cache was opened for another encoder, transform or device")
         started = time.perf_counter()
-        distinct = {str(Path(path).absolute()): Path(path) for path in paths}
-        self._load()
+        distinct = {_absolute(path): path for path in paths}
+        if self._rows is None:
+            self._load()
         todo = [name for name in distinct if self._row(name) is None]
         report = FillReport()
         if todo:
@@ -174,7 +173,7 @@ class FeatureCache:
                     hasten(encoder, len(todo), device)
                     self._encode(todo, encoder, transform, progress, report)
         report.reused += len(distinct) - len(todo)
-        report.unreadable = [(distinct[str(path)], reason) for path, reason in report.unreadable]
+        report.unreadable = [(Path(distinct[str(path)]), reason) for path, reason in report.unreadable]
         report.seconds = time.perf_counter() - started
         return report
 
@@ -249,7 +248,7 @@ class FeatureCache:
         if self._rows is None or known is None:
             return None
         try:
-            status = Path(name).stat()
+            status = os.stat(name)  # noqa: PTH116 a Path would take longer than the look
         except OSError:
             return None
         unchanged = (known["size"], known["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
@@ -262,6 +261,12 @@ class FeatureCache:
         files = list(whole_lines(self._files_log, keys))
         self._files = {line["path"]: line for line, _ in files}
         return files[-1][1] if files else 0
+
+
+def _absolute(path: Path | str) -> str:
+    """As `Path.absolute` has it, which makes three objects a file."""
+    name = os.fspath(path)
+    return name if isinstance(path, Path) and path.is_absolute() else str(Path(path).absolute())
 
 
 def _identity(transform: EvalTransform) -> str:

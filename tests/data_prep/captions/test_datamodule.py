@@ -85,4 +85,6 @@ def test_annotations_are_cached_as_the_option_says(tmp_path):
         )
         data.setup("validate")
         assert [path.name for path in cache.glob("features/*/annotations.*")] == [f"annotations.{suffix}"]
+        cache = data.inputs["val"].cache
+        assert cache._rows is None and not cache._files, "an index of every photograph is kept"
         assert data.inputs["val"]([1, 0]).shape == (2, model.encoder.locations, model.encoder.annotation_size)

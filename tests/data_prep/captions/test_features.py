@@ -32,6 +32,7 @@ def test_annotations_come_back_as_encoded(
     assert annotations.shape == (4, encoder.locations, encoder.annotation_size)
     images = torch.stack([TRANSFORM(read_image(path)) for path in chosen])
     assert torch.equal(annotations, encoder.encode(images).half().float())
+    assert opened.store._map is None, "resident memory would seem to grow to the file's size"
     assert opened.read(rows[:0]).shape == (0, *opened.store.shape)
     meta = json.loads((opened.folder / "meta.json").read_text())
     assert meta["shape"] == list(opened.store.shape) and "mobilenetv3_small_050" in meta["encoder"]
