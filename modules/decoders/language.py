@@ -165,7 +165,7 @@ class LanguageDecoder(nn.Module):
             recurrent_dropout=options.recurrent_dropout,
             activation=options.activation,
         )
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout, self.weight_dropout = nn.Dropout(options.dropout), options.weight_dropout
         self.output = UnitScores(self.rnn.output_size, vocabulary_size, options.unknown)
         if options.initial_deviation:
             draw_normal(self, options.initial_deviation)
@@ -231,18 +231,17 @@ class LanguageDecoder(nn.Module):
         Weights are dropped, and not states (DropConnect on U; Merity et al. 2018, section 2). So one mask
         serves all time steps and sequences, and the kernel does not know of it.
         """
-        share = self.options.weight_dropout
-        if not (self.training and share):
+        if not (self.training and self.weight_dropout):
             return self.rnn(x, state)
         weights = {f"cells.{layer}.weight_hh": cell.weight_hh for layer, cell in enumerate(self.rnn.cells)}
-        dropped = {name: F.dropout(weight, share) for name, weight in weights.items()}
+        dropped = {name: F.dropout(weight, self.weight_dropout) for name, weight in weights.items()}
         return functional_call(self.rnn, dropped, (x, state))
 
     @property
     def _is_min_char_rnn(self) -> bool:
         """Whether it is one plain layer of vanilla cells over one-hot vectors."""
         options = self.options
-        dropped = options.recurrent_dropout or options.weight_dropout
+        dropped = options.recurrent_dropout or self.weight_dropout
         plain = options.layers == 1 and not (options.layer_norm or dropped)
         return plain and self.embedding is None and (options.cell, options.activation) == ("rnn", "tanh")
 
