@@ -233,8 +233,10 @@ class LanguageDecoder(nn.Module):
         """
         if not (self.training and self.weight_dropout):
             return self.rnn(x, state)
-        weights = {f"cells.{layer}.weight_hh": cell.weight_hh for layer, cell in enumerate(self.rnn.cells)}
-        dropped = {name: F.dropout(weight, self.weight_dropout) for name, weight in weights.items()}
+        dropped = {
+            f"cells.{layer}.weight_hh": F.dropout(cell.weight_hh, self.weight_dropout)
+            for layer, cell in enumerate(self.rnn.cells)
+        }
         return functional_call(self.rnn, dropped, (x, state))
 
     @property

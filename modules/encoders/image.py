@@ -25,6 +25,7 @@ from modules.encoders.stages import (
 from modules.errors import InputError, check_ranges
 from modules.onnx_graphs import Graph, write_graph
 from modules.precision import fast_dtype
+from modules.training import parameters_of
 
 
 @dataclass
@@ -258,7 +259,7 @@ class ImageEncoder(nn.Module):
         state = "frozen"
         if not self.is_frozen:
             state = f"{tuned / 1e6:.1f} M of them fine-tuned from {self.options['finetune_from']} on"
-        total = sum(parameter.numel() for parameter in self.trunk.parameters())
+        total = parameters_of(self.trunk)
         return (
             f"{self.options['name']} (weights {self.options['weights']}), stage {self.options['stage']}, "
             f"{self.image_size} px -> {height}x{width} annotations of {self.annotation_size}; "

@@ -11,13 +11,9 @@ from torch import Tensor, nn
 from modules.cells import RecurrentCell
 from modules.house_numbers.batch import CLASSES, MOST_DIGITS
 from modules.house_numbers.networks import convolution
+from modules.training import parameters_of
 
 CHANNELS = (16, 32, 64, 128)
-
-
-def parameters_of(network: nn.Module) -> int:
-    """Returns how many numbers a network has learnt."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 class DigitCNN(nn.Module):

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, decode
-from modules.house_numbers.control import DigitCNN, multiply_adds, parameters_of
+from modules.house_numbers.control import DigitCNN, multiply_adds
 from modules.house_numbers.glimpse import GlimpseSensor, shrunk
 from modules.house_numbers.networks import THUMBNAIL, ContextNetwork, GlimpseNetwork, Reader, Reading
 from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
@@ -30,7 +30,7 @@ from modules.house_numbers.scoring import (
     whole_numbers,
 )
 from modules.images import read_image, rgb_image
-from modules.training import TrainedModule, seeded
+from modules.training import TrainedModule, parameters_of, seeded
 
 SIZES = (64, 128, 256)  # pictures whose cost is compared, in pixels
 

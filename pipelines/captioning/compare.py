@@ -21,6 +21,7 @@ from modules.captioning.captioner import Captioner
 from modules.decoders.captions import DECODERS
 from modules.errors import InputError
 from modules.images import read_as_shown
+from modules.training import parameters_of
 from modules.vocabulary import Vocabulary
 from pipelines.arguments import CONFIGS, Parser, read_config, with_config
 from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel
@@ -115,7 +116,7 @@ def _summary(kind: str, rows: Sequence[dict[str, Any]], model: Captioner) -> dic
             for name in METRICS
         },
         "seeds": {name: [f"{row['scores'][name]:.3f}" for row in rows] for name in METRICS},
-        "parameters": sum(parameter.numel() for parameter in model.decoder.parameters()),
+        "parameters": parameters_of(model.decoder),
         "training": training,
         "decoding": decoding,
         "time": duration(statistics.mean(row["seconds"]["fit"] for row in rows)),

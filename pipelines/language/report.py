@@ -16,6 +16,7 @@ from rich.console import Console
 from modules.decoders.language import LanguageDecoder
 from modules.language.language_model import LanguageModel
 from modules.language.surprise import TextReader
+from modules.training import parameters_of
 from pipelines.language.coloured_text import MOST_BITS
 from pipelines.language.music.judging import COUNTED
 from pipelines.language.music.player import sample_player
@@ -67,7 +68,7 @@ def write_report(run: Path) -> Path:
             name=run_name(results.folder),
             level=model.codec.level,
             vocabulary=model.decoder.output.possible,
-            parameters=sum(parameter.numel() for parameter in model.decoder.parameters()),
+            parameters=parameters_of(model.decoder),
             split=results.metrics.get("split"),
             scores=_scores(results),
             held_out=reader.score if units else None,
