@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -62,6 +63,22 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     drives = [name for name in tensors if name.startswith("drives.")]
     about |= {"drives": {name.partition(".")[2]: tensors.pop(name) for name in drives}} if drives else {}
     return {**about, "state_dict": tensors}
+
+
+def add_to_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
+    """Gives a checkpoint new entries and keeps all others; those of `state_dict` are weights by name.
+
+    Args:
+        path: A file that a fit wrote; it is replaced as a whole.
+        entries: New or changed ones.
+    """
+    import torch
+
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    weights = stored["state_dict"] | dict(entries.get("state_dict", {}))
+    content = io.BytesIO()
+    torch.save(stored | dict(entries) | {"state_dict": weights}, content)
+    write_whole(path, content.getvalue())
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -314,6 +314,7 @@ class RunCLI(LightningCLI):
         if best and trainer.limit_test_batches:
             seconds = {"fit": time.monotonic() - self.started}
             self.load_model(best)
+            self.refine(Path(best))
             trainer.test(self.model, self.datamodule, verbose=False)
             self._conclude(Path(best), self.run_folder, seconds)
         elif best:
@@ -322,6 +323,9 @@ class RunCLI(LightningCLI):
             raise InputError(f"{ending.reason}; {best or last} has the weights from before")
         if best and trainer.is_global_zero:
             print_next(self.task, self.following, best)
+
+    def refine(self, checkpoint: Path) -> None:
+        """Changes the best checkpoint of a fit, and the model loaded from it: by default not at all."""
 
     def after_validate(self) -> None:
         checkpoint = Path(self.config[self.subcommand].ckpt_path)

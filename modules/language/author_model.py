@@ -75,6 +75,8 @@ class AuthorModel(LanguageModel):
         training: LanguageTrainingOptions = LanguageTrainingOptions(),  # noqa: B008
     ) -> None:
         super().__init__(decoder, training)
+        if training.calibrate:
+            raise InputError("model.training.calibrate is for language models; authors are calibrated anyway")
         self.save_hyperparameters({"heads": asdict(heads)})
         self.head_options = heads
         self.calibration = Calibration()

@@ -21,6 +21,7 @@ from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
 from modules.errors import InputError
 from modules.language.batch import TextBatch
+from modules.language.calibration import TemperatureSearch
 from modules.language.graphed_step import GraphedStep
 from modules.language.options import LanguageTrainingOptions
 from modules.metrics.language import bits_per_character, perplexity
@@ -76,6 +77,11 @@ class LanguageModel(TrainedModule):
         training: LanguageTrainingOptions = LanguageTrainingOptions(),  # noqa: B008
     ) -> None:
         super().__init__(decoder=decoder, training=training)
+        if training.calibrate and decoder.tied:
+            raise InputError(
+                "model.training.calibrate divides the weights of the output, which model.decoder.tied shares "
+                "with the vectors of units: set one of them to false"
+            )
         self.decoder_options = decoder
         self.reads_backward = False
         self.inherited_units = 0  # the first, from the checkpoint that training began with
@@ -85,6 +91,7 @@ class LanguageModel(TrainedModule):
         self.graphed: GraphedStep | None = None  # in a fit that may use CUDA graphs
         self.evaluated: DecoderState | None = None  # of the streams of a validation or test
         self.nats = self.units = 0.0  # of the same
+        self.temperatures: TemperatureSearch | None = None  # while they are tried on a validation
 
     # ---- construction and checkpoints
 
@@ -248,6 +255,8 @@ class LanguageModel(TrainedModule):
             self.nats = self.units = 0.0
         before = self.continued(self.evaluated, batch, batch_idx == 0)
         nats, units, self.evaluated = self.losses(batch, before)
+        if self.temperatures is not None:
+            self.temperatures.add(self.decoder.read(batch.tokens, before)[0], batch.targets)
         self.nats += nats.item()
         self.units += units.item()
 
@@ -255,6 +264,8 @@ class LanguageModel(TrainedModule):
         """Logs what the sums of all processes come to under `stage/`."""
         sums = torch.tensor([self.nats, self.units], device=self.device)
         self.nats, self.units = (float(value) for value in self.reduce_sum(sums))
+        if self.temperatures is not None:
+            self.temperatures.nats = self.reduce_sum(self.temperatures.nats.to(sums)).cpu()
         self.evaluated = None
         loss = self.nats / self.units if self.units else math.nan  # nothing was scored: no number
         # a part of a split is scored as if the rest were like it

@@ -18,6 +18,8 @@ class LanguageTrainingOptions(ScheduleOptions):
         optimizer: adamw, or adagrad as the lecture's listing has it (its epsilon inside the square root).
         reduction: The loss of a step is the mean over all units, or their sum over the time steps of a
             stream, as min-char-rnn has it.
+        calibrate: At the end of a fit divide the logits of the best checkpoint by the number that suits the
+            validation text best (Guo et al. 2017).
         cuda_graphs: Record a step on an NVIDIA GPU once and start all its kernels by one call. It was never
             run on a GPU.
     """
@@ -28,4 +30,5 @@ class LanguageTrainingOptions(ScheduleOptions):
     learning_rate: float = 2e-3
     optimizer: Literal["adamw", "adagrad"] = "adamw"
     reduction: Literal["mean", "sum"] = "mean"
+    calibrate: bool = False
     cuda_graphs: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from modules.captioning.agreement import MOST, Judge, measure_agreement
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import pretrained_path
+from modules.checkpoints import add_to_checkpoint
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from modules.vocabulary import Vocabulary
@@ -61,11 +61,7 @@ def keep_what_judges(model: Captioner, data: CaptionDataModule, checkpoint: Path
     model.agreement = measure_agreement(model.decoder, model.vocabulary, annotate, captions)
     scores = [row["score"] for row in model.evaluation.rows]
     model.unsure_below = float(np.quantile(scores, UNSURE))
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    stored["unsure_below"] = model.unsure_below
-    content = io.BytesIO()
-    torch.save(stored | model.agreement.stored(), content)
-    write_whole(checkpoint, content.getvalue())
+    add_to_checkpoint(checkpoint, {"unsure_below": model.unsure_below} | model.agreement.stored())
 
 
 @torch.no_grad()

@@ -14,8 +14,10 @@ from rich.table import Table
 from data_prep.append_log import append_lines, truncate, whole_lines
 from data_prep.text.abc_notation import split_tunes
 from data_prep.text.datamodule import TextDataModule
+from modules.checkpoints import add_to_checkpoint
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
+from modules.language.calibration import TemperatureSearch, divide_logits
 from modules.language.continuation import read_prompt, written_texts
 from modules.language.language_model import LanguageModel, SplitSize
 from modules.metrics.latex_environments import environment_scores
@@ -157,6 +159,20 @@ class LanguageCLI(InitCLI):
         for stage, split in (("val", "val"), ("test", self.datamodule.test_split)):
             size = text.splits[split]
             self.model.sizes[stage] = SplitSize(size.units, size.characters, size.unknown_bits)
+
+    def refine(self, checkpoint: Path) -> None:
+        """Makes the model as sure as it is right about the validation text, where that was asked for."""
+        if not self.model.training_options.calibrate:
+            return
+        search = self.model.temperatures = TemperatureSearch(self.model.decoder.output)
+        self.trainer.validate(self.model, self.datamodule, verbose=False)
+        self.model.temperatures = None
+        divide_logits(self.model.decoder.output, search.temperature)
+        if not self.trainer.is_global_zero:
+            return
+        print(f"calibrated on the validation text: logits are divided by {search.temperature:.2f}")
+        weights = self.model.decoder.output.state_dict(prefix="decoder.output.")
+        add_to_checkpoint(checkpoint, {"state_dict": {name: value.cpu() for name, value in weights.items()}})
 
     def find(self, split: str, folder: Path) -> Findings:
         """Returns scores and those of n-gram models; after a fit writes held_out.txt."""
