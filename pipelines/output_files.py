@@ -102,26 +102,36 @@ def outputs(
 ) -> Iterator[None]:
     """Checks files that are to be written, and holds them for this command.
 
-    Folders that are made for them go again where the command fails before it writes.
-
     Args:
         files: By the options that name them, without dashes; None for one that was not asked for.
         overwrite: Whether they may exist; None where the command has no such option.
         taken: What is read.
     """
     named = {option: path for option, path in files.items() if path is not None}
-    made = [folder for path in named.values() for folder in path.parents if not folder.exists()]
+    with ExitStack() as held:
+        held.enter_context(no_folders_in_vain(*(path.parent for path in named.values())))
+        for option, path in named.items():
+            others = [other for name, other in named.items() if name != option]
+            check_output(path, option, overwrite, (*taken, *others))
+            held.enter_context(written_by_one(path, option))
+        yield
+
+
+@contextmanager
+def no_folders_in_vain(*folders: Path | None) -> Iterator[None]:
+    """Takes folders that are made for a command away again where it fails before it writes to them.
+
+    Args:
+        folders: Which may exist already, and then stay; None for one that was not asked for.
+    """
+    wanted = [path for folder in folders if folder is not None for path in (folder, *folder.parents)]
+    made = [path for path in wanted if not path.exists()]
     try:
-        with ExitStack() as held:
-            for option, path in named.items():
-                others = [other for name, other in named.items() if name != option]
-                check_output(path, option, overwrite, (*taken, *others))
-                held.enter_context(written_by_one(path, option))
-            yield
+        yield
     except BaseException:
-        for folder in made:  # the innermost of each file first
+        for path in made:  # the innermost of each first
             with suppress(OSError):  # something lies in it
-                folder.rmdir()
+                path.rmdir()
         raise
 
 

@@ -35,7 +35,7 @@ from pipelines.captioning.prediction_rows import (
     RowWriter,
     write_rows,
 )
-from pipelines.output_files import check_output, written_by_command, written_by_one
+from pipelines.output_files import check_output, no_folders_in_vain, written_by_command, written_by_one
 from pipelines.running.part_rows import file_state, predicted_rows
 
 FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt", "parquet"]
@@ -136,18 +136,19 @@ def caption_pictures(
     if options.format is None:
         format = next((name for name in SUFFIXES if SUFFIXES[name] == output.suffix.lower()), "jsonl")
     read = [path for path in map(Path, options.images) if not path.is_dir()]
-    check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
-    pictures = _pictures(options, output)
-    if format in SUBTITLES and (len(options.images) > 1 or pictures[0].time is None):
-        raise InputError(f"{output}: subtitles are of one video; --images names {options.images[0]}")
-    if options.attention is not None:
-        try:
-            options.attention.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
-    # one of several processes holds the output for all
-    with written_by_one(output, "output") if trainer.is_global_zero else nullcontext():
-        _caption(pictures, options, output, format, model, trainer)
+    with no_folders_in_vain(output.parent, options.attention):
+        check_output(output, "output", options.overwrite, [*read, *(options.ckpt_path or [PRETRAINED])])
+        pictures = _pictures(options, output)
+        if format in SUBTITLES and (len(options.images) > 1 or pictures[0].time is None):
+            raise InputError(f"{output}: subtitles are of one video; --images names {options.images[0]}")
+        if options.attention is not None:
+            try:
+                options.attention.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
+        # one of several processes holds the output for all
+        with written_by_one(output, "output") if trainer.is_global_zero else nullcontext():
+            _caption(pictures, options, output, format, model, trainer)
 
 
 def instruct(model: Captioner | CaptionerEnsemble, options: PredictionOptions) -> None:

@@ -28,7 +28,13 @@ from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
-from pipelines.output_files import check_output, drawn_path, written_by_command, written_by_one
+from pipelines.output_files import (
+    check_output,
+    drawn_path,
+    no_folders_in_vain,
+    written_by_command,
+    written_by_one,
+)
 from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
@@ -162,30 +168,31 @@ def read(options: ReadOptions) -> None:
     check_at_least(0, num_workers=options.num_workers)
     if not 0 <= options.threshold <= 1:
         raise InputError(f"threshold is {options.threshold}; it has to be from 0 to 1")
-    check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
-    device = chosen_device(options.device)
-    model = NumberReader.load(options.ckpt_path)
-    if options.trace is not None and model.reader_options.kind == "cnn":
-        raise InputError(
-            f"{options.ckpt_path}: is the control, which takes no glimpses; --trace shows glimpses"
+    with no_folders_in_vain(options.output.parent, options.trace):
+        check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
+        device = chosen_device(options.device)
+        model = NumberReader.load(options.ckpt_path)
+        if options.trace is not None and model.reader_options.kind == "cnn":
+            raise InputError(
+                f"{options.ckpt_path}: is the control, which takes no glimpses; --trace shows glimpses"
+            )
+        names = _names(options)
+        if options.trace is not None:
+            try:
+                options.trace.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{options.trace}: cannot be made ({error.strerror})") from error
+        trainer = pl.Trainer(
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
         )
-    names = _names(options)
-    if options.trace is not None:
-        try:
-            options.trace.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{options.trace}: cannot be made ({error.strerror})") from error
-    trainer = pl.Trainer(
-        accelerator=device.type,
-        devices=1 if device.index is None else [device.index],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    with written_by_one(options.output, "output"):
-        _read(names, options, model, trainer)
+        with written_by_one(options.output, "output"):
+            _read(names, options, model, trainer)
 
 
 def _read(names: Sequence[str], options: ReadOptions, model: NumberReader, trainer: pl.Trainer) -> None:

@@ -13,7 +13,7 @@ from modules.whole_files import write_whole
 from pipelines.language.music.player import piano_roll
 from pipelines.language.music.plucked_string import wav
 from pipelines.language.music.tune_reader import ReadTune
-from pipelines.output_files import check_output
+from pipelines.output_files import check_output, no_folders_in_vain
 from pipelines.reports.page import write_page
 
 
@@ -40,17 +40,18 @@ def listen(file: Path, output: Path | None = None, n: int = 20, overwrite: bool 
         raise InputError(f"{folder}: is a file; --output names a folder")
     page = folder / "index.html"
     names = [f"{number:02}" for number in range(1, min(n, len(tunes)) + 1)]
-    for path in [page, *(folder / f"{name}.{kind}" for name in names for kind in ("wav", "mid"))]:
-        check_output(path, "output", overwrite, (file,))
-    read, broken = [], []
-    for name, tune in zip(names, tunes, strict=False):  # all before the first is written
-        try:
-            own = ReadTune(tune.text)
-            read.append((name, tune.text, own.notes, own.midi()))
-        except BrokenTuneError as error:
-            broken.append(f"{file}:{tune.line + error.line - 1}: {error}")
-    if not read:
-        raise InputError(broken[0])
+    with no_folders_in_vain(folder):
+        for path in [page, *(folder / f"{name}.{kind}" for name in names for kind in ("wav", "mid"))]:
+            check_output(path, "output", overwrite, (file,))
+        read, broken = [], []
+        for name, tune in zip(names, tunes, strict=False):  # all before the first is written
+            try:
+                own = ReadTune(tune.text)
+                read.append((name, tune.text, own.notes, own.midi()))
+            except BrokenTuneError as error:
+                broken.append(f"{file}:{tune.line + error.line - 1}: {error}")
+        if not read:
+            raise InputError(broken[0])
     for line in broken:
         print(f"left out: {line}", file=sys.stderr)
     rows = []

@@ -338,3 +338,12 @@ def test_without_a_checkpoint_the_ready_made_captioner_writes(gallery, tmp_path,
     (caption,) = Captioner.pretrained().caption_images([images / "DOG.JPEG"])
     assert row["caption"] == caption.text and len(caption.words) > 3
     assert (tmp_path / "attention" / "DOG.JPEG.attention.jpg").is_file()
+
+
+def test_a_command_that_fails_leaves_no_folders(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    words = ["--images", str(tmp_path / "empty")]
+    words += ["--output", str(tmp_path / "new" / "out.jsonl"), "--attention", str(tmp_path / "attention")]
+    assert main(["predict", *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

@@ -97,3 +97,11 @@ def test_what_was_read_is_scored(checkpoint, gallery, tmp_path, capsys) -> None:
     assert scores["accuracy"] == pytest.approx(0.6) and scores["pictures"] == 5
     assert main(["score", "--predictions", str(output), "--numbers", str(truth)]) == 0
     assert "0.600" in capsys.readouterr().out
+
+
+def test_a_command_that_fails_leaves_no_folders(checkpoint, tmp_path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    output, trace = tmp_path / "new" / "deep" / "out.csv", tmp_path / "trace"
+    assert read(checkpoint, tmp_path / "empty", output, "--trace", str(trace)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

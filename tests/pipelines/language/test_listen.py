@@ -50,7 +50,7 @@ def test_a_broken_tune_is_one_line_and_nothing_is_written(file, text, cause, cap
     assert main(["listen", "--file", str(file)]) == 2
     out, err = capsys.readouterr()
     assert f"{file}{cause}" in err and err.count("\n") == 1 and out == ""
-    assert not any(file.parent.rglob("*.wav"))
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_broken_tune_among_others_is_left_out_and_named(file, capsys):
