@@ -8,7 +8,7 @@ from collections.abc import Iterable
 MARK = re.compile(r"\\(begin|end)\{([a-zA-Z]+\*?)\}")
 
 
-def environment_scores(texts: Iterable[str]) -> dict[str, float]:
+def environment_scores(texts: Iterable[str], counted: int | None = None) -> dict[str, float]:
     r"""Returns what becomes of the environments of texts, each of which may begin and end anywhere.
 
     An environment is closed where its \end follows, and all those begun within it are closed before. An
@@ -20,21 +20,25 @@ def environment_scores(texts: Iterable[str]) -> dict[str, float]:
 
     Args:
         texts: In LaTeX, whole or cut.
+        counted: What begins or is stray in the first so many characters of a text counts; all by default. An
+            environment has the rest of the text to be closed in: where a text is cut says nothing of it.
 
     Returns:
         begun, how many began; closed, the share of them that was closed; stray, how many \end closed none.
     """
     begun = closed = stray = 0
     for text in texts:
-        opened: list[str] = []
-        for kind, name in MARK.findall(text):
+        opened: list[tuple[str, bool]] = []  # name, and whether it counts
+        for mark in MARK.finditer(text):
+            kind, name = mark.groups()
+            counts = counted is None or mark.start() < counted
             if kind == "begin":
-                opened.append(name)
-                begun += 1
-            elif name in opened:
-                while opened.pop() != name:
+                opened.append((name, counts))
+                begun += counts
+            elif any(name == other for other, _ in opened):
+                while (ended := opened.pop())[0] != name:
                     pass
-                closed += 1
+                closed += ended[1]
             else:
-                stray += bool(opened)
+                stray += counts and bool(opened)
     return {"begun": float(begun), "closed": closed / max(1, begun), "stray": float(stray)}

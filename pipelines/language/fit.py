@@ -35,8 +35,9 @@ INIT_HELP = (
 )
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
 EVERYTHING = 10**9  # characters
-# of LaTeX: texts that are written at the end, characters of each, and environments that make a text LaTeX
-TEXTS, LENGTH, FEWEST = 20, 2_000, 10
+# of LaTeX: texts that are written at the end, characters of each, those in which what begins is counted, and
+# environments that make a text LaTeX
+TEXTS, LENGTH, COUNTED, FEWEST = 20, 4_000, 2_000, 10
 
 
 @dataclass
@@ -227,8 +228,10 @@ class LanguageCLI(InitCLI):
         last = max(0, len(held_out) - LENGTH)
         places = sorted({last * place // max(1, TEXTS - 1) for place in range(TEXTS)})
         return {
-            "written": environment_scores(written_texts(model, prompt, options, LENGTH, TEXTS)),
-            "held out": environment_scores(held_out[place : place + LENGTH] for place in places),
+            "written": environment_scores(written_texts(model, prompt, options, LENGTH, TEXTS), COUNTED),
+            "held out": environment_scores(
+                (held_out[place : place + LENGTH] for place in places), counted=COUNTED
+            ),
         }
 
     def write_page(self, folder: Path) -> Path | None:

@@ -24,3 +24,10 @@ B, E = r"\begin{%s}", r"\end{%s}"
 )
 def test_environments_are_closed_in_their_order(texts, begun, closed, stray):
     assert environment_scores(texts) == {"begun": begun, "closed": closed, "stray": stray}
+
+
+def test_what_begins_late_does_not_count_and_what_ends_late_does():
+    early, late = B % "lemma" + "." * 100, B % "proof" + E % "proof" + B % "remark" + E % "lemma"
+    assert environment_scores([early + late], 100) == {"begun": 1, "closed": 1.0, "stray": 0}
+    assert environment_scores([early + late]) == {"begun": 3, "closed": 2 / 3, "stray": 0}
+    assert environment_scores([early + E % "proof"], 100) == {"begun": 1, "closed": 0.0, "stray": 0}
