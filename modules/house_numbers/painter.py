@@ -19,11 +19,9 @@ from modules.house_numbers.batch import NumberBatch, encode
 from modules.house_numbers.bound import LEVELS, Bound
 from modules.house_numbers.draw import DrawPainter, Stroke
 from modules.house_numbers.painter_options import PainterOptions
-from modules.house_numbers.preprocessing import NumberPictures
+from modules.house_numbers.preprocessing import NumberPictures, luma
 from modules.house_numbers.vae import PAINTERS
 from modules.training import ScheduleOptions, TrainedModule, seeded
-
-GREY = (0.299, 0.587, 0.114)
 
 
 class Painter(TrainedModule):
@@ -70,9 +68,8 @@ class Painter(TrainedModule):
         """Returns the middle of pictures, in grey or in colours, each value one of 256 levels over 255."""
         height, width = self.options.height, self.options.width
         top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
-        part = images[:, :, top : top + height, left : left + width].float()
-        if self.options.colours == 1:
-            part = (part * part.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True).round()
+        part = images[:, :, top : top + height, left : left + width]
+        part = luma(part).round() if self.options.colours == 1 else part.float()
         return part / (LEVELS - 1)
 
     def bound(self, batch: NumberBatch, noise: Float[Tensor, "B T D"]) -> Bound:

@@ -52,9 +52,14 @@ class NumberPictures:
         return (self.size - height) // 2, (self.size - width) // 2, height, width
 
 
+def luma(images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
+    """Returns how bright pixels look, from 0 to 255 (ITU-R BT.601)."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
+    return (images.float() * weights).sum(1, keepdim=True)
+
+
 def grey(images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B 1 S S"]:
     """Returns grey pictures, each of mean 0 and deviation 1: paint and light count nothing."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
-    luma = (images.float() * weights).sum(1, keepdim=True)
-    deviation, mean = torch.std_mean(luma, dim=(2, 3), keepdim=True)
-    return (luma - mean) / (deviation + 1.0)  # a picture of one colour stays flat
+    bright = luma(images)
+    deviation, mean = torch.std_mean(bright, dim=(2, 3), keepdim=True)
+    return (bright - mean) / (deviation + 1.0)  # a picture of one colour stays flat
