@@ -16,6 +16,11 @@ class AveragedWeights(EMAWeightAveraging):
     Lightning's own gives the initial weights until then: a fit that ends early would keep those.
     """
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":  # or a validation after training would be of the average, whatever it is given
+            self._average_model = None
+
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -50,11 +55,12 @@ class BestCheckpoint(ModelCheckpoint):
         def here(path: str) -> str:
             return str(folder / Path(path).name)
 
-        best = folder / Path(state_dict["best_model_path"]).name
+        # last.ckpt of a run that ended amid its first epoch is older than best.ckpt, and names none
+        best = folder / (Path(state_dict["best_model_path"]).name or f"{self.filename}{self.FILE_EXTENSION}")
         if not best.is_file():
             return  # a run in a new folder has no best score yet
         if self.save_top_k == 1:
-            # last.ckpt may be older than the best one
+            # or an older one is named than the folder has
             stored = torch.load(best, map_location="cpu", weights_only=True)
             state_dict = stored.get("callbacks", {}).get(self.state_key, state_dict)
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}

@@ -237,13 +237,12 @@ class RunCLI(LightningCLI):
         trainer = dict(self.config_init[self.subcommand].trainer)
         callbacks = list(trainer.get("callbacks") or [])
         if self.subcommand == "fit":
-            minutes = self.config_init[self.subcommand].save_minutes
             callbacks += [
                 self.ending,
                 EpochLines(self.shown),
                 *self.fit_callbacks(),
                 LastCheckpoint(),
-                LastCheckpoint(timedelta(minutes=minutes)),
+                LastCheckpoint(timedelta(minutes=self.config_init[self.subcommand].save_minutes)),
             ]
         callbacks.append(LogLines())
         if trainer.get("enable_progress_bar") is not False:
@@ -304,17 +303,18 @@ class RunCLI(LightningCLI):
             return
         if ending.reason is None and trainer.is_global_zero:
             print(f"nothing was left to train: {end_of(trainer) or 'there are no batches'}")
-        monitored = [c for c in trainer.checkpoint_callbacks if getattr(c, "monitor", None)]
-        best = getattr(monitored[0], "best_model_path", "") if monitored else ""
+        best = next((c.best_model_path for c in trainer.checkpoint_callbacks if getattr(c, "monitor", 0)), "")
         assert self.run_folder is not None
         last = self.run_folder / "checkpoints" / "last.ckpt"
         if not best and last.is_file() and not ending.diverged:
             print("no validation came to a number, so the last weights are scored")
             best = str(last)
-        if best and trainer.limit_test_batches:
+        if best:
             seconds = {"fit": time.monotonic() - self.started}
             self.load_model(best)
-            self.refine(Path(best))
+            if Path(best) != last:  # from which a fit goes on as it is
+                self.refine(Path(best))
+        if best and trainer.limit_test_batches:
             trainer.test(self.model, self.datamodule, verbose=False)
             self._conclude(Path(best), self.run_folder, seconds)
         elif best:

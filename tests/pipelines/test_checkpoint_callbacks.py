@@ -1,5 +1,7 @@
 """The best checkpoint stays the best one, and last.ckpt is where training stood."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -60,3 +62,46 @@ def test_averaged_weights_are_those_of_training_until_the_average_begins(tmp_pat
     )
     assert torch.equal(plain, average) == (begins == 500)
     assert (average - plain).abs().item() < 0.5  # not the initial weights
+
+
+def test_a_run_that_ended_before_it_was_due_to_validate_remembers_its_best_score(tmp_path):
+    LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_steps", "7"])
+    checkpoints = tmp_path / "line" / "run" / "version_0" / "checkpoints"
+    best = (checkpoints / "best.ckpt").read_bytes()
+    resume = ["--ckpt_path", str(checkpoints / "last.ckpt"), "--trainer.max_steps", "9"]
+    LineCLI(["fit", *QUIET, *resume, "--data.slope", "50"])  # another line: what is learnt now is worse
+    assert (checkpoints / "best.ckpt").read_bytes() == best
+
+
+class WatchedLine(Line):
+    """One that knows the weight of its last evaluation."""
+
+    evaluated = 0.0
+
+    def evaluate(self, batch, batch_idx):
+        self.evaluated = self.w.item()
+
+
+class RefinedLineCLI(LineCLI):
+    """Validates other weights than those at the end of training."""
+
+    model_class = WatchedLine
+    refined: Path | None = None
+
+    def refine(self, checkpoint):
+        self.refined = checkpoint
+        torch.nn.init.constant_(self.model.w, 7.0)
+        self.trainer.validate(self.model, self.datamodule, verbose=False)
+
+
+def test_a_validation_after_training_is_of_the_model_that_it_is_given(tmp_path):
+    callback = "--trainer.callbacks+=pipelines.checkpoint_callbacks.AveragedWeights"
+    run = ["--trainer.max_epochs", "1", "--trainer.limit_test_batches", "0", "--runs", str(tmp_path)]
+    cli = RefinedLineCLI(["fit", *QUIET, *run, callback])
+    assert cli.model.evaluated == cli.model.w.item() == 7.0
+
+
+def test_the_best_checkpoint_is_refined_where_nothing_is_tested(tmp_path):
+    run = ["--trainer.max_epochs", "1", "--trainer.limit_test_batches", "0", "--runs", str(tmp_path)]
+    cli = RefinedLineCLI(["fit", *QUIET, *run])
+    assert cli.refined is not None and cli.refined.name == "best.ckpt"

@@ -348,24 +348,3 @@ def test_another_level_is_one_line(finished, file, tmp_path, capsys):
         capsys.readouterr().err
     )
     assert not any(tmp_path.iterdir())
-
-
-def test_a_calibrated_fit_divides_the_output_of_the_best_checkpoint_alone(
-    fit, finished, file, tmp_path, capsys
-):
-    run = fit(tmp_path, "--model.training.calibrate", "true")
-    said = capsys.readouterr().out
-    temperature = float(said.split("logits are divided by ")[1].split()[0])
-    assert temperature != 1.0
-    plain, divided = checkpoint_of(finished, "best"), checkpoint_of(run, "best")
-    for name, value in plain["state_dict"].items():
-        scale = temperature if name.startswith("decoder.output.") else 1.0
-        torch.testing.assert_close(divided["state_dict"][name], value / scale)
-    assert_same_weights(checkpoint_of(finished), checkpoint_of(run))
-    bits = {}
-    for each in (finished, run):
-        checkpoint = str(each / "checkpoints" / "best.ckpt")
-        assert main(["validate", "--ckpt_path", checkpoint, "--data.file", str(file)]) == 0
-        metrics = json.loads(max(each.glob("validate_*/metrics.json")).read_text())
-        bits[each] = metrics["scores"]["bits_per_char"]
-    assert bits[run] < bits[finished]

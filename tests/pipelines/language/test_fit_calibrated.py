@@ -1,0 +1,61 @@
+"""Fits that end by dividing the logits of the best checkpoint by what suits the validation text."""
+
+import json
+
+import pytest
+import torch
+
+from pipelines.text import main
+from tests.pipelines.language.test_fit import DEBUG, assert_same_weights, checkpoint_of
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "story.txt"
+    path.write_text(
+        "".join(f"The {['cat', 'dog', 'bird'][i * 7 % 11 % 3]} sees {i % 9}.\n" for i in range(240))
+    )
+    return path
+
+
+@pytest.fixture
+def fit(file, tmp_path):
+    """Returns a function that fits and returns RUN."""
+
+    def run(*arguments):
+        given = ["--config", str(DEBUG), "--data.file", str(file), "--runs", str(tmp_path)]
+        assert main(["fit", *given, *arguments]) == 0
+        return max((tmp_path / "text" / "debug").glob("version_*"))
+
+    return run
+
+
+def test_a_calibrated_fit_divides_the_output_of_the_best_checkpoint_alone(fit, file, capsys):
+    plain_run = fit()
+    run = fit("--model.training.calibrate", "true")
+    said = capsys.readouterr().out
+    temperature = float(said.split("logits are divided by ")[1].split()[0])
+    assert temperature != 1.0
+    plain, divided = checkpoint_of(plain_run, "best"), checkpoint_of(run, "best")
+    for name, value in plain["state_dict"].items():
+        scale = temperature if name.startswith("decoder.output.") else 1.0
+        torch.testing.assert_close(divided["state_dict"][name], value / scale)
+    assert_same_weights(checkpoint_of(plain_run), checkpoint_of(run))
+    bits = {}
+    for each in (plain_run, run):
+        checkpoint = str(each / "checkpoints" / "best.ckpt")
+        assert main(["validate", "--ckpt_path", checkpoint, "--data.file", str(file)]) == 0
+        metrics = json.loads(max(each.glob("validate_*/metrics.json")).read_text())
+        bits[each] = metrics["scores"]["bits_per_char"]
+    assert bits[run] < bits[plain_run]
+
+
+def test_without_a_validation_nothing_is_calibrated(fit, capsys):
+    # training goes on from last.ckpt, which alone is there
+    quick = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "0"]
+    plain = fit(*quick)
+    capsys.readouterr()
+    run = fit(*quick, "--model.training.calibrate", "true")
+    said = capsys.readouterr().out
+    assert "no validation came to a number" in said and "divided" not in said
+    assert_same_weights(checkpoint_of(plain), checkpoint_of(run))
