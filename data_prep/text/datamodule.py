@@ -201,20 +201,23 @@ class TextDataModule(pl.LightningDataModule):
         Both are counted in the training split (its last ten million tokens, if it has more). They pay for
         unknown units as a language model does.
         """
-        text = self.read()
+        held_out = self.tokens(split)
+        figures = {}
+        for name, order in (("unigram", 1), ("5-gram", 5)):
+            nats = float(self.ngram_model(order).bits(held_out).sum()) * math.log(2)
+            figures[name] = bits_per_character(nats, self.characters_of(split), self.unknown_bits(split))
+        return figures
+
+    def ngram_model(self, order: int) -> NGramModel:
+        """Returns the n-gram model of this order, counted in the training split."""
+        codec = self.read().codec
         train = np.asarray(self.tokens("train")[-BASELINE_TOKENS:])
         if train[0] != Vocabulary.BOS:
             train = np.concatenate([np.array([Vocabulary.BOS], train.dtype), train])
-        held_out = self.tokens(split)
         impossible = [Vocabulary.PAD, Vocabulary.BOS, Vocabulary.EOS]
-        if text.codec.level == "byte":
+        if codec.level == "byte":
             impossible.append(Vocabulary.UNK)
-        figures = {}
-        for name, order in (("unigram", 1), ("5-gram", 5)):
-            model = NGramModel(order, len(text.codec.vocabulary), impossible).fit(train)
-            nats = float(model.bits(held_out).sum()) * math.log(2)
-            figures[name] = bits_per_character(nats, self.characters_of(split), self.unknown_bits(split))
-        return figures
+        return NGramModel(order, len(codec.vocabulary), impossible).fit(train)
 
     # ---- batches
 

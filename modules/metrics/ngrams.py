@@ -47,6 +47,7 @@ class NGramModel:
         impossible: Sequence[int] = (Vocabulary.PAD, Vocabulary.BOS, Vocabulary.EOS),
     ) -> None:
         self.order, self.vocabulary_size = order, vocabulary_size
+        self.impossible = tuple(impossible)
         self.uniform = 1.0 / (vocabulary_size - len(impossible))
         self._orders: list[_Order] = []
 
@@ -81,14 +82,65 @@ class NGramModel:
         probability = np.full(len(units), self.uniform)
         contexts = np.zeros(len(units), np.int64)  # -1 where the context was never seen
         for order in self._orders:
-            keys = contexts * self.vocabulary_size + units
-            number = np.searchsorted(order.keys, keys)
-            number[number == len(order.keys)] = 0
-            seen = (order.keys[number] == keys) & (contexts >= 0)
-            probability *= np.where(contexts >= 0, order.left[contexts], 1.0)
-            probability += np.where(seen, order.shares[number], 0.0)
-            contexts = _before(np.where(seen, number, -1))
+            probability, number = self._interpolated(order, probability, contexts, units)
+            contexts = _before(number)
         return -np.log2(probability[units != Vocabulary.BOS])
+
+    def next_probabilities(self, before: Int[np.ndarray, "texts n_less_1"]) -> Float[np.ndarray, "texts V"]:
+        """Returns P of every unit after the n - 1 before it; that of an impossible one is too large.
+
+        Args:
+            before: Ids, `<bos>` where a document has not begun.
+        """
+        every = np.arange(self.vocabulary_size)
+        probability = np.full((len(before), len(every)), self.uniform)
+        numbers = np.zeros(before.shape, np.int64)  # of the n-gram that ends at each unit, here of none
+        context = np.zeros((len(before), 1), np.int64)
+        for order in self._orders:
+            probability, _ = self._interpolated(order, probability, context, every)
+            if before.shape[1] == 0:
+                break
+            _, ended = self._interpolated(order, np.zeros(before.shape), numbers, before)
+            context = ended[:, -1:]
+            # what ends one place before; before the first nothing is known
+            numbers = np.concatenate([np.full((len(before), 1), -1), ended[:, :-1]], axis=1)
+        return probability
+
+    def _interpolated(
+        self, order: _Order, shorter: np.ndarray, contexts: np.ndarray, units: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns P of units by one order more, and the numbers of the n-grams they end, -1 if never seen."""
+        contexts, units = np.broadcast_arrays(contexts, units)
+        keys = contexts * self.vocabulary_size + units
+        number = np.searchsorted(order.keys, keys)
+        number[number == len(order.keys)] = 0
+        seen = (order.keys[number] == keys) & (contexts >= 0)
+        probability = shorter * np.where(contexts >= 0, order.left[contexts], 1.0)
+        return probability + np.where(seen, order.shares[number], 0.0), np.where(seen, number, -1)
+
+    def write(
+        self, begin: Sequence[int], length: int, texts: int, temperature: float, seed: int
+    ) -> Int[np.ndarray, "texts length"]:
+        """Returns texts drawn unit by unit.
+
+        Args:
+            begin: Ids that they stand after.
+            length: Units of each.
+            texts: How many.
+            temperature: Logarithms of probabilities are divided by it.
+            seed: Of the random numbers.
+        """
+        random = np.random.default_rng(seed)
+        window = [Vocabulary.BOS] * (self.order - 1) + list(begin)
+        written = np.empty((texts, len(window) + length), np.int64)
+        written[:, : len(window)] = window
+        for at in range(len(window), len(window) + length):
+            p = self.next_probabilities(written[:, at - self.order + 1 : at])
+            p[:, list(self.impossible)] = 0.0
+            p = np.cumsum(p ** (1 / temperature), axis=1)
+            # the first unit whose share reaches a number between 0 and the sum of all
+            written[:, at] = (p < random.random((texts, 1)) * p[:, -1:]).sum(1)
+        return written[:, len(window) :]
 
     def _padded(self, tokens: np.ndarray) -> np.ndarray:
         """Returns ids with n - 1 <bos> before each document, so that no context reaches into another."""

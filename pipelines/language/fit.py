@@ -221,14 +221,18 @@ class LanguageCLI(InitCLI):
         }
 
     def _judge_environments(self, held_out: str) -> dict[str, dict[str, float]]:
-        """Returns what becomes of environments that the model begins, and of those of held-out texts."""
+        """Returns what becomes of environments that model and 5-gram begin, and those of held-out texts."""
         model, asked = self.model.eval(), self.config_init[self.subcommand].sampling
         options = DecodingOptions("sample", temperature=asked.temperature, seed=asked.seed)
         prompt = read_prompt(model.codec, "\n\n", told=False)
         last = max(0, len(held_out) - LENGTH)
         places = sorted({last * place // max(1, TEXTS - 1) for place in range(TEXTS)})
+        counted = self.datamodule.ngram_model(5).write(
+            model.codec.encode("\n\n"), LENGTH, TEXTS, asked.temperature, asked.seed
+        )
         return {
             "written": environment_scores(written_texts(model, prompt, options, LENGTH, TEXTS), COUNTED),
+            "5-gram": environment_scores(map(model.codec.decode, counted.tolist()), COUNTED),
             "held out": environment_scores(
                 (held_out[place : place + LENGTH] for place in places), counted=COUNTED
             ),

@@ -88,6 +88,34 @@ def test_probabilities_sum_to_one(level, context):
     assert (2.0 ** -bits[len(before) :: len(before) + 1]).sum() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_what_may_come_next_is_as_probable_as_where_it_came(order):
+    codec = TextCodec.build("character", TEXTS)
+    model = NGramModel(order, len(codec.vocabulary)).fit(encoded(codec, *TEXTS))
+    text = [BOS] * (order - 1) + codec.encode("the dog zq")
+    windows = [text[at : at + order - 1] for at in range(len(text) - order + 1)]
+    p = model.next_probabilities(np.array(windows, np.int64).reshape(len(windows), order - 1))
+    of_text = p[np.arange(len(windows)), text[order - 1 :]]
+    np.testing.assert_allclose(-np.log2(of_text), model.bits(encoded(codec, "the dog zq")), rtol=1e-12)
+    np.testing.assert_allclose(p[:, 3:].sum(1), 1, rtol=1e-12)
+
+
+def test_texts_are_drawn_as_probable_as_they_are():
+    codec = TextCodec.build("character", TEXTS)
+    model = NGramModel(2, len(codec.vocabulary)).fit(encoded(codec, *TEXTS))
+    drawn = model.write(codec.encode("t"), 1, 4000, 1.0, seed=0)[:, 0]
+    p = model.next_probabilities(np.array([codec.encode("t")]))[0]
+    shares = np.bincount(drawn, minlength=len(p)) / 4000
+    assert shares[:3].sum() == 0
+    np.testing.assert_allclose(shares[3:], p[3:], atol=0.03)
+    assert shares.max() > 0.4  # h after t
+    cold = model.write(codec.encode("t"), 5, 3, 0.01, seed=0)
+    assert [codec.decode(row.tolist()) for row in cold] == ["he th"] * 3
+    again, other = (model.write([], 30, 2, 1.0, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(again, model.write([], 30, 2, 1.0, seed=0))
+    assert not np.array_equal(again, other)
+
+
 def test_a_table_and_sorting_number_alike(monkeypatch):
     codec = TextCodec.build("character", TEXTS)
     tokens = encoded(codec, *TEXTS)
