@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modules.decoders.language import UnitScores
-from modules.losses import LinearCrossEntropy
 
 TEMPERATURES = tuple(step / 100 for step in range(70, 161, 2))  # 0.70 to 1.60
 
@@ -31,11 +30,12 @@ class TemperatureSearch:
 
     def add(self, h: Float[Tensor, "B T H"], targets: Int[Tensor, "B T"]) -> None:
         """Counts units of the text in."""
-        rows, wanted, output = h.flatten(0, 1), targets.flatten(), self.output
+        logits = self.output(h.flatten(0, 1)).float()  # (N, V)
+        of_targets = logits.gather(1, targets.reshape(-1, 1)).squeeze(1)
+        occurs = of_targets != -torch.inf
         for place, temperature in enumerate(TEMPERATURES):
-            weight, bias = output.weight / temperature, output.bias / temperature
-            nats, _ = LinearCrossEntropy.apply(rows, weight, bias, output.never, wanted)
-            self.nats[place] += nats.item()
+            nats = (logits / temperature).logsumexp(1) - of_targets / temperature
+            self.nats[place] += nats[occurs].sum().item()
 
     @property
     def temperature(self) -> float:

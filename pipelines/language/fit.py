@@ -249,7 +249,8 @@ def environments_table(environments: dict[str, dict[str, float]]) -> Table:
     for name in environments:
         table.add_column(name, justify="right")
     table.add_row("begun", *(f"{scores['begun']:,.0f}" for scores in environments.values()))
-    table.add_row("closed", *(f"{scores['closed']:.0%}" for scores in environments.values()))
+    shares = (f"{scores['closed']:.0%}" if scores["begun"] else "-" for scores in environments.values())
+    table.add_row("closed", *shares)
     table.add_row("stray ends", *(f"{scores['stray']:,.0f}" for scores in environments.values()))
     return table
 

@@ -95,6 +95,7 @@ def _play(text: str, midi: Path | None, wav: Path | None) -> None:
         for path, content in files.items():
             if path is not None:
                 write_whole(path, content)
+                print(f"the tune of line {tune.line} is in {path}", file=sys.stderr)
         return
     raise InputError(
         "the text is no tune in ABC notation, which --midi and --wav play: "
