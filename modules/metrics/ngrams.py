@@ -82,7 +82,8 @@ class NGramModel:
         probability = np.full(len(units), self.uniform)
         contexts = np.zeros(len(units), np.int64)  # -1 where the context was never seen
         for order in self._orders:
-            probability, number = self._interpolated(order, probability, contexts, units)
+            number = self._numbers(order, contexts, units)
+            probability = _interpolated(order, probability, contexts, number)
             contexts = _before(number)
         return -np.log2(probability[units != Vocabulary.BOS])
 
@@ -97,26 +98,22 @@ class NGramModel:
         numbers = np.zeros(before.shape, np.int64)  # of the n-gram that ends at each unit, here of none
         context = np.zeros((len(before), 1), np.int64)
         for order in self._orders:
-            probability, _ = self._interpolated(order, probability, context, every)
+            number = self._numbers(order, context, every)
+            probability = _interpolated(order, probability, context, number)
             if before.shape[1] == 0:
                 break
-            _, ended = self._interpolated(order, np.zeros(before.shape), numbers, before)
+            ended = self._numbers(order, numbers, before)
             context = ended[:, -1:]
             # what ends one place before; before the first nothing is known
             numbers = np.concatenate([np.full((len(before), 1), -1), ended[:, :-1]], axis=1)
         return probability
 
-    def _interpolated(
-        self, order: _Order, shorter: np.ndarray, contexts: np.ndarray, units: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns P of units by one order more, and the numbers of the n-grams they end, -1 if never seen."""
-        contexts, units = np.broadcast_arrays(contexts, units)
+    def _numbers(self, order: _Order, contexts: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Returns the numbers of the n-grams that units end after contexts, -1 if never seen."""
         keys = contexts * self.vocabulary_size + units
         number = np.searchsorted(order.keys, keys)
         number[number == len(order.keys)] = 0
-        seen = (order.keys[number] == keys) & (contexts >= 0)
-        probability = shorter * np.where(contexts >= 0, order.left[contexts], 1.0)
-        return probability + np.where(seen, order.shares[number], 0.0), np.where(seen, number, -1)
+        return np.where((order.keys[number] == keys) & (contexts >= 0), number, -1)
 
     def write(
         self, begin: Sequence[int], length: int, texts: int, temperature: float, seed: int
@@ -159,6 +156,14 @@ class NGramModel:
         left = np.divide(discounted, totals, out=np.ones(n_contexts), where=totals > 0)
         shares = (counts - discount) / np.maximum(totals, 1)[contexts]
         return _Order(keys, shares, left)
+
+
+def _interpolated(
+    order: _Order, shorter: np.ndarray, contexts: np.ndarray, numbers: np.ndarray
+) -> np.ndarray:
+    """Returns P of units by one order more, from P by the shorter ones and the numbers of their n-grams."""
+    probability = shorter * np.where(contexts >= 0, order.left[contexts], 1.0)
+    return probability + np.where(numbers >= 0, order.shares[numbers], 0.0)
 
 
 def _discounts(counts: Integer[np.ndarray, " ngrams"]) -> Iterator[float]:

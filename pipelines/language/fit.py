@@ -227,12 +227,12 @@ class LanguageCLI(InitCLI):
         prompt = read_prompt(model.codec, "\n\n", told=False)
         last = max(0, len(held_out) - LENGTH)
         places = sorted({last * place // max(1, TEXTS - 1) for place in range(TEXTS)})
-        counted = self.datamodule.ngram_model(5).write(
+        drawn = self.datamodule.ngram_model(5).write(
             model.codec.encode("\n\n"), LENGTH, TEXTS, asked.temperature, asked.seed
         )
         return {
             "written": environment_scores(written_texts(model, prompt, options, LENGTH, TEXTS), COUNTED),
-            "5-gram": environment_scores(map(model.codec.decode, counted.tolist()), COUNTED),
+            "5-gram": environment_scores(map(model.codec.decode, drawn.tolist()), COUNTED),
             "held out": environment_scores(
                 (held_out[place : place + LENGTH] for place in places), counted=COUNTED
             ),
