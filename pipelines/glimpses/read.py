@@ -28,13 +28,7 @@ from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
-from pipelines.output_files import (
-    check_output,
-    drawn_path,
-    no_folders_in_vain,
-    written_by_command,
-    written_by_one,
-)
+from pipelines.output_files import drawn_path, no_folders_in_vain, outputs, written_by_command
 from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
@@ -168,8 +162,8 @@ def read(options: ReadOptions) -> None:
     check_at_least(0, num_workers=options.num_workers)
     if not 0 <= options.threshold <= 1:
         raise InputError(f"threshold is {options.threshold}; it has to be from 0 to 1")
-    with no_folders_in_vain(options.output.parent, options.trace):
-        check_output(options.output, "output", options.overwrite, (options.ckpt_path,))
+    output = outputs({"output": options.output}, options.overwrite, (options.ckpt_path,))
+    with output, no_folders_in_vain(options.trace):
         device = chosen_device(options.device)
         model = NumberReader.load(options.ckpt_path)
         if options.trace is not None and model.reader_options.kind == "cnn":
@@ -191,8 +185,7 @@ def read(options: ReadOptions) -> None:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        with written_by_one(options.output, "output"):
-            _read(names, options, model, trainer)
+        _read(names, options, model, trainer)
 
 
 def _read(names: Sequence[str], options: ReadOptions, model: NumberReader, trainer: pl.Trainer) -> None:
