@@ -105,11 +105,6 @@ def clip_gradients(
     return norm
 
 
-def parameters_of(network: nn.Module) -> int:
-    """Returns how many numbers a network has learnt."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draws the same numbers whatever was drawn before, and leaves the numbers that follow as they were."""

@@ -24,8 +24,8 @@ from modules.encoders.stages import (
 )
 from modules.errors import InputError, check_ranges
 from modules.onnx_graphs import Graph, write_graph
+from modules.parameters import parameters_of
 from modules.precision import fast_dtype
-from modules.training import parameters_of
 
 
 @dataclass

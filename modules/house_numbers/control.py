@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modules.cells import RecurrentCell
 from modules.house_numbers.batch import CLASSES, MOST_DIGITS
 from modules.house_numbers.networks import convolution
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 
 CHANNELS = (16, 32, 64, 128)
 

@@ -30,7 +30,8 @@ from modules.house_numbers.scoring import (
     whole_numbers,
 )
 from modules.images import read_image, rgb_image
-from modules.training import TrainedModule, parameters_of, seeded
+from modules.parameters import parameters_of
+from modules.training import TrainedModule, seeded
 
 SIZES = (64, 128, 256)  # pictures whose cost is compared, in pixels
 

@@ -18,7 +18,7 @@ from modules.house_numbers.batch import CLASSES, MOST_DIGITS
 from modules.house_numbers.bound import Bound, Gaussian, gaussian, means, pixel_nats
 from modules.house_numbers.draw import FIRST_LOG_SCALE, DrawPainter, Stroke
 from modules.house_numbers.painter_options import PainterOptions
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 
 
 class VariationalAutoencoder(nn.Module):

@@ -21,7 +21,7 @@ from modules.captioning.captioner import Captioner
 from modules.decoders.captions import DECODERS
 from modules.errors import InputError
 from modules.images import read_as_shown
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 from modules.vocabulary import Vocabulary
 from pipelines.arguments import CONFIGS, Parser, read_config, with_config
 from pipelines.captioning.attention import attention_panels, encoder_view, with_sentinel

@@ -11,7 +11,7 @@ from rich.table import Table
 from data_prep.house_numbers.datamodule import NumberDataModule
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.scoring import number_scores
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 from modules.whole_files import write_whole
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings

@@ -15,7 +15,7 @@ from data_prep.house_numbers.datamodule import NumberDataModule
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.painter import Painter
 from modules.house_numbers.vae import control_options
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 from modules.whole_files import write_whole
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings

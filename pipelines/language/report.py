@@ -16,7 +16,7 @@ from rich.console import Console
 from modules.decoders.language import LanguageDecoder
 from modules.language.language_model import LanguageModel
 from modules.language.surprise import TextReader
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 from pipelines.language.coloured_text import MOST_BITS
 from pipelines.language.music.judging import COUNTED
 from pipelines.language.music.player import sample_player

@@ -9,7 +9,7 @@ from modules.house_numbers.batch import encode
 from modules.house_numbers.draw import DrawPainter
 from modules.house_numbers.painter_options import PainterOptions
 from modules.house_numbers.vae import VariationalAutoencoder, control_options
-from modules.training import parameters_of
+from modules.parameters import parameters_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
