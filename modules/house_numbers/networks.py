@@ -16,6 +16,7 @@ from modules.house_numbers.options import ReaderOptions
 
 THUMBNAIL = 32  # pixels along a side of the small picture
 REACH = 0.5  # standard deviation of the first guess at the next place, in halves of the picture
+FAINT = 0.1  # deviation of grey values, the picture's own being 1, below which a window counts as flat
 NEAR = 0.25  # how far a place can be from what the small picture shows, in halves of the picture
 
 
@@ -83,36 +84,37 @@ class ContextNetwork(nn.Module):
 
 
 class GlimpseNetwork(nn.Module):
-    """What a glimpse shows, times where it was: `g = relu(W what + b) * relu(W where + b)`.
+    """What a glimpse shows, times where it was: `g = max_k relu(W what_k + b) * relu(W where + b)`.
+
+    The same weights read each window k, whose grey values are brought to mean 0 and deviation 1 first. So a
+    digit is learnt once, however large or dark it is, and each unit takes the window that shows most of it.
 
     Args:
         points: G along each side of a window.
-        scales: Windows K of a glimpse.
         width: H of the result.
-        shared: The same convolutions read each window by itself; else windows are channels of one picture.
     """
 
-    def __init__(self, points: int, scales: int, width: int, shared: bool) -> None:
+    def __init__(self, points: int, width: int) -> None:
         super().__init__()
-        self.shared = shared
-        channels = (16, 32, 48) if shared else (32, 64, 64)
         self.convolutions = nn.Sequential(
-            *convolution(1 if shared else scales, channels[0], pool=True),
-            *convolution(channels[0], channels[1], pool=True),
-            *convolution(channels[1], channels[2]),
+            *convolution(1, 16, pool=True),
+            *convolution(16, 32, pool=True),
+            *convolution(32, 48),
             nn.Flatten(),
         )
-        flat = channels[2] * (points // 4) ** 2 * (scales if shared else 1)
-        self.what = nn.Sequential(nn.Linear(flat, width), nn.ReLU())
+        self.what = nn.Sequential(nn.Linear(48 * (points // 4) ** 2, width), nn.ReLU())
         place = nn.Linear(2, width)
         # all pass at first: a product of two small numbers would hardly learn
         nn.init.ones_(place.bias)
         self.where = nn.Sequential(place, nn.ReLU())
 
     def forward(self, glimpses: Float[Tensor, "B K G G"], places: Float[Tensor, "B 2"]) -> Tensor:
-        windows = glimpses.flatten(0, 1).unsqueeze(1) if self.shared else glimpses
-        features = self.convolutions(windows).reshape(len(glimpses), -1)
-        return self.what(features) * self.where(places)
+        windows = glimpses.flatten(0, 1).unsqueeze(1)  # (B K, 1, G, G)
+        variances, means = torch.var_mean(windows, dim=(2, 3), keepdim=True)
+        # a deviation of 0, of a window outside of the picture, would have no gradient
+        features = self.convolutions((windows - means) * (variances + FAINT**2).rsqrt())
+        what = self.what(features).unflatten(0, glimpses.shape[:2]).amax(1)  # (B, H)
+        return what * self.where(places)
 
 
 class Reader(nn.Module):

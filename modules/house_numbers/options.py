@@ -22,7 +22,6 @@ class ReaderOptions:
         points: Points along each side of a window.
         scales: Windows of a glimpse, each twice as wide as the one before.
         window: Side of the smallest window as a share of the picture's.
-        shared: The same convolutions read each window by itself; else windows are channels of one picture.
         glimpses: Glimpses for each digit.
         cell: Of the two recurrent layers.
         hidden_size: Width of everything that is no convolution.
@@ -35,7 +34,6 @@ class ReaderOptions:
     points: int = 16
     scales: int = 2
     window: float = 0.25
-    shared: bool = True
     glimpses: int = 1
     cell: CellName = "lstm"
     hidden_size: int = 192
