@@ -33,6 +33,7 @@ DECODERS: dict[str, type[LanguageDecoder] | type[FixedWindowDecoder]] = {
     "recurrent": LanguageDecoder,
     "fixed_window": FixedWindowDecoder,
 }
+OUTPUT = "decoder.output."  # its weights are divided where logits are
 
 
 class SplitSize(NamedTuple):
@@ -92,6 +93,7 @@ class LanguageModel(TrainedModule):
         self.evaluated: DecoderState | None = None  # of the streams of a validation or test
         self.nats = self.units = 0.0  # of the same
         self.temperatures: TemperatureSearch | None = None  # while they are tried on a validation
+        self.logits_divided_by = 1.0  # at the end of the fit that the checkpoint is of
 
     # ---- construction and checkpoints
 
@@ -164,10 +166,15 @@ class LanguageModel(TrainedModule):
         rank = self._trainer.global_rank if self._trainer is not None else 0
         carried = tuple(tensor[rank :: self.world_size] for tensor in checkpoint["carried"])
         self.carried = DecoderState((), carried) if carried else None
+        # training goes on with the weights that were learnt
+        weights, factor = checkpoint["state_dict"], checkpoint.pop("logits_divided_by", 1.0)
+        scaled = {name: value * factor for name, value in weights.items() if name.startswith(OUTPUT)}
+        checkpoint["state_dict"] = weights | scaled
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the units and the direction."""
+        """Takes the units, the direction and what the logits were divided by."""
         self.reads_backward = checkpoint.get("reads_backward", False)
+        self.logits_divided_by = checkpoint.get("logits_divided_by", 1.0)
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
 
     @classmethod

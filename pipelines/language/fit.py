@@ -19,7 +19,7 @@ from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
 from modules.language.calibration import TemperatureSearch, divide_logits
 from modules.language.continuation import read_prompt, written_texts
-from modules.language.language_model import LanguageModel, SplitSize
+from modules.language.language_model import OUTPUT, LanguageModel, SplitSize
 from modules.metrics.latex_environments import environment_scores
 from modules.text_codec import TextCodec, normalised
 from modules.whole_files import write_whole
@@ -172,8 +172,12 @@ class LanguageCLI(InitCLI):
         if not self.trainer.is_global_zero:
             return
         print(f"calibrated on the validation text: logits are divided by {search.temperature:.2f}")
-        weights = self.model.decoder.output.state_dict(prefix="decoder.output.")
-        add_to_checkpoint(checkpoint, {"state_dict": {name: value.cpu() for name, value in weights.items()}})
+        weights = self.model.decoder.output.state_dict(prefix=OUTPUT)
+        entries = {
+            "state_dict": {name: value.cpu() for name, value in weights.items()},
+            "logits_divided_by": self.model.logits_divided_by * search.temperature,
+        }
+        add_to_checkpoint(checkpoint, entries)
 
     def find(self, split: str, folder: Path) -> Findings:
         """Returns scores and those of n-gram models; after a fit writes held_out.txt."""

@@ -50,6 +50,30 @@ def test_a_calibrated_fit_divides_the_output_of_the_best_checkpoint_alone(fit, f
     assert bits[run] < bits[plain_run]
 
 
+def test_training_goes_on_from_the_weights_that_were_learnt(fit):
+    going_on = ["--trainer.max_epochs", "5", "--sampling.iterations", "[]"]
+    runs = []
+    for wanted in ("false", "true"):
+        run = fit("--model.training.calibrate", wanted)
+        best = run / "checkpoints" / "best.ckpt"
+        runs.append(fit("--ckpt_path", str(best), "--model.training.calibrate", wanted, *going_on))
+    plain, calibrated = (checkpoint_of(run)["state_dict"] for run in runs)
+    for name, value in plain.items():  # to dividing and multiplying in float32
+        torch.testing.assert_close(calibrated[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_calibrated_twice_remembers_all_it_was_divided_by(fit):
+    run = fit("--model.training.calibrate", "true")
+    first = checkpoint_of(run, "best")
+    # nothing is left to train, so the same checkpoint is the best again
+    again = fit("--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--model.training.calibrate", "true")
+    second = checkpoint_of(again, "best")
+    factors = [stored["logits_divided_by"] for stored in (first, second)]
+    weights = [stored["state_dict"]["decoder.output.weight"] for stored in (first, second)]
+    assert factors[0] != 1.0
+    torch.testing.assert_close(weights[0] * factors[0], weights[1] * factors[1])
+
+
 def test_without_a_validation_nothing_is_calibrated(fit, capsys):
     # training goes on from last.ckpt, which alone is there
     quick = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "0"]
