@@ -17,7 +17,7 @@ from data_prep.text.datamodule import TextDataModule
 from modules.checkpoints import add_to_checkpoint
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_ranges
-from modules.language.calibration import TemperatureSearch, divide_logits
+from modules.language.calibration import TEMPERATURES, TemperatureSearch, divide_logits
 from modules.language.continuation import read_prompt, written_texts
 from modules.language.language_model import OUTPUT, LanguageModel, SplitSize
 from modules.metrics.latex_environments import environment_scores
@@ -171,7 +171,11 @@ class LanguageCLI(InitCLI):
         divide_logits(self.model.decoder.output, search.temperature)
         if not self.trainer.is_global_zero:
             return
-        print(f"calibrated on the validation text: logits are divided by {search.temperature:.2f}")
+        end = {TEMPERATURES[0]: ", the least that is tried", TEMPERATURES[-1]: ", the most that is tried"}
+        print(
+            f"calibrated on the validation text: logits are divided by {search.temperature:.2f}"
+            f"{end.get(search.temperature, '')}"
+        )
         weights = self.model.decoder.output.state_dict(prefix=OUTPUT)
         entries = {
             "state_dict": {name: value.cpu() for name, value in weights.items()},

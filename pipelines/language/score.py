@@ -7,6 +7,7 @@ import json as jsonlib
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -91,6 +92,11 @@ def score(
         baselines = {"uniform": reader.score.uniform_bits_per_char(model.decoder.output.possible)}
         if dynamic:
             baselines["weights kept"] = readers[-1].score.bits_per_char
+            if not reader.score.bits_per_char <= baselines["weights kept"]:  # NaN is not, either
+                print(
+                    f"WARNING: learning made the text less probable; try less than --dynamic {dynamic:g}",
+                    file=sys.stderr,
+                )
         held_out = read_held_out(run) if run is not None else {}
         if html is not None:
             write_page(

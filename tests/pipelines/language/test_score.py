@@ -63,7 +63,12 @@ def test_a_model_that_learns_as_it_reads_stands_beside_itself(checkpoint, file, 
     assert learning["bits_per_char"] < kept["bits_per_char"]
     assert learning["baselines"] == kept["baselines"] | {"weights kept": pytest.approx(kept["bits_per_char"])}
     assert f"weights kept {kept['bits_per_char']:.3f}" in page.read_text()
-    assert main(["score", "--ckpt_path", str(checkpoint), "--file", str(file), "--dynamic", "-1"]) == 2
+    asked = ["score", "--ckpt_path", str(checkpoint), "--file", str(file), "--dynamic"]
+    assert main([*asked, "0.5"]) == 0
+    assert "WARNING" not in capsys.readouterr().err
+    assert main([*asked, "500"]) == 0
+    assert "made the text less probable; try less than --dynamic 500" in capsys.readouterr().err
+    assert main([*asked, "-1"]) == 2
     assert "dynamic is -1.0; it has to be 0 or more, such as 0.5" in capsys.readouterr().err
 
 
