@@ -140,6 +140,7 @@ class LanguageModel(TrainedModule):
         checkpoint["codec"] = self.codec.to_dict()
         checkpoint["inherited_units"] = self.inherited_units
         checkpoint["reads_backward"] = self.reads_backward
+        checkpoint["logits_divided_by"] = self.logits_divided_by
         checkpoint["smooth_loss"] = None if self.smooth_loss is None else self.smooth_loss.cpu()
         checkpoint["carried"] = self._gather_streams()
 

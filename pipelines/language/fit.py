@@ -169,6 +169,7 @@ class LanguageCLI(InitCLI):
         self.trainer.validate(self.model, self.datamodule, verbose=False)
         self.model.temperatures = None
         divide_logits(self.model.decoder.output, search.temperature)
+        self.model.logits_divided_by *= search.temperature
         if not self.trainer.is_global_zero:
             return
         end = {TEMPERATURES[0]: ", the least that is tried", TEMPERATURES[-1]: ", the most that is tried"}
@@ -179,7 +180,7 @@ class LanguageCLI(InitCLI):
         weights = self.model.decoder.output.state_dict(prefix=OUTPUT)
         entries = {
             "state_dict": {name: value.cpu() for name, value in weights.items()},
-            "logits_divided_by": self.model.logits_divided_by * search.temperature,
+            "logits_divided_by": self.model.logits_divided_by,
         }
         add_to_checkpoint(checkpoint, entries)
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from modules.language.text_generator import TextGenerator
 from pipelines.text import main
 from tests.pipelines.language.test_fit import DEBUG, assert_same_weights, checkpoint_of
 
@@ -71,7 +72,16 @@ def test_what_is_calibrated_twice_remembers_all_it_was_divided_by(fit):
     factors = [stored["logits_divided_by"] for stored in (first, second)]
     weights = [stored["state_dict"]["decoder.output.weight"] for stored in (first, second)]
     assert factors[0] != 1.0
+    assert factors[1] != factors[0]  # the least divisor was not enough, so it divides once more
     torch.testing.assert_close(weights[0] * factors[0], weights[1] * factors[1])
+
+
+def test_a_generator_keeps_what_the_logits_were_divided_by(fit, tmp_path):
+    run = fit("--model.training.calibrate", "true")
+    kept = tmp_path / "kept.ckpt"
+    TextGenerator.load(run / "checkpoints" / "best.ckpt").save(kept)
+    stored = torch.load(kept, weights_only=True)
+    assert stored["logits_divided_by"] == checkpoint_of(run, "best")["logits_divided_by"] != 1.0
 
 
 def test_without_a_validation_nothing_is_calibrated(fit, capsys):
