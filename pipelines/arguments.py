@@ -14,7 +14,7 @@ from typing import Any, NoReturn, get_args
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from data_prep.input_files import read_yaml
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least, check_ranges
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # what jsonargparse expects -> what a person would call it
@@ -253,6 +253,20 @@ def run_folder_of(checkpoint: Path) -> Path | None:
     """Returns RUN of RUN/checkpoints/x.ckpt, or None for a checkpoint that stands alone."""
     folder = checkpoint.resolve().parent.parent
     return folder if (folder / "config.yaml").is_file() else None
+
+
+def check_trainer(options: Any) -> None:
+    """Raises InputError where an option of Lightning's trainer would end in a traceback or be ignored.
+
+    Args:
+        options: The configuration's `trainer`.
+    """
+    above = ["accumulate_grad_batches", "check_val_every_n_epoch"]
+    if isinstance(options.val_check_interval, int | float):  # else a time, such as 00:10:00
+        above.append("val_check_interval")
+    least = ("min_epochs", "min_steps", "gradient_clip_val", "log_every_n_steps")
+    check_ranges(options, "trainer", positive=tuple(above), not_negative=least)
+    check_at_least(-1, **{"trainer.num_sanity_val_steps": options.num_sanity_val_steps})
 
 
 def take_options(given: Any, stored: Mapping[str, Mapping[str, Any]]) -> None:

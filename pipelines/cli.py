@@ -20,7 +20,7 @@ from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.training import TrainedModule
 from modules.whole_files import write_whole
-from pipelines.arguments import Parser, run_folder_of, take_options
+from pipelines.arguments import Parser, check_trainer, run_folder_of, take_options
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
 from pipelines.devices import TRAINER_HELP, check_strategy, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
@@ -188,9 +188,7 @@ class RunCLI(LightningCLI):
         if config.trainer.precision is None:
             config.trainer.precision = fast_precision(str(config.trainer.accelerator))
         check_strategy(config.trainer.strategy)
-        clip = config.trainer.gradient_clip_val
-        if clip is not None and clip < 0:
-            raise InputError(f"trainer.gradient_clip_val is {clip:g}; it has to be 0 (no clipping) or more")
+        check_trainer(config.trainer)
         needed = {"fit": ("train", "trained"), "validate": ("val", "scored"), "test": ("test", "scored")}
         split, done = needed[str(self.subcommand)]
         if config.trainer[f"limit_{split}_batches"] == 0:
