@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from data_prep.input_files import existing_folder
 from modules.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,8 +46,17 @@ def read_numbers(
         raise InputError(f"format {format!r}: did you mean {near!r}? There are {known}")
     if root is None and format not in DRAWN:
         raise InputError(f"format {format!r} needs a folder: --data.root DIR")
+    if root is not None and format in DRAWN:
+        raise InputError(
+            f"format {format!r} draws its pictures and reads no folder; leave {root} out, or name its format"
+        )
     reader = _reader(format)
     table: NumberTable
+    if format not in DRAWN:
+        assert root is not None
+        existing_folder(root)
+        if not reader.recognises(root):
+            raise InputError(f"{root}: holds no {FORMATS[format]}, so it is not of the format {format!r}")
     if format in MADE:
         table = reader.read(root or Path("drawn plates"), numbers, seed)
     else:
@@ -56,8 +66,6 @@ def read_numbers(
 
 def recognise_format(root: Path) -> str:
     """Returns the name of the first format whose files are in the folder, going by file names alone."""
-    from data_prep.input_files import existing_folder
-
     existing_folder(root)
     for name in FORMATS:
         if _reader(name).recognises(root):

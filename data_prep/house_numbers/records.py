@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_prep.image_names import resolve_images
 from data_prep.input_files import SPLITS
 from modules.errors import InputError
 from modules.house_numbers.batch import MOST_DIGITS
@@ -77,6 +78,24 @@ class NumberTable:
         if name not in SPLITS:
             raise InputError(f"split {name!r}: there are {', '.join(SPLITS)}")
         return [record for record in self.records if record.split == name]
+
+
+def picture_files(folder: Path, mentions: Mapping[str, str]) -> dict[str, Path]:
+    """Returns the file of every picture, as `resolve_images` finds it; InputError where two names share one.
+
+    Args:
+        folder: Of the pictures.
+        mentions: Name -> "file:line" that mentions it.
+    """
+    paths = resolve_images(folder, mentions)
+    names: dict[Path, str] = {}
+    for image, path in paths.items():
+        if path in names:
+            raise InputError(
+                f"{mentions[image]}: {image} is the same file as {names[path]}; keep one of the two"
+            )
+        names[path] = image
+    return paths
 
 
 def checked_number(text: str, where: str) -> str:

@@ -10,9 +10,9 @@ Without splits the pictures are divided 80/10/10 by a hash of their names.
 from pathlib import Path
 
 from data_prep.csv_tables import read_csv
-from data_prep.house_numbers.records import NumberRecord, NumberTable, checked_number
-from data_prep.image_names import assign_splits, image_name, locate_images, resolve_images
-from data_prep.input_files import existing_folder, split_name
+from data_prep.house_numbers.records import NumberRecord, NumberTable, checked_number, picture_files
+from data_prep.image_names import assign_splits, image_name, locate_images
+from data_prep.input_files import split_name
 from modules.errors import InputError
 
 TABLE = "numbers.csv"
@@ -25,10 +25,9 @@ def recognises(root: Path) -> bool:
 
 def read(root: Path) -> NumberTable:
     """Returns the table of a folder of pictures with a numbers.csv."""
-    existing_folder(root)
     numbers, splits, mentions = read_numbers_file(root / TABLE)
     images = locate_images((root, root / "images"), next(iter(numbers)))
-    paths = resolve_images(images, mentions)
+    paths = picture_files(images, mentions)
     splits = splits or assign_splits(numbers)
     records = [NumberRecord(image, number, splits[image], paths[image]) for image, number in numbers.items()]
     return NumberTable(images, records)

@@ -45,12 +45,15 @@ def read(root: Path, numbers: int = NUMBERS, seed: int = 0) -> NumberTable:
         seed: Of the choice.
     """
     digits: dict[str, dict[str, list[Path]]] = {name: {} for name in SPLITS}
+    states = hashlib.sha256()  # other photographs of the same names are other numbers
     for folder in sorted(root.iterdir()):
         if not (found := FOLDER.fullmatch(folder.name)) or not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 digits[_split(path.name)].setdefault(found[1], []).append(path)
+                status = path.stat()
+                states.update(repr((str(path), status.st_size, status.st_mtime_ns)).encode())
     for name in SPLITS:
         lacking = sorted(set("0123456789") - digits[name].keys())
         if lacking:
@@ -70,7 +73,7 @@ def read(root: Path, numbers: int = NUMBERS, seed: int = 0) -> NumberTable:
         paths, drawn_by = record.source
         return _strip([root / path for path in paths], np.random.default_rng(drawn_by), pictures.size)
 
-    return NumberTable(root, records, picture, DRAWING)
+    return NumberTable(root, records, picture, f"{DRAWING} {states.hexdigest()}")
 
 
 def _split(name: str) -> str:

@@ -8,12 +8,14 @@ is no validation split. A folder that holds digitStruct.mat itself is a training
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_prep.house_numbers.records import Box, NumberRecord, NumberTable
-from data_prep.image_names import image_name, resolve_images
+from data_prep.house_numbers.records import Box, NumberRecord, NumberTable, picture_files
+from data_prep.image_names import image_name
 from data_prep.progress import tracked
 from modules.errors import InputError
 
@@ -35,7 +37,10 @@ def read(root: Path) -> NumberTable:
         table = folder / TABLE
         rows = list(digit_struct(table))
         names = [image_name(image, str(table)) for image, _ in rows]
-        paths = resolve_images(folder, dict.fromkeys(names, str(table)))
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise InputError(f"{table}: picture {twice[0]} occurs twice")
+        paths = picture_files(folder, dict.fromkeys(names, str(table)))
         before = "" if folder == root else f"{name}/"
         for image, (_, digits) in zip(names, rows, strict=True):
             number, box = joined(digits)
@@ -49,6 +54,14 @@ def joined(digits: list[Digit]) -> tuple[str, Box]:
     left, top, right, bottom = zip(*(box for _, box in digits), strict=True)
     number = "".join(str(value % 10) for value, _ in inorder)
     return number, (min(left), min(top), max(right), max(bottom))
+
+
+def finite(text: str) -> float:
+    """Returns the number of a text; ValueError for what is none, infinite or not a number."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no place in a picture")
+    return number
 
 
 def digit_struct(path: Path) -> Iterator[tuple[str, list[Digit]]]:
@@ -69,12 +82,15 @@ def digit_struct(path: Path) -> Iterator[tuple[str, list[Digit]]]:
                 image = "".join(chr(letter) for letter in file[names[row, 0]][:, 0])
                 parts = file[boxes[row, 0]]
                 columns = [_values(file, parts[name]) for name in ("label", "left", "top", "width", "height")]
+                labels = columns[0]
+                if not labels or any(label not in range(11) for label in labels):
+                    raise InputError(f"{path}: picture {image} has labels that are no digits")
                 digits = [
                     (int(label), (left, top, left + width, top + height))
                     for label, left, top, width, height in zip(*columns, strict=True)
                 ]
-                if not digits or any(not 0 <= value <= 10 for value, _ in digits):
-                    raise InputError(f"{path}: picture {image} has labels that are no digits")
+                if not all(math.isfinite(side) for _, box in digits for side in box):
+                    raise InputError(f"{path}: picture {image} has a digit without a box of four numbers")
                 yield image, digits
     except InputError:
         raise

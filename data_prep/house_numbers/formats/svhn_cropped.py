@@ -55,14 +55,15 @@ def read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f'{path}: reading it needs scipy: pip install -e ".[svhn]"') from None
     try:
         content = loadmat(path)
-        images, labels = content["X"], content["y"].ravel()
+        images, labels = content["X"], np.asarray(content["y"]).ravel()
     except Exception as error:  # scipy raises whatever comes up in a file that is none
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InputError(f"{path}: is no table of SVHN's format 2 that can be read ({reason})") from None
-    if images.ndim != 4 or images.shape[2] != 3 or images.dtype != np.uint8 or images.shape[3] != len(labels):
+    wanted = (*images.shape[:2], 3, len(labels))
+    if images.dtype != np.uint8 or images.shape != wanted or 0 in images.shape[:2]:
         raise InputError(
             f"{path}: X is {images.dtype} {images.shape} for {len(labels)} labels; bytes (32, 32, 3, N) fit"
         )
-    if not np.isin(labels, np.arange(11)).all():
+    if labels.dtype.kind not in "iuf" or not np.isin(labels, np.arange(11)).all():
         raise InputError(f"{path}: y holds labels that are no digits; 1 to 10 are, and 10 is the digit 0")
     return images, labels

@@ -9,9 +9,9 @@ The digits of a picture are read from left to right. Pictures are divided 80/10/
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data_prep.house_numbers.formats.svhn import Digit, joined
-from data_prep.house_numbers.records import NumberRecord, NumberTable
-from data_prep.image_names import assign_splits, image_name, locate_images, resolve_images
+from data_prep.house_numbers.formats.svhn import Digit, finite, joined
+from data_prep.house_numbers.records import NumberRecord, NumberTable, picture_files
+from data_prep.image_names import assign_splits, image_name, locate_images
 from modules.errors import InputError
 
 
@@ -30,7 +30,7 @@ def read(root: Path) -> NumberTable:
             raise InputError(f"{path}: picture {image} was already in {mentions[image]}")
         mentions[image], found[image] = str(path), joined(digits)
     images = locate_images((root / "JPEGImages", root / "images", root), next(iter(found)))
-    paths, splits = resolve_images(images, mentions), assign_splits(found)
+    paths, splits = picture_files(images, mentions), assign_splits(found)
     return NumberTable(
         images, [NumberRecord(i, number, splits[i], paths[i], box) for i, (number, box) in found.items()]
     )
@@ -40,7 +40,8 @@ def read_annotation(path: Path) -> tuple[str, list[Digit]]:
     """Returns the picture's name and its digits; InputError names the file where something is wrong."""
     try:
         tree = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, ValueError, OSError) as error:
+    # LookupError: it names an encoding that there is none of
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise InputError(f"{path}: is no XML ({error})") from None
     image = image_name(tree.findtext("filename") or "", str(path))
     digits: list[Digit] = []
@@ -50,7 +51,7 @@ def read_annotation(path: Path) -> tuple[str, list[Digit]]:
             raise InputError(f"{path}: an object is called {name!r}; it has to be a digit from 0 to 9")
         try:
             left, top, right, bottom = (
-                float(thing.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
+                finite(thing.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
             )
         except ValueError:
             raise InputError(f"{path}: the digit {name} has no bndbox of four numbers") from None
