@@ -21,6 +21,12 @@ Loaded = TypeVar("Loaded", bound="TrainedModule")
 Part = TypeVar("Part")
 
 
+def check_seed(seed: int, name: str) -> None:
+    """Raises InputError for a seed that is no whole number of 32 bits: others are made of it, of 64 bits."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{name} is {seed}; it has to be {'below 4294967296' if seed > 0 else 'at least 0'}")
+
+
 @dataclass
 class ScheduleOptions:
     """How the weights are found: what every task has.
@@ -44,8 +50,9 @@ class ScheduleOptions:
             self,
             "model.training",
             positive=("learning_rate",),
-            not_negative=("weight_decay", "warmup_steps", "seed"),
+            not_negative=("weight_decay", "warmup_steps"),
         )
+        check_seed(self.seed, "model.training.seed")
 
 
 def parameter_groups(

@@ -80,6 +80,7 @@ class CaptionDataModule(pl.LightningDataModule):
             ("max_vocabulary", max_vocabulary, len(Vocabulary.MARKERS) + 1),
             ("max_words", max_words, 1),
             ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
         ]:
             if value is not None and value < least:
                 raise InputError(f"data.{name} is {value}; it has to be at least {least}")

@@ -106,6 +106,8 @@ class NumberDataModule(pl.LightningDataModule):
         for name, value in (least | {"eval_batch_size": eval_batch_size}).items():
             if value < 1:
                 raise InputError(f"data.{name} is {value}; it has to be at least 1")
+        if seed < 0:
+            raise InputError(f"data.seed is {seed}; it has to be at least 0")
         if not 0 <= short_first < math.inf:
             raise InputError(f"data.short_first is {short_first}; it has to be at least 0")
         if not 0 <= jitter < 0.5:

@@ -10,6 +10,7 @@ from data_prep.house_numbers.records import checked_number
 from modules.errors import InputError, check_at_least
 from modules.house_numbers.batch import MOST_DIGITS
 from modules.house_numbers.painter import Painter
+from modules.training import check_seed
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.glimpses.painter_runs import newest_painter
@@ -46,7 +47,7 @@ def paint(
         device: auto, cpu, cuda, cuda:N or mps.
     """
     check_at_least(1, n=n)
-    check_at_least(0, seed=seed)
+    check_seed(seed, "seed")
     if n > MOST:
         raise InputError(f"n is {n:,}; a sheet has room for {MOST}")
     if not 0 <= temperature <= 10:

@@ -49,7 +49,10 @@ def read_predictions(path: Path) -> dict[str, str]:
     """Returns number by image of a csv or jsonl of a system; the number may be empty."""
     numbers: dict[str, str] = {}
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        rows = [(f"{path}:{number}", {k: str(v) for k, v in row.items()}) for number, row in read_jsonl(path)]
+        rows = [
+            (f"{path}:{number}", {key: str(value) for key, value in row.items() if value is not None})
+            for number, row in read_jsonl(path)
+        ]
     else:
         rows = list(read_csv(path, ("image", "number")))
     for where, row in rows:

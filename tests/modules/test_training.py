@@ -32,7 +32,8 @@ def test_matrices_decay_and_vectors_do_not():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("learning_rate", 0.0), ("weight_decay", -0.1), ("warmup_steps", -1), ("seed", -1)]
+    ("name", "value"),
+    [("learning_rate", 0.0), ("weight_decay", -0.1), ("warmup_steps", -1), ("seed", -1), ("seed", 2**32)],
 )
 def test_options_out_of_range_are_named(name, value):
     with pytest.raises(InputError, match=f"model.training.{name} is {value}"):

@@ -31,6 +31,11 @@ def folder(root, captions, copies=()):
     return root
 
 
+def test_a_negative_seed_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"data\.seed is -1; it has to be at least 0"):
+        CaptionDataModule(tmp_path, seed=-1)
+
+
 @pytest.mark.parametrize(
     "captions, min_count, message",
     [

@@ -84,3 +84,5 @@ def test_options_out_of_range_are_named(option: str) -> None:
         NumberDataModule(**{option: 0})
     with pytest.raises(InputError, match=r"data\.jitter is 0\.5"):
         NumberDataModule(jitter=0.5)
+    with pytest.raises(InputError, match=r"data\.seed is -1; it has to be at least 0"):
+        NumberDataModule(seed=-1)

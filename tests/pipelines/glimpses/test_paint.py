@@ -92,6 +92,7 @@ WRONG = [
     (["--n", "401"], "n is 401; a sheet has room for 400"),
     (["--temperature", "-1"], "temperature is -1; it has to be from 0 to 10"),
     (["--seed", "-1"], "seed is -1; it has to be at least 0"),
+    (["--seed", "4294967296"], "seed is 4294967296; it has to be below 4294967296"),
     (["--output", "x.jpg"], "x.jpg: --output is written as PNG; name a file .png"),
     (["--animation", "x.mp4"], "x.mp4: --animation is written as GIF; name a file .gif"),
     (["--output", "there.png"], "there.png: exists already; choose another --output"),

@@ -29,8 +29,9 @@ def test_what_does_not_fit_is_one_line(predictions: str, said: str, tmp_path: Pa
 
 
 def test_jsonl_is_read_too(tmp_path: Path) -> None:
-    (tmp_path / "out.jsonl").write_text('{"image": "a.png", "number": "042"}\n{"image": "b.png"}\n')
-    assert read_predictions(tmp_path / "out.jsonl") == {"a.png": "042", "b.png": ""}
+    rows = ('{"image": "a.png", "number": "042"}', '{"image": "b.png"}', '{"image": "c.png", "number": null}')
+    (tmp_path / "out.jsonl").write_text("\n".join(rows))
+    assert read_predictions(tmp_path / "out.jsonl") == {"a.png": "042", "b.png": "", "c.png": ""}
 
 
 def test_the_interval_is_wilsons() -> None:
