@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from modules.cells import CellName
 from modules.errors import InputError, check_ranges
 from modules.training import ScheduleOptions
+
+MOST_PIXELS = 8192  # along a side of a picture that is enlarged for the smallest window
 
 
 @dataclass
@@ -53,6 +56,19 @@ class ReaderOptions:
             raise InputError(f"model.reader.points is {self.points}; it has to be 8, 12, 16 or more by fours")
         if self.window > 1:
             raise InputError(f"model.reader.window is {self.window}; it is a share, above 0 and at most 1")
+        # a window has as many points as the picture shrunk or enlarged for it has pixels there
+        if self.points / self.window > MOST_PIXELS:
+            raise InputError(
+                f"model.reader.window is {self.window}; its {self.points} points would need a picture "
+                f"enlarged to more than {MOST_PIXELS} pixels"
+            )
+        # compared as logarithms: 2**scales may be beyond what a float holds
+        most = math.floor(math.log2(self.points / self.window)) + 1
+        if self.scales > most:
+            raise InputError(
+                f"model.reader.scales is {self.scales}; a window of {self.window} can have at most {most}, "
+                "or the picture would be less than a pixel in the widest"
+            )
 
 
 @dataclass

@@ -118,11 +118,13 @@ class NumberWriter(PartWriter):
         wrong = dict(batch.errors)
         rows: list[dict[str, Any]] = []
         for name, read, square in zip(batch.names, outputs, batch.images, strict=True):
+            # what is unsure is so by the probability that is written
+            read = read._replace(probability=round(read.probability, 4))
             rows.append(
                 {
                     "image": name,
                     "number": read.number,
-                    "probability": round(read.probability, 4),
+                    "probability": read.probability,
                     "unsure": read.probability < self.options.threshold,
                     "digits": [round(p, 4) for p in read.digits],
                     "glimpses": [[round(x, 4), round(y, 4)] for x, y in read.places],

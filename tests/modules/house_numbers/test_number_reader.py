@@ -169,6 +169,9 @@ def test_multiply_adds_are_those_of_the_formulas() -> None:
         ({"points": 10}, "points is 10"),
         ({"window": 1.5}, "window is 1.5"),
         ({"glimpses": 0}, "glimpses is 0"),
+        ({"scales": 8}, r"scales is 8; a window of 0\.25 can have at most 7"),
+        ({"scales": 5000}, "scales is 5000"),
+        ({"window": 1e-3}, r"window is 0\.001; its 16 points would need a picture"),
     ],
 )
 def test_options_out_of_range_are_named(wrong: dict[str, float], message: str) -> None:

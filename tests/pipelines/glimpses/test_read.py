@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from modules.house_numbers.batch import NumberBatch
+from modules.house_numbers.number_reader import NumberRead, NumberReader
 from pipelines.glimpses import read as reading
 from pipelines.house_numbers import main
 from tests.pipelines.glimpses.conftest import BAD, GOOD
@@ -64,6 +67,15 @@ def test_a_killed_run_goes_on_where_it_stopped(checkpoint, gallery, tmp_path, mo
     assert [row["image"] for row in one] == [row["image"] for row in other]
     assert [row.get("number") for row in one] == [row.get("number") for row in other]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
+
+
+def test_what_is_unsure_is_so_by_the_probability_that_is_written(checkpoint, tmp_path) -> None:
+    options = reading.ReadOptions(tmp_path, checkpoint, threshold=0.5)
+    reads = [NumberRead("7", probability, [probability], []) for probability in (0.49996, 0.49994)]
+    batch = NumberBatch(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.empty(2, 0), ["a", "b"])
+    model = NumberReader.load(checkpoint)
+    rows = reading.NumberWriter(tmp_path / "part", 2, {}, options, model).rows(reads, batch)
+    assert [(row["probability"], row["unsure"]) for row in rows] == [(0.5, False), (0.4999, True)]
 
 
 def test_what_cannot_be_done_is_one_line(checkpoint, gallery, tmp_path, capsys) -> None:
