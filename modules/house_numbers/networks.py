@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -92,17 +92,13 @@ class GlimpseNetwork(nn.Module):
     Args:
         points: G along each side of a window.
         width: H of the result.
-        convolutions: 3, or 5: one more before each pooling, where the finest detail is.
     """
 
-    def __init__(self, points: int, width: int, convolutions: Literal[3, 5] = 3) -> None:
+    def __init__(self, points: int, width: int) -> None:
         super().__init__()
-        deep = convolutions == 5
         self.convolutions = nn.Sequential(
-            *(convolution(1, 16) if deep else []),  # (B K, 16, G, G)
-            *convolution(16 if deep else 1, 16, pool=True),  # (B K, 16, G / 2, G / 2)
-            *(convolution(16, 32) if deep else []),
-            *convolution(32 if deep else 16, 32, pool=True),  # (B K, 32, G / 4, G / 4)
+            *convolution(1, 16, pool=True),
+            *convolution(16, 32, pool=True),
             *convolution(32, 48),
             nn.Flatten(),
         )

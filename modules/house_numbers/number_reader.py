@@ -64,7 +64,7 @@ class GlimpseReaders(nn.Module):
         super().__init__()
         self.sensor = GlimpseSensor(options.points, options.scales, options.window, options.reading)
         self.context = ContextNetwork(options.hidden_size)
-        glimpse = GlimpseNetwork(options.points, options.hidden_size, options.convolutions)
+        glimpse = GlimpseNetwork(options.points, options.hidden_size)
         self.glimpse = glimpse
         self.is_nailed = options.kind == "centre"
         ways = (1, -1) if options.backward else (1,)

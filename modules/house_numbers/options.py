@@ -26,7 +26,6 @@ class ReaderOptions:
         scales: Windows of a glimpse, each twice as wide as the one before.
         window: Side of the smallest window as a share of the picture's.
         glimpses: Glimpses for each digit.
-        convolutions: For each window: 3, or 5 that see finer detail for about twice the work.
         cell: Of the two recurrent layers.
         hidden_size: Width of everything that is no convolution.
         dropout: Probability of dropping a unit before the digits.
@@ -39,7 +38,6 @@ class ReaderOptions:
     scales: int = 2
     window: float = 0.25
     glimpses: int = 1
-    convolutions: Literal[3, 5] = 3
     cell: CellName = "lstm"
     hidden_size: int = 192
     dropout: float = 0.0

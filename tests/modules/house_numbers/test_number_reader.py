@@ -38,7 +38,7 @@ KINDS = {
     "window": SMALL,
     "filterbank": replace(SMALL, reading="filterbank"),
     "reinforce": replace(SMALL, kind="reinforce"),
-    "backward": replace(SMALL, backward=True, glimpses=2, convolutions=5, cell="gru"),
+    "backward": replace(SMALL, backward=True, glimpses=2, cell="gru"),
     "cnn": replace(SMALL, kind="cnn"),
 }
 
