@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from modules.whole_files import write_whole
 
 
 class AveragedWeights(EMAWeightAveraging):
@@ -125,8 +129,29 @@ def _validates_by_schedule(trainer: Any) -> bool:
     return every is not None and done % every == 0
 
 
-def sort_callbacks(trainer: Any) -> None:
-    """Looks at the time before what ends a fit, and writes last.ckpt after all that goes into it."""
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes each checkpoint whole, or leaves the one before it.
+
+    Lightning writes to the folder of temporary files. Where that is on another disk, a copy follows, which a
+    kill or a full disk cuts short.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getvalue())
+
+
+def keep_checkpoints(trainer: Any) -> None:
+    """Prepares a trainer that keeps checkpoints, each of them whole.
+
+    It looks at the time before what ends a fit, and writes last.ckpt after all that goes into it.
+    """
+    # a strategy that knows better keeps its own way
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.callbacks.sort(
         key=lambda callback: (isinstance(callback, LastCheckpoint), not isinstance(callback, Timer))
     )

@@ -21,7 +21,7 @@ from modules.errors import InputError
 from modules.training import TrainedModule
 from modules.whole_files import write_whole
 from pipelines.arguments import Parser, check_trainer, run_folder_of, take_options
-from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
+from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, keep_checkpoints
 from pipelines.devices import TRAINER_HELP, check_strategy, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, print_next, write_metrics
@@ -251,7 +251,7 @@ class RunCLI(LightningCLI):
             )
         with blaming("trainer"):
             built = super().instantiate_trainer(callbacks=callbacks, **kwargs)
-        sort_callbacks(built)
+        keep_checkpoints(built)
         return built
 
     def instantiate_classes(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from pipelines.checkpoint_callbacks import BestCheckpoint, sort_callbacks
+from pipelines.checkpoint_callbacks import BestCheckpoint, keep_checkpoints
 from pipelines.endings import Ending
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.running.plain_trainer import plain_trainer
@@ -53,7 +53,7 @@ def train_control(
         callbacks=[ending, EpochLines(shown), LogLines(), *bar, *[best] * validates],
         **{option: config.trainer[option] for option in same.split()},
     )
-    sort_callbacks(trainer)
+    keep_checkpoints(trainer)
     trainer.fit(control, copy.copy(data))
     if ending.asked:
         path.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from data_prep.driving.datamodule import SteerDataModule
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.steering.free_running import DrivesPredicted
 from modules.steering.steerer import Steerer
-from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, sort_callbacks
+from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, keep_checkpoints
 from pipelines.endings import Ending
 from pipelines.progress_lines import EpochLines, LogLines
 from pipelines.running.controls import evaluate_control
@@ -117,7 +117,7 @@ def learn_single_frames(
         ],
         **{name: config.trainer[name] for name in same.split()},
     )
-    sort_callbacks(trainer)
+    keep_checkpoints(trainer)
     trainer.fit(single, frame_by_frame(data), ckpt_path=resumed)
     trainer.strategy.barrier()  # one process writes, all read
     return Steerer.load(best.best_model_path) if best.best_model_path else single

@@ -1,5 +1,7 @@
 """The best checkpoint stays the best one, and last.ckpt is where training stood."""
 
+import errno
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from tests.pipelines.toy_task import QUIET, Line, LineCLI
 
+PART = 20  # bytes that a full disk takes
 CONSTANT = ["--model.training.schedule", "constant"]
 
 
@@ -46,6 +49,29 @@ def test_a_run_that_was_ended_goes_on_as_if_it_had_not_been(tmp_path, steps):
         for checkpoint in ended
     ]
     assert stoppings[0] == stoppings[1]
+
+
+def test_a_disk_that_fills_leaves_the_checkpoint_before_and_no_part_of_another(tmp_path, monkeypatch, capsys):
+    fit = ["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_epochs"]
+    LineCLI([*fit, "1"])
+    folder = tmp_path / "line" / "run" / "version_0" / "checkpoints"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    write = Path.write_bytes
+
+    def fills(self, data):
+        if ".ckpt" not in self.name:
+            return write(self, data)
+        with self.open("wb") as file:
+            file.write(data[:PART])
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    # nor does a checkpoint go by the folder of temporary files, which may be on another disk
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    monkeypatch.setattr(Path, "write_bytes", fills)
+    with pytest.raises(OSError, match=r"No space left on device: .*(best|last)\.ckpt"):
+        LineCLI([*fit, "2", "--ckpt_path", str(folder / "last.ckpt")])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("begins", [8, 500])
