@@ -68,9 +68,11 @@ def paint(
             )
         numbers = painted_numbers(number, n, seed) if model.options.conditional else None
         strokes = model.paint(numbers, range(seed * SEEDS, seed * SEEDS + n), temperature)
+        # both are drawn before one is written: Ctrl-C leaves both or neither
+        grown = None if animation is None else animated(strokes)
         write_whole(output, png(sheet(as_bytes(strokes[-1].picture.cpu().numpy()))))
-        if animation is not None:
-            write_whole(animation, animated(strokes))
+        if animation is not None and grown is not None:
+            write_whole(animation, grown)
     if ckpt_path is None:
         print(f"painter      {checkpoint}")
     if numbers is not None:

@@ -194,7 +194,12 @@ def predicted_rows(
     loader = BatchLoader(dataset, sampler, workers=decoding_workers() if workers is None else workers)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     if len(dataset):  # a run may have been killed after its last row
-        trainer.predict(model, loader, return_predictions=False)
+        try:
+            trainer.predict(model, loader, return_predictions=False)
+        except SystemExit:  # how Lightning ends at Ctrl-C, without a word
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         yield None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_killed_run_goes_on_where_it_stopped(checkpoint, gallery, tmp_path, mo
     assert [row["image"] for row in one] == [row["image"] for row in other]
     assert [row.get("number") for row in one] == [row.get("number") for row in other]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "whole.jsonl"]
+
+
+def test_ctrl_c_is_one_word_and_status_130(checkpoint, gallery, tmp_path, monkeypatch, capsys) -> None:
+    def stopping(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading.NumberWriter, "rows", stopping)
+        before = signal.getsignal(signal.SIGINT)
+        assert read(checkpoint, gallery, tmp_path / "out.csv") == 130
+        signal.signal(signal.SIGINT, before)  # Lightning hears no second one
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped"
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_what_is_unsure_is_so_by_the_probability_that_is_written(checkpoint, tmp_path) -> None:
