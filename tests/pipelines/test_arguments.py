@@ -1,11 +1,14 @@
 """The command line's words."""
 
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning import Trainer
 
 from modules.errors import InputError
-from pipelines.arguments import Parser, explain
+from pipelines.arguments import Parser, check_trainer, explain
 
 
 def test_every_complaint_is_one_line():
@@ -45,3 +48,26 @@ def test_a_word_after_a_bare_flag_is_taken_for_its_value_and_refused():
     parser.add_function_arguments(options)
     with pytest.raises(InputError, match=r"^overwrite is 'out.csv'; it has to be true or false$"):
         parser.parse_args(["--run", "A", "--overwrite", "out.csv"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("gradient_clip_val", -3, "0 or more"),
+        ("accumulate_grad_batches", 0, "above 0"),
+        ("accumulate_grad_batches", -2, "above 0"),
+        ("check_val_every_n_epoch", 0, "above 0"),
+        ("val_check_interval", 0, "above 0"),
+        ("val_check_interval", 0.0, "above 0"),
+        ("log_every_n_steps", -1, "0 or more"),
+        ("min_steps", -3, "0 or more"),
+        ("min_epochs", -1, "0 or more"),
+        ("num_sanity_val_steps", -4, "at least -1"),
+    ],
+)
+def test_an_option_that_the_trainer_trips_over_is_refused(option, value, wanted):
+    defaults = {name: parameter.default for name, parameter in signature(Trainer).parameters.items()}
+    check_trainer(SimpleNamespace(**defaults))
+    check_trainer(SimpleNamespace(**defaults | {"val_check_interval": "00:10:00"}))
+    with pytest.raises(InputError, match=f"trainer.{option} is {value}; it has to be {wanted}"):
+        check_trainer(SimpleNamespace(**defaults | {option: value}))
