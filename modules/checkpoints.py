@@ -65,6 +65,19 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     return {**about, "state_dict": tensors}
 
 
+def write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Writes a checkpoint whole, or leaves what was there before.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    import torch
+
+    content = io.BytesIO()
+    torch.save(dict(checkpoint), content)
+    write_whole(path, content.getvalue())
+
+
 def add_to_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
     """Gives a checkpoint new entries and keeps all others; those of `state_dict` are weights by name.
 
@@ -76,9 +89,7 @@ def add_to_checkpoint(path: Path, entries: Mapping[str, Any]) -> None:
 
     stored = torch.load(path, map_location="cpu", weights_only=True)
     weights = stored["state_dict"] | dict(entries.get("state_dict", {}))
-    content = io.BytesIO()
-    torch.save(stored | dict(entries) | {"state_dict": weights}, content)
-    write_whole(path, content.getvalue())
+    write_checkpoint(path, stored | dict(entries) | {"state_dict": weights})
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
+
 
 class InputError(ValueError):
     """A file, folder, option or checkpoint the user gave is wrong.
@@ -56,6 +58,13 @@ def check_at_least(least: int, **values: int | float | None) -> None:
     for name, value in values.items():
         if value is not None and not value >= least:  # nor is NaN
             raise InputError(f"{name} is {value}; it has to be at least {least}")
+
+
+def check_seed(seed: int, name: str) -> None:
+    """Raises InputError for a seed that is no whole number of 32 bits: others are made of it, of 64 bits."""
+    check_at_least(0, **{name: seed})
+    if seed > LARGEST_SEED:
+        raise InputError(f"{name} is {seed}; it has to be below {LARGEST_SEED + 1}")
 
 
 def check_choice(choices: Sequence[str], **values: str) -> None:

@@ -15,16 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.checkpoints import read_checkpoint
-from modules.errors import InputError, check_ranges
+from modules.errors import InputError, check_ranges, check_seed
 
 Loaded = TypeVar("Loaded", bound="TrainedModule")
 Part = TypeVar("Part")
-
-
-def check_seed(seed: int, name: str) -> None:
-    """Raises InputError for a seed that is no whole number of 32 bits: others are made of it, of 64 bits."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"{name} is {seed}; it has to be {'below 4294967296' if seed > 0 else 'at least 0'}")
 
 
 @dataclass

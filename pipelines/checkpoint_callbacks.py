@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from modules.whole_files import write_whole
+from modules.checkpoints import write_checkpoint
 
 
 class AveragedWeights(EMAWeightAveraging):
@@ -139,9 +138,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue())
+        write_checkpoint(Path(path), checkpoint)
 
 
 def keep_checkpoints(trainer: Any) -> None:

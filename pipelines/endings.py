@@ -151,7 +151,8 @@ def plain_ending(run_folder: Path | None = None) -> Iterator[None]:
         run_folder: Of a fit.
     """
     try:
-        yield
+        with hearing_ctrl_c():
+            yield
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     except ValueError as error:
@@ -166,6 +167,13 @@ def plain_ending(run_folder: Path | None = None) -> Iterator[None]:
         if last is not None and last.is_file():
             remedy = f"go on with --ckpt_path {last}"
         raise InputError(f"another process has ended, and all with it; {remedy}") from error
+
+
+@contextmanager
+def hearing_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C stay what it is, where Lightning would end the program without a word."""
+    try:
+        yield
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

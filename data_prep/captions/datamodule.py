@@ -28,7 +28,7 @@ from data_prep.saying import say
 from modules.caption_tokens import segmentation_advice
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least
 from modules.vocabulary import Vocabulary
 
 FormatName = Literal["auto", "flickr8k", "folder", "coco", "karpathy", "scenes"]
@@ -82,8 +82,7 @@ class CaptionDataModule(pl.LightningDataModule):
             ("num_workers", num_workers, 0),
             ("seed", seed, 0),
         ]:
-            if value is not None and value < least:
-                raise InputError(f"data.{name} is {value}; it has to be at least {least}")
+            check_at_least(least, **{f"data.{name}": value})
         self.root, self.format = root, format
         self.batch_size, self.min_steps, self.eval_batch_size = batch_size, min_steps, eval_batch_size
         self.min_count, self.max_vocabulary, self.max_words = min_count, max_vocabulary, max_words

@@ -28,7 +28,7 @@ from data_prep.driving.windows import segments_of
 from data_prep.left_out import SHOWN, listing_of, write_list
 from data_prep.resumable import place_in
 from data_prep.saying import say
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least
 from modules.steering.steerer import Steerer
 
 FormatName = Literal[
@@ -108,8 +108,7 @@ class SteerDataModule(pl.LightningDataModule):
             ("num_workers", num_workers, 0),
             ("seed", seed, 0),
         ]:
-            if value is not None and value < least:
-                raise InputError(f"data.{name} is {value}; it has to be at least {least}")
+            check_at_least(least, **{f"data.{name}": value})
         if not 0 <= smooth_frames <= 100:
             raise InputError(f"data.smooth_frames is {smooth_frames}; it has to be from 0 to 100")
         if not 0 <= balance <= 1:

@@ -44,16 +44,17 @@ def read_numbers(
         near = get_close_matches(format.lower(), [*FORMATS, *DRAWN, "auto"], n=1, cutoff=0.0)[0]
         known = ", ".join(["auto", *DRAWN, *FORMATS])
         raise InputError(f"format {format!r}: did you mean {near!r}? There are {known}")
-    if root is None and format not in DRAWN:
-        raise InputError(f"format {format!r} needs a folder: --data.root DIR")
-    if root is not None and format in DRAWN:
-        raise InputError(
-            f"format {format!r} draws its pictures and reads no folder; leave {root} out, or name its format"
-        )
     reader = _reader(format)
     table: NumberTable
-    if format not in DRAWN:
-        assert root is not None
+    if format in DRAWN:
+        if root is not None:
+            raise InputError(
+                f"format {format!r} draws its pictures and reads no folder; "
+                f"leave {root} out, or name its format"
+            )
+    else:
+        if root is None:
+            raise InputError(f"format {format!r} needs a folder: --data.root DIR")
         existing_folder(root)
         if not reader.recognises(root):
             raise InputError(f"{root}: holds no {FORMATS[format]}, so it is not of the format {format!r}")

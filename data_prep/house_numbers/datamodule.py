@@ -21,7 +21,7 @@ from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
 from data_prep.saying import say
-from modules.errors import InputError
+from modules.errors import InputError, check_at_least
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, encode
 from modules.house_numbers.preprocessing import NumberPictures
 
@@ -102,12 +102,14 @@ class NumberDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        least = {"numbers": numbers, "batch_size": batch_size, "min_steps": min_steps}
-        for name, value in (least | {"eval_batch_size": eval_batch_size}).items():
-            if value < 1:
-                raise InputError(f"data.{name} is {value}; it has to be at least 1")
-        if seed < 0:
-            raise InputError(f"data.seed is {seed}; it has to be at least 0")
+        for name, value, least in [
+            ("numbers", numbers, 1),
+            ("batch_size", batch_size, 1),
+            ("min_steps", min_steps, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("seed", seed, 0),
+        ]:
+            check_at_least(least, **{f"data.{name}": value})
         if not 0 <= short_first < math.inf:
             raise InputError(f"data.short_first is {short_first}; it has to be at least 0")
         if not 0 <= jitter < 0.5:

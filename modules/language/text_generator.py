@@ -8,7 +8,6 @@ t.generate()
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import signal
@@ -28,6 +27,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from modules.checkpoints import write_checkpoint
 from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecodingOptions
 from modules.errors import InputError, check_at_least, check_choice, first_five
@@ -38,7 +38,6 @@ from modules.language.options import LanguageTrainingOptions
 from modules.recurrent import CellName
 from modules.text_codec import Level, TextCodec, normalised
 from modules.vocabulary import Vocabulary
-from modules.whole_files import write_whole
 
 SEQUENCE_LENGTH = 64  # units that gradients go back
 BATCHES = 50  # wanted in an epoch: a short text is read in fewer streams at a time
@@ -244,10 +243,8 @@ class TextGenerator:
             raise InputError("nothing was learnt yet; call train_from_file or load first")
         checkpoint = {"hyper_parameters": dict(self.model.hparams), "state_dict": self.model.state_dict()}
         self.model.on_save_checkpoint(checkpoint)
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
         try:
-            write_whole(Path(path), buffer.getvalue())
+            write_checkpoint(Path(path), checkpoint)
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 

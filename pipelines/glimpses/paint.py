@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.house_numbers.records import checked_number
-from modules.errors import InputError, check_at_least
+from modules.errors import InputError, check_at_least, check_seed
 from modules.house_numbers.batch import MOST_DIGITS
 from modules.house_numbers.painter import Painter
-from modules.training import check_seed
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.glimpses.painter_runs import newest_painter
@@ -69,9 +68,9 @@ def paint(
         numbers = painted_numbers(number, n, seed) if model.options.conditional else None
         strokes = model.paint(numbers, range(seed * SEEDS, seed * SEEDS + n), temperature)
         # both are drawn before one is written: Ctrl-C leaves both or neither
-        grown = None if animation is None else animated(strokes)
+        grown = animated(strokes) if animation is not None else b""
         write_whole(output, png(sheet(as_bytes(strokes[-1].picture.cpu().numpy()))))
-        if animation is not None and grown is not None:
+        if animation is not None:
             write_whole(animation, grown)
     if ckpt_path is None:
         print(f"painter      {checkpoint}")

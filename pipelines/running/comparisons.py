@@ -16,13 +16,12 @@ import yaml
 
 from data_prep.append_log import append_lines, truncate
 from data_prep.input_files import read_jsonl
-from modules.errors import InputError
+from modules.errors import LARGEST_SEED, InputError
 from modules.whole_files import write_whole
 from pipelines.output_files import written_by_one
 from pipelines.reports.run_files import read_metrics
 
 TABLE = "compare.jsonl"
-LARGEST_SEED = 2**32 - 1  # that NumPy takes
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 

@@ -20,6 +20,7 @@ from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.progress import counting_bar
 from modules.errors import InputError
 from pipelines.devices import TRAINER_HELP
+from pipelines.endings import hearing_ctrl_c
 
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
@@ -194,12 +195,8 @@ def predicted_rows(
     loader = BatchLoader(dataset, sampler, workers=decoding_workers() if workers is None else workers)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     if len(dataset):  # a run may have been killed after its last row
-        try:
+        with hearing_ctrl_c():
             trainer.predict(model, loader, return_predictions=False)
-        except SystemExit:  # how Lightning ends at Ctrl-C, without a word
-            if trainer.interrupted:
-                raise KeyboardInterrupt from None
-            raise
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         yield None

@@ -45,21 +45,6 @@ def test_a_table_that_is_none_in_format_2_is_named(pictures, labels, said: str, 
         read_numbers(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (f"<a><filename>a.png</filename>{OBJECT.format(1, 'nan')}</a>", "no bndbox of four numbers"),
-        (f"<a><filename>a.png</filename>{OBJECT.format(1, '-1e999')}</a>", "no bndbox of four numbers"),
-        ('<?xml version="1.0" encoding="foo"?><a/>', "is no XML"),
-    ],
-)
-def test_xml_that_is_none_is_named(text: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "Annotations").mkdir()
-    (tmp_path / "Annotations" / "a.xml").write_text(text)
-    with pytest.raises(InputError, match=rf"a\.xml: .*{said}"):
-        read_numbers(tmp_path)
-
-
 def test_one_picture_under_two_names_is_named(tmp_path: Path) -> None:
     for name in ("a", "A"):
         text = f"<a><filename>{name}.png</filename>{OBJECT.format(1, 3)}</a>"

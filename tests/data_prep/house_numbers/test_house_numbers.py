@@ -137,9 +137,11 @@ def test_boxes_of_voc_are_read_from_left_to_right(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("<annotation>", "is no XML"), ("<a><filename>a.png</filename></a>", "no digit")]
+    [("<annotation>", "is no XML"), ('<?xml version="1.0" encoding="foo"?><a/>', "is no XML"),
+     ("<a><filename>a.png</filename></a>", "no digit")]
     + [(f"<a><filename>a.png</filename>{OBJECT.format(*wrong)}</a>", m) for wrong, m in
-       ((("x", 1), "called 'x'"), ((1, "left"), "no bndbox"))],
+       ((("x", 1), "called 'x'"), ((1, "left"), "no bndbox"),
+        ((1, "nan"), "no bndbox of four numbers"), ((1, "-1e999"), "no bndbox of four numbers"))],
 )  # fmt: skip
 def test_boxes_that_are_wrong_are_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "Annotations").mkdir()
