@@ -28,7 +28,7 @@ def chosen_device(name: str) -> torch.device:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = re.split(r"\.\s|\n", str(error).strip())[0]  # PyTorch's further sentences list its backends
         raise InputError(f"--device {name} cannot be used here ({reason}); cpu always can") from None
     return torch.device(name)
 

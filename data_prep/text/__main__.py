@@ -17,7 +17,7 @@ from data_prep.input_files import SPLITS
 from data_prep.text.datamodule import TextDataModule
 from data_prep.text.encoded import EncodedText
 from data_prep.text.recall import CHANCE, FILLERS, KEYWORDS, WORDS, as_text, recall_batch
-from modules.errors import InputError
+from modules.errors import check_seed
 from modules.text_codec import Level
 from modules.vocabulary import Vocabulary
 
@@ -91,8 +91,7 @@ def recall(distance: int = 10, sentences: int = 8, seed: int = 0) -> None:
         sentences: how many.
         seed: any whole number that is not negative.
     """
-    if seed < 0:
-        raise InputError(f"seed is {seed}; it has to be 0 or more")
+    check_seed(seed, "seed")
     batch = recall_batch(sentences, distance, torch.Generator().manual_seed(seed))
     for words, target in zip(batch.words.tolist(), batch.targets.tolist(), strict=True):
         print(f"{as_text(words)} -> {WORDS[target]}")

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.cells import CellName
-from modules.errors import InputError
+from modules.errors import InputError, check_seed
 from modules.language.last_word import TrainingRecord
 from modules.recurrent import ConnectionName
 
@@ -80,8 +80,7 @@ class RecallSettings:
                 raise InputError(f"{name} is {getattr(self, name)}; it has to be above 0")
         if self.highway_layers < 2:
             raise InputError(f"highway_layers is {self.highway_layers}; a highway needs at least 2")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it has to be 0 or more")
+        check_seed(self.seed, "seed")
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -45,6 +45,7 @@ def test_the_command_prints_sentences_and_what_guessing_gives(capsys):
         (["--distance", "0"], "distance 0"),
         (["--sentences", "0"], "0 sentences"),
         (["--seed", "-1"], "seed is -1"),
+        (["--seed", str(2**64)], f"seed is {2**64}; it has to be below"),
     ],
 )
 def test_wrong_options_are_one_line_and_status_2(arguments, cause, capsys):

@@ -201,6 +201,7 @@ def test_the_vanilla_network_starts_orthogonal_and_the_exploding_one_is_its_mult
         (["--highway_layers", "1"], "a highway needs at least 2"),
         (["--highway_cell", "lstn"], "highway_cell"),
         (["--seed", "-1"], "seed is -1"),
+        (["--seed", str(2**64)], f"seed is {2**64}; it has to be below"),
         (["--repeats", "0"], "repeats is 0"),
         (["--steps", "many"], "steps"),
         (["--step", "5"], "the nearest is 'steps'"),
