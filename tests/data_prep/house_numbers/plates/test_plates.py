@@ -30,6 +30,15 @@ def test_splits_share_no_fonts_and_no_numbers_of_several_digits() -> None:
     assert {split_of(number) for number in map(str, range(10, 100))} == {"train", "val", "test"}
 
 
+def test_no_font_of_two_names_is_in_two_splits() -> None:
+    shapes = {
+        split: {b"".join(mask.tobytes() for mask in digit_masks(name)) for name in fonts}
+        for split, fonts in FONTS.items()
+    }
+    for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
+        assert shapes[one].isdisjoint(shapes[two])
+
+
 @pytest.mark.parametrize("name", ["pen 3", "segments 0", "hershey 0 3", "aileron", "cmr10.ttf"])
 def test_every_kind_of_font_has_ten_digits_that_differ(name: str) -> None:
     masks = digit_masks(name)
