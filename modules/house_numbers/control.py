@@ -14,10 +14,13 @@ from modules.house_numbers.networks import convolution
 from modules.parameters import parameters_of
 
 CHANNELS = (16, 32, 64, 128)
+NARROWEST = 16  # units of the wide layer
 
 
 class DigitCNN(nn.Module):
     """Four convolutions with pooling, one wide layer, and five softmax layers, each for a digit or none.
+
+    Pictures so large that the wide layer would be a narrow one are pooled further.
 
     Args:
         height: Of the pictures in pixels, at least 16.
@@ -32,12 +35,14 @@ class DigitCNN(nn.Module):
         for channels in CHANNELS:
             layers += convolution(before, channels, pool=True)  # normalised as the reader's are
             before = channels
-        self.features = nn.Sequential(*layers, nn.Flatten())
+        left = parameters - sum(map(parameters_of, layers))
         pooled = 2 ** len(CHANNELS)
-        flat = before * (height // pooled) * (width // pooled)
-        spent = parameters_of(self.features)
+        while (flat := before * (height // pooled) * (width // pooled)) * NARROWEST > left and flat > before:
+            layers.append(nn.MaxPool2d(2))
+            pooled *= 2
+        self.features = nn.Sequential(*layers, nn.Flatten())
         outputs = MOST_DIGITS * CLASSES
-        wide = max(16, round((parameters - spent) / (flat + outputs + 1)))
+        wide = max(NARROWEST, round(left / (flat + outputs + 1)))
         self.joint = nn.Sequential(nn.Linear(flat, wide), nn.ReLU())
         self.heads = nn.Linear(wide, outputs)
 

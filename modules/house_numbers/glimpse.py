@@ -6,6 +6,7 @@ window of G x G points from each level. So its cost does not depend on the pictu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -31,15 +32,13 @@ class GlimpseSensor(nn.Module):
 
     Args:
         points: G along each side of a window.
-        scales: Number of windows K, each twice as wide as the one before.
-        window: Side of the smallest window as a share of the picture's.
+        sides: Of the K windows, as shares of the picture's.
         reading: bilinear samples between pixels, filterbank weighs them by Gaussians (Gregor et al. 2015).
     """
 
-    def __init__(self, points: int, scales: int, window: float, reading: Reading) -> None:
+    def __init__(self, points: int, sides: Sequence[float], reading: Reading) -> None:
         super().__init__()
-        self.points, self.reading = points, reading
-        self.sides = [window * 2**scale for scale in range(scales)]
+        self.points, self.sides, self.reading = points, sides, reading
         # pixels along a side of each level: a window of a level has as many points as pixels
         self.levels = [round(points / side) for side in self.sides]
 

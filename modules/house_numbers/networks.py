@@ -27,7 +27,7 @@ class Reading(NamedTuple):
         logits: Of the classes at every step (B, M, 11).
         places: Where each glimpse was (B, M N, 2), x and y from -1 to 1.
         means: What the network said where to look (B, M N, 2); places were drawn about it when it explores.
-        baselines: What each step is expected to earn (B, M).
+        baselines: What each step and all later ones are expected to earn, before the step looks (B, M).
     """
 
     logits: Tensor
@@ -153,6 +153,13 @@ class Reader(nn.Module):
         nn.init.zeros_(self.place.bias)
         self.classify = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(2 * width, CLASSES))
         self.expect = nn.Linear(width, 1)
+        # several processes wait for the gradients of all that trains
+        unused = [] if options.kind == "reinforce" else [*self.expect.parameters()]
+        if options.kind == "centre":
+            unused += [*self.attention.parameters(), *self.looks.parameters(), *self.place.parameters()]
+            unused += [self.start, self.stride, self.log_reach]
+        for parameter in unused:
+            parameter.requires_grad_(False)
 
     def forward(
         self,
@@ -191,6 +198,8 @@ class Reader(nn.Module):
                 pyramid, read, look = [level[:live] for level in pyramid], cut(read, live), cut(look, live)
                 mean, place, projected = mean[:live], place[:live], projected[:live]
                 seen = seen if seen is None else seen[:live]
+            # from what decides where to look: knowing what was found there, it would take the reward away
+            baselines.append(self.expect(look[0].detach()).squeeze(1))
             for _ in range(self.options.glimpses):
                 if context is not None:
                     query = self.attention.hidden(torch.cat([look[0], place], dim=1)).unsqueeze(1)
@@ -202,7 +211,8 @@ class Reader(nn.Module):
                     mean = ((alpha.unsqueeze(2) * coordinates).sum(1) + moved).clamp(-1, 1)
                     place = mean
                     if noise:
-                        place = (mean + noise * torch.randn_like(mean)).clamp(-1, 1).detach()
+                        # not clamped, or it were no Gaussian; outside of the picture all is 0
+                        place = (mean + noise * torch.randn_like(mean)).detach()
                 if seen is None or context is not None:  # what a nailed window sees stays the same
                     seen = self.glimpse(self.sensor(pyramid, place), place)
                 read = self.reads(seen, read)
@@ -212,7 +222,6 @@ class Reader(nn.Module):
                 means.append(mean)
             assert seen is not None
             logits.append(self.classify(torch.cat([read[0], seen], dim=1)))
-            baselines.append(self.expect(read[0].detach()).squeeze(1))
         counts = (MOST_DIGITS, MOST_DIGITS * self.options.glimpses)
         return Reading(
             laid_out(logits, rows, counts[0]),

@@ -62,8 +62,8 @@ class GlimpseReaders(nn.Module):
 
     def __init__(self, options: ReaderOptions) -> None:
         super().__init__()
-        self.sensor = GlimpseSensor(options.points, options.scales, options.window, options.reading)
-        self.context = ContextNetwork(options.hidden_size)
+        self.sensor = GlimpseSensor(options.points, options.sides, options.reading)
+        self.context = ContextNetwork(options.hidden_size).requires_grad_(options.kind != "centre")
         glimpse = GlimpseNetwork(options.points, options.hidden_size)
         self.glimpse = glimpse
         self.is_nailed = options.kind == "centre"
@@ -136,21 +136,23 @@ class NumberReader(TrainedModule):
         steps, order = read_terms(batch.digits).sum(1).sort(descending=True, stable=True)
         ordered = batch.digits[order]
         readings = self(batch.images[order], options.noise if is_reinforced else 0.0, steps)
+        # a mean over the digits of all processes; DDP averages gradients, hence the factor
+        count = self.reduce_sum(steps.sum().float()) * len(readings) / self.world_size
         loss = readings[0].logits.new_zeros(())
         digit_loss = loss
         for reading, digits in zip(readings, (ordered, reversed_digits(ordered)), strict=False):
             terms = read_terms(digits)
             losses = digit_nats(reading.logits, digits)
-            digit_loss = digit_loss + (losses * terms).sum() / terms.sum() / len(readings)
+            digit_loss = digit_loss + (losses * terms).sum() / count
             if is_reinforced:
-                loss = loss + reinforced_loss(reading, digits, terms, options) / len(readings)
+                loss = loss + reinforced_sum(reading, digits, terms, options) / count
         self.log(
             "train/loss", digit_loss.detach(), prog_bar=True, batch_size=len(batch.digits), sync_dist=True
         )
         return loss + digit_loss
 
     def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
-        """Returns what decides where to look, which learns slower, and all else, with their rates."""
+        """Returns all that learns at the full rate, then the attention and the move beside it, with rates."""
         options = self.training_options
         looking = [
             parameter
@@ -171,13 +173,10 @@ class NumberReader(TrainedModule):
             forward, *others = [reading.logits.float().log_softmax(-1).cpu() for reading in readings]
             numbers, probabilities, digits = whole_numbers(forward, others[0] if others else None)
         glimpses = self.reader_options.glimpses
+        places_of = [reading.places.tolist() for reading in readings]  # (B, M N, 2) each
         result = []
         for row, number in enumerate(numbers):
-            places = [
-                (float(x), float(y))
-                for reading in readings
-                for x, y in reading.places[row, : len(number) * glimpses].tolist()
-            ]
+            places = [(x, y) for places in places_of for x, y in places[row][: len(number) * glimpses]]
             result.append(NumberRead(number, float(probabilities[row]), digits[row], places))
         return result
 
@@ -259,10 +258,10 @@ class NumberReader(TrainedModule):
         return NumberReader(self.pictures, options, self.training_options)
 
 
-def reinforced_loss(
+def reinforced_sum(
     reading: Reading, digits: Int[Tensor, "B M"], terms: Tensor, options: ReadingTrainingOptions
 ) -> Float[Tensor, ""]:
-    """Returns the loss of REINFORCE with a learned baseline (Mnih et al. 2014; Ba et al. 2015, eq. 12).
+    """Returns the sum of the loss of REINFORCE with a learned baseline (Mnih et al. 2014; Ba et al. 2015).
 
     A step earns 1 where its class is right. What a place earns is the sum of what its own and later steps
     earn, less what was expected of it; its score is `log N(place; mean, noise^2)`.
@@ -280,6 +279,5 @@ def reinforced_loss(
     steps = digits.shape[1]
     per_step = reading.places.unflatten(1, (steps, -1)), reading.means.unflatten(1, (steps, -1))
     log_p = -(per_step[0] - per_step[1]).square().sum((2, 3)) / (2 * options.noise**2)  # (B, M)
-    count = terms.sum()
-    reinforce = -(log_p * advantage * terms).sum() / count
-    return options.reinforce_weight * reinforce + options.baseline_weight * errors.square().sum() / count
+    reinforce = -(log_p * advantage * terms).sum()
+    return options.reinforce_weight * reinforce + options.baseline_weight * errors.square().sum()

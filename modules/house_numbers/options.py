@@ -43,6 +43,11 @@ class ReaderOptions:
     dropout: float = 0.0
     backward: bool = False
 
+    @property
+    def sides(self) -> list[float]:
+        """Sides of a glimpse's windows as shares of the picture's."""
+        return [self.window * 2**scale for scale in range(self.scales)]
+
     def __post_init__(self) -> None:
         check_ranges(
             self,
@@ -75,8 +80,8 @@ class ReadingTrainingOptions(ScheduleOptions):
 
     Args:
         learning_rate: Largest learning rate (AdamW).
-        looking: Learning rate of what decides where to look, as a share of all others': windows that move
-            faster than digits are learnt leave the picture.
+        looking: Learning rate of the attention that decides where to look, and of the move beside it, as a
+            share of all others': windows that move faster than digits are learnt leave the picture.
         noise: Standard deviation of the places that are tried, where the reader is reinforced; the picture
             reaches from -1 to 1.
         reinforce_weight: Weight of the reward's term beside the digits' cross entropy.

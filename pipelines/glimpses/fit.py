@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from data_prep.house_numbers.datamodule import NumberDataModule
+from modules.errors import InputError
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.scoring import number_scores
 from modules.parameters import parameters_of
@@ -36,6 +37,14 @@ class ReaderCLI(RunCLI):
     model: NumberReader
     datamodule: NumberDataModule
     controls: dict[str, list[dict[str, Any]]]  # what each control read
+
+    def before_instantiate_classes(self) -> None:
+        super().before_instantiate_classes()
+        if self.config[self.subcommand].trainer.sync_batchnorm:
+            raise InputError(
+                "trainer.sync_batchnorm is true; a reader normalises as often as its longest number has "
+                "digits, which differs between processes: leave it out"
+            )
 
     @property
     def is_control(self) -> bool:

@@ -131,9 +131,7 @@ class PainterCLI(RunCLI):
         told = numbers if is_told else None
         if is_told and not numbers:
             return [], {}
-        strokes = self.model.paint(
-            told, range(max(len(numbers), SHOWN)) if not is_told else range(len(numbers))
-        )
+        strokes = self.model.paint(told, range(len(numbers) if is_told else SHOWN))
         pictures = as_bytes(strokes[-1].picture.cpu().numpy())
         shown = [type(stroke)(*(part[:SHOWN] for part in stroke)) for stroke in strokes]
         files = {
@@ -144,6 +142,7 @@ class PainterCLI(RunCLI):
         config = self.config_init[self.subcommand]
         self.reader = config.reader_ckpt or newest_checkpoint(config.runs, painter=False)
         if rows and self.reader is not None:
+            print(f"the paintings are read by {self.reader}")
             read = NumberReader.load(self.reader).read_images(list(pictures))
             for row, said in zip(rows, read, strict=True):
                 row |= {"read": said.number, "probability": said.probability}

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from modules.errors import InputError
 from pipelines.arguments import has_part, read_config
+from pipelines.glimpses.controls import CONTROLS
 
 
 def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
     """Returns the best checkpoint of the newest run of a painter, or of a reader; None where there is none.
+
+    A control that was trained in the reader's place is no reader.
 
     Args:
         runs: Folder of all runs.
@@ -18,7 +21,11 @@ def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
     found = []
     for path in runs.glob("house_numbers/*/version_*/checkpoints/best.ckpt"):
         config = path.parents[1] / "config.yaml"
-        if config.is_file() and has_part(read_config(config), "painter") == painter:
+        if not config.is_file():
+            continue
+        options = read_config(config)
+        kind = ((options.get("model") or {}).get("reader") or {}).get("kind")
+        if has_part(options, "painter") == painter and kind not in CONTROLS:
             found.append(path)
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -145,9 +145,8 @@ class NumberWriter(PartWriter):
         labels = labels_of(read.number, read.digits, reader.glimpses, reader.backward) if read.places else []
         unsure = ", unsure" if read.probability < self.options.threshold else ""
         headline = f"{read.number}, {100 * read.probability:.0f} %{unsure}"
-        sides = [reader.window * 2**scale for scale in range(reader.scales)]
         try:
-            write_trace(path, Trace(picture, read.places, sides, labels, headline))
+            write_trace(path, Trace(picture, read.places, reader.sides, labels, headline))
         except OSError as error:
             return [f"{UNDRAWN} cannot be written ({error.strerror})"]
         return []

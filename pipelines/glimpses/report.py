@@ -22,6 +22,7 @@ from rich.console import Console
 
 from data_prep.input_files import read_jsonl
 from modules.errors import InputError
+from modules.house_numbers.options import ReaderOptions
 from pipelines.arguments import has_part
 from pipelines.glimpses.painter_report import write_painter_report
 from pipelines.glimpses.score import SHOWN
@@ -144,12 +145,10 @@ def _sheet(row: Mapping[str, Any], reader: Mapping[str, Any]) -> str | None:
     try:
         data = np.frombuffer(base64.b64decode(row["picture"]), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        scales, window = int(reader.get("scales", 3)), float(reader.get("window", 0.25))
-        labels = labels_of(
-            row["number"], row["digits"], int(reader.get("glimpses", 1)), bool(reader.get("backward"))
-        )
+        options = ReaderOptions(**reader)
+        labels = labels_of(row["number"], row["digits"], options.glimpses, options.backward)
         places = [(float(x), float(y)) for x, y in row["places"]]
-    except (KeyError, TypeError, ValueError, binascii.Error, cv2.error):
+    except (KeyError, TypeError, ValueError, InputError, binascii.Error, cv2.error):
         return None
     if picture is None:
         return None
@@ -157,10 +156,9 @@ def _sheet(row: Mapping[str, Any], reader: Mapping[str, Any]) -> str | None:
         return jpeg_uri(cv2.resize(picture[..., ::-1], (320, 320), interpolation=cv2.INTER_CUBIC))
     if len(labels) != len(places):
         return None
-    sides = [window * 2**scale for scale in range(scales)]
     headline = f"{row['number']}, {100 * row['probability']:.0f} %"
     return jpeg_uri(
-        draw_trace(Trace(np.ascontiguousarray(picture[..., ::-1]), places, sides, labels, headline))
+        draw_trace(Trace(np.ascontiguousarray(picture[..., ::-1]), places, options.sides, labels, headline))
     )
 
 

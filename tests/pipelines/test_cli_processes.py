@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from data_prep.captions.scenes import dataset as scenes
+from pipelines import house_numbers
 from pipelines.caption import main
 from pipelines.reports.curves import read_curves
 
@@ -111,3 +112,22 @@ def test_processes_that_torchrun_starts_share_one_run_folder(given, tmp_path):
     assert run.name == "version_0" and (run / "report.html").is_file()
     assert main(given(tmp_path / "one", "--trainer.max_epochs", "1")) == 0
     assert_alike(run_in(tmp_path / "one"), run)
+
+
+@pytest.mark.parametrize("name", ["house_numbers", "painter"])
+def test_house_numbers_are_read_and_painted_on_two_processes(name, tmp_path):
+    debug = str(ROOT / "configs" / "debug" / f"{name}.yaml")
+    given = ["fit", "--config", debug, "--runs", str(tmp_path), *TWO]
+    fit = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), *given]
+    fitted = subprocess.run(fit, capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
+    assert fitted.returncode == 0, fitted.stderr
+    (run,) = (tmp_path / "house_numbers" / "debug").iterdir()
+    # what was trained on two is scored on one as it was on two
+    again = ["--runs", str(tmp_path), "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
+    assert house_numbers.main(["test", "--config", debug, *again]) == 0
+    two, one = (json.loads((folder / "metrics.json").read_text()) for folder in (run, run / "test_0"))
+    assert one["scores"] == pytest.approx(two["scores"], rel=1e-5)
+    assert one["controls"].keys() == two["controls"].keys()
+    assert [*one["controls"].values()] == [
+        pytest.approx(two["controls"][name], rel=1e-5) for name in one["controls"]
+    ]

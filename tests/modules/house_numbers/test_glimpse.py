@@ -7,7 +7,7 @@ from torch import Tensor
 
 from modules.house_numbers.glimpse import VARIANCE, GlimpseSensor
 
-SIZE, POINTS, SCALES, WINDOW = 32, 8, 3, 0.25
+SIZE, POINTS, SIDES = 32, 8, [0.25, 0.5, 1.0]
 
 
 def pictures(count: int = 2) -> Tensor:
@@ -54,7 +54,7 @@ def filtered(level: np.ndarray, x: float, y: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("reading", "reference"), [("bilinear", bilinear), ("filterbank", filtered)])
 def test_a_glimpse_shows_what_numpy_says(reading, reference) -> None:
-    sensor = GlimpseSensor(POINTS, SCALES, WINDOW, reading)
+    sensor = GlimpseSensor(POINTS, SIDES, reading)
     assert sensor.levels == [32, 16, 8]
     images = pictures(3)
     places = torch.tensor([[0.0, 0.0], [0.31, -0.77], [-1.0, 1.0]], dtype=torch.float64)
@@ -66,7 +66,7 @@ def test_a_glimpse_shows_what_numpy_says(reading, reference) -> None:
 
 @pytest.mark.parametrize("reading", ["bilinear", "filterbank"])
 def test_a_picture_that_moves_moves_the_glimpse(reading) -> None:
-    sensor = GlimpseSensor(POINTS, SCALES, WINDOW, reading)
+    sensor = GlimpseSensor(POINTS, SIDES, reading)
     images = torch.zeros(1, 1, SIZE, SIZE, dtype=torch.float64)
     images[..., 8:16, 8:16] = pictures(1)[..., :8, :8]
     place = torch.tensor([[-0.25, -0.25]], dtype=torch.float64)
@@ -80,22 +80,22 @@ def test_a_picture_that_moves_moves_the_glimpse(reading) -> None:
 
 @pytest.mark.parametrize("reading", ["bilinear", "filterbank"])
 def test_the_gradient_on_the_place_is_that_of_small_steps(reading) -> None:
-    sensor = GlimpseSensor(POINTS, SCALES, WINDOW, reading)
+    sensor = GlimpseSensor(POINTS, SIDES, reading)
     pyramid = sensor.pyramid(pictures())
     places = torch.tensor(
         [[0.13, -0.42], [0.53, 0.21]],  # none on a pixel's edge, where the slope jumps
         dtype=torch.float64,
         requires_grad=True,
     )
-    weights = torch.randn(2, SCALES, POINTS, POINTS, generator=torch.Generator().manual_seed(1)).double()
+    weights = torch.randn(2, len(SIDES), POINTS, POINTS, generator=torch.Generator().manual_seed(1)).double()
     assert torch.autograd.gradcheck(lambda p: (sensor(pyramid, p) * weights).sum(), places, eps=1e-7)
 
 
 def test_a_larger_picture_costs_a_glimpse_no_more() -> None:
-    sensor = GlimpseSensor(POINTS, SCALES, WINDOW, "bilinear")
+    sensor = GlimpseSensor(POINTS, SIDES, "bilinear")
     large = torch.nn.functional.interpolate(pictures(), scale_factor=4)
     place = torch.tensor([[0.2, 0.1]] * 2, dtype=torch.float64)
     levels = sensor.pyramid(large)
     assert [level.shape[-1] for level in levels] == sensor.levels
     assert torch.allclose(sensor(levels, place), sensor(sensor.pyramid(pictures()), place))
-    assert sensor.multiply_adds() == 4 * SCALES * POINTS**2
+    assert sensor.multiply_adds() == 4 * len(SIDES) * POINTS**2

@@ -10,9 +10,11 @@ import torch
 from modules.errors import InputError
 from modules.house_numbers.batch import NumberBatch, encode
 from modules.house_numbers.control import DigitCNN, multiply_adds
-from modules.house_numbers.number_reader import NumberReader
+from modules.house_numbers.networks import Reading
+from modules.house_numbers.number_reader import NumberReader, reinforced_sum
 from modules.house_numbers.options import ReaderOptions, ReadingTrainingOptions
 from modules.house_numbers.preprocessing import NumberPictures
+from modules.house_numbers.scoring import read_terms
 
 SMALL = ReaderOptions(points=8, scales=2, hidden_size=24)
 NUMBERS = ["7", "31", "905", "2468", "13579", "42"]
@@ -39,6 +41,7 @@ KINDS = {
     "filterbank": replace(SMALL, reading="filterbank"),
     "reinforce": replace(SMALL, kind="reinforce"),
     "backward": replace(SMALL, backward=True, glimpses=2, cell="gru"),
+    "centre": replace(SMALL, kind="centre"),
     "cnn": replace(SMALL, kind="cnn"),
 }
 
@@ -47,12 +50,14 @@ KINDS = {
 def test_gradients_reach_every_parameter(kind: str) -> None:
     model = reader(KINDS[kind])
     loss_of(model).backward()
-    still = [
-        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum().item() > 0
-    ]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert [name for name, p in trained.items() if p.grad is None] == []
+    still = [name for name, p in trained.items() if not p.grad.abs().sum().item() > 0]
+    assert still == (["network.glimpse.where.0.weight"] if kind == "centre" else [])  # the place is 0
     # what is earned is expected by the reinforced reader alone
-    assert [name for name in still if ".expect." not in name] == []
-    assert bool(still) == (kind not in ("reinforce", "cnn"))
+    frozen = [name for name, _ in model.named_parameters() if name not in trained]
+    assert all(".expect." in name for name in frozen) or kind == "centre"
+    assert bool(frozen) == (kind not in ("reinforce", "cnn"))
 
 
 def test_nothing_moves_a_nailed_window() -> None:
@@ -73,6 +78,52 @@ def test_reinforced_places_are_tried_in_training_alone_and_learn_from_what_they_
     loss_of(plain).backward()
     place = {name: p for name, p in plain.named_parameters() if ".place." in name}
     assert all(p.grad is None or p.grad.abs().sum() == 0 for p in place.values())
+
+
+def test_places_are_drawn_from_the_gaussian_whose_density_is_learnt() -> None:
+    model = reader(KINDS["reinforce"])
+    (tried,) = model(batch().images, noise=1.0)
+    drawn = tried.places - tried.means.detach()  # (B, M, 2)
+    assert tried.places.abs().max() > 1  # not cut off at the rim
+    assert abs(float(drawn.mean())) < 0.3 and 0.7 < float(drawn.std()) < 1.3
+
+
+def test_what_is_expected_of_a_place_does_not_know_what_was_found_there() -> None:
+    model = reader(KINDS["reinforce"]).eval()
+    one, other = (model(batch().images, noise=0.5)[0] for _ in range(2))
+    assert not one.logits[:, 0].equal(other.logits[:, 0])
+    assert one.baselines[:, 0].equal(other.baselines[:, 0])
+    assert not one.baselines[:, 1].equal(other.baselines[:, 1])
+
+
+def test_the_loss_of_reinforce_is_that_of_the_formula() -> None:
+    rng = np.random.default_rng(0)
+    numbers = ["31", "905", "24680"]
+    digits, glimpses = encode(numbers), 2
+    logits = rng.normal(size=(3, 5, 11))
+    places, means = rng.normal(size=(3, 10, 2)), rng.normal(size=(3, 10, 2))
+    baselines = rng.normal(size=(3, 5))
+    for row, number in enumerate(numbers):  # some classes are right
+        logits[row, 0, int(number[0])] += 9
+    options = ReadingTrainingOptions(noise=0.3, reinforce_weight=0.7, baseline_weight=0.2)
+    wanted, gradient = 0.0, np.zeros_like(means)
+    for row, number in enumerate(numbers):
+        steps = min(len(number) + 1, 5)
+        classes = [*map(int, number), 10][:steps]
+        right = [float(logits[row, step].argmax() == classes[step]) for step in range(steps)]
+        for step in range(steps):
+            advantage = sum(right[step:]) - baselines[row, step]
+            for place in range(step * glimpses, (step + 1) * glimpses):
+                away = places[row, place] - means[row, place]
+                wanted += 0.7 * advantage * (away**2).sum() / (2 * 0.3**2)
+                gradient[row, place] = -0.7 * advantage * away / 0.3**2
+            wanted += 0.2 * advantage**2
+    tensors = [torch.from_numpy(part) for part in (logits, places, means, baselines)]
+    reading = Reading(tensors[0], tensors[1], tensors[2].requires_grad_(), tensors[3])
+    loss = reinforced_sum(reading, digits, read_terms(digits), options)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(wanted)
+    assert np.allclose(tensors[2].grad, gradient)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cnn"])
@@ -106,7 +157,7 @@ def test_one_batch_is_learnt_by_heart() -> None:
         loss.backward()
         optimizer.step()
     assert float(loss.detach()) < 0.1 * first
-    read = model.train().read_batch(batch().images)
+    read = model.eval().read_batch(batch().images)
     assert [each.number for each in read] == NUMBERS
 
 
@@ -141,6 +192,11 @@ def test_the_controls_are_as_large_as_the_reader() -> None:
     sizes = {kind: sum(p.numel() for p in model.control(kind).parameters()) for kind in ("cnn", "centre")}
     own = sum(p.numel() for p in model.parameters())
     assert sizes["centre"] == own and abs(sizes["cnn"] / own - 1) < 0.01
+
+
+@pytest.mark.parametrize("side", [32, 256, 512, 1024])
+def test_the_cnn_has_as_many_parameters_whatever_the_size_of_the_picture(side: int) -> None:
+    assert abs(sum(p.numel() for p in DigitCNN(side, side, 860_000).parameters()) / 860_000 - 1) < 0.05
 
 
 def test_a_larger_picture_costs_the_reader_no_more_and_the_cnn_four_times_as_much() -> None:
