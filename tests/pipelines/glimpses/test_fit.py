@@ -1,6 +1,7 @@
 """fit from the first line to the report; a stopped fit goes on; validate and test repeat its scores."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.glimpses.painter_runs import newest_checkpoint
 from pipelines.house_numbers import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,6 +92,25 @@ def test_an_export_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
     # a process of its own: the exporter would trace the shape checks that the tests switch on
     command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), "export", *given]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads((tmp_path / "onnx" / "reader.json").read_text())["stop"] == 10
+    described = json.loads((tmp_path / "onnx" / "reader.json").read_text())
+    assert described["stop"] == 10 and "log-softmax" in described["decode"]
     difference = float(told.split()[-1])
     assert difference < 1e-4
+
+
+def test_statistics_of_batches_are_not_taken_over_processes(tmp_path: Path, capsys) -> None:
+    given = ["--runs", str(tmp_path), "--trainer.sync_batchnorm", "true"]
+    assert main(["fit", *DEBUG, *given]) == 2
+    said = capsys.readouterr().err
+    assert "trainer.sync_batchnorm is true" in said and said.splitlines()[-1].startswith("error: ")
+
+
+def test_the_newest_reader_is_no_control(tmp_path: Path) -> None:
+    for place, kind in enumerate(("window", "centre", "cnn")):
+        folder = tmp_path / "house_numbers" / kind / "version_0"
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"model: {{reader: {{kind: {kind}}}}}\n")
+        (folder / "checkpoints" / "best.ckpt").write_bytes(b"")
+        os.utime(folder / "checkpoints" / "best.ckpt", (place, place))
+    newest = newest_checkpoint(tmp_path, painter=False)
+    assert newest is not None and newest.parts[-4] == "window"
