@@ -114,3 +114,8 @@ def test_the_newest_reader_is_no_control(tmp_path: Path) -> None:
         os.utime(folder / "checkpoints" / "best.ckpt", (place, place))
     newest = newest_checkpoint(tmp_path, painter=False)
     assert newest is not None and newest.parts[-4] == "window"
+
+
+def test_own_pictures_are_asked_for_where_no_folder_is_named(tmp_path: Path, capsys) -> None:
+    assert main(["fit", "--config", "configs/house_numbers/folder.yaml", "--runs", str(tmp_path)]) == 2
+    assert "needs a folder: --data.root DIR" in capsys.readouterr().err
