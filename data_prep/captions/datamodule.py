@@ -106,6 +106,8 @@ class CaptionDataModule(pl.LightningDataModule):
             return
         root = self.root if self.root is not None else cache_root() / "scenes"
         format = "scenes" if self.root is None and self.format == "auto" else self.format
+        if self.root is None and format == "scenes":
+            say("data: drawn scenes; --data.root DIR takes your own photographs")
         table = read_captions(root, format)
         self.splits = {name: list(table.split(name)) for name in ("train", "val", "test")}
         if self.splits["train"] and not self.splits["val"]:

@@ -143,6 +143,8 @@ class SteerDataModule(pl.LightningDataModule):
             return self.source
         root = self.root if self.root is not None else cache_root() / "road"
         format = "road" if self.root is None and self.format == "auto" else self.format
+        if self.root is None and format == "road":
+            say("data: drawn roads; --data.root DIR takes your own recording")
         table = read_several([root, *self.others], format, self.topic)
         known = list(dict.fromkeys(table.camera.tolist()))
         if self.cameras == ["center"] and len(known) == 1:

@@ -131,6 +131,8 @@ class NumberDataModule(pl.LightningDataModule):
         if self.splits:
             return
         self.table = read_numbers(self.root, self.format, self.numbers, self.seed)
+        if self.root is None:
+            say("data: drawn plates; --data.root DIR takes your own pictures")
         records, long = leave_out_long(self.table.records)
         if long:
             said = f"warning: {len(long)} number(s) of more than {MOST_DIGITS} digits left out"
