@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from data_prep.captions.datamodule import CaptionDataModule
+from data_prep.captions.scenes import dataset as scenes
 from modules.captioning.captioner import Captioner
 from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
@@ -93,3 +94,12 @@ def test_annotations_are_cached_as_the_option_says(tmp_path):
         cache = data.inputs["val"].cache
         assert cache._rows is None and not cache._files, "an index of every photograph is kept"
         assert data.inputs["val"]([1, 0]).shape == (2, model.encoder.locations, model.encoder.annotation_size)
+
+
+def test_drawn_scenes_are_said_to_be_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path))
+    scenes.generate(tmp_path / "scenes", images=60, size=32)
+    CaptionDataModule().read()
+    assert "data: drawn scenes; --data.root DIR" in capsys.readouterr().out
+    CaptionDataModule(root=tmp_path / "scenes").read()
+    assert "drawn" not in capsys.readouterr().out

@@ -7,7 +7,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.features import compute_features
+from data_prep.driving.road import dataset as road
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.steering.encoder import SteeringEncoderOptions
 from modules.steering.options import SteeringTrainingOptions
@@ -104,3 +106,12 @@ def test_features_have_seen_the_context_of_their_frames(tmp_path: Path) -> None:
         pixels = data.data.frames.read(data.data.stored[np.arange(rows[0] - 5, rows[-1] + 1)])
         expected = steerer.encode(torch.from_numpy(np.array(pixels)).unsqueeze(0))
     torch.testing.assert_close(batch.frames[stream], expected[0], atol=1e-5, rtol=1e-4)
+
+
+def test_drawn_roads_are_said_to_be_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path))
+    road.generate(tmp_path / "road", drives=3, seconds=2.0)
+    SteerDataModule().read()
+    assert "data: drawn roads; --data.root DIR" in capsys.readouterr().out
+    SteerDataModule(root=tmp_path / "road").read()
+    assert "drawn" not in capsys.readouterr().out

@@ -86,3 +86,13 @@ def test_options_out_of_range_are_named(option: str) -> None:
         NumberDataModule(jitter=0.5)
     with pytest.raises(InputError, match=r"data\.seed is -1; it has to be at least 0"):
         NumberDataModule(seed=-1)
+
+
+def test_drawn_plates_are_said_to_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    NumberDataModule(numbers=30).read()
+    assert "data: drawn plates; --data.root DIR" in capsys.readouterr().out
+    for name in "abc":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "numbers.csv").write_text("image,number\na.png,1\nb.png,2\nc.png,3\n")
+    NumberDataModule(root=tmp_path).read()
+    assert "drawn" not in capsys.readouterr().out
