@@ -24,7 +24,7 @@ from data_prep.decode_ahead import unreadable_images
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
-from data_prep.saying import say
+from data_prep.saying import say, say_drawn
 from modules.caption_tokens import segmentation_advice
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
@@ -107,7 +107,7 @@ class CaptionDataModule(pl.LightningDataModule):
         root = self.root if self.root is not None else cache_root() / "scenes"
         format = "scenes" if self.root is None and self.format == "auto" else self.format
         if self.root is None and format == "scenes":
-            say("data: drawn scenes; --data.root DIR takes your own photographs")
+            say_drawn("scenes", "photographs")
         table = read_captions(root, format)
         self.splits = {name: list(table.split(name)) for name in ("train", "val", "test")}
         if self.splits["train"] and not self.splits["val"]:

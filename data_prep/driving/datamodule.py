@@ -27,7 +27,7 @@ from data_prep.driving.table import DriveTable
 from data_prep.driving.windows import segments_of
 from data_prep.left_out import SHOWN, listing_of, write_list
 from data_prep.resumable import place_in
-from data_prep.saying import say
+from data_prep.saying import say, say_drawn
 from modules.errors import InputError, check_at_least
 from modules.steering.steerer import Steerer
 
@@ -144,7 +144,7 @@ class SteerDataModule(pl.LightningDataModule):
         root = self.root if self.root is not None else cache_root() / "road"
         format = "road" if self.root is None and self.format == "auto" else self.format
         if self.root is None and format == "road":
-            say("data: drawn roads; --data.root DIR takes your own recording")
+            say_drawn("roads", "recording")
         table = read_several([root, *self.others], format, self.topic)
         known = list(dict.fromkeys(table.camera.tolist()))
         if self.cameras == ["center"] and len(known) == 1:

@@ -20,7 +20,7 @@ from data_prep.house_numbers.short_first import ShortFirstSampler
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
-from data_prep.saying import say
+from data_prep.saying import say, say_drawn
 from modules.errors import InputError, check_at_least
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, encode
 from modules.house_numbers.preprocessing import NumberPictures
@@ -132,7 +132,7 @@ class NumberDataModule(pl.LightningDataModule):
             return
         self.table = read_numbers(self.root, self.format, self.numbers, self.seed)
         if self.root is None:
-            say("data: drawn plates; --data.root DIR takes your own pictures")
+            say_drawn("plates", "pictures")
         records, long = leave_out_long(self.table.records)
         if long:
             said = f"warning: {len(long)} number(s) of more than {MOST_DIGITS} digits left out"

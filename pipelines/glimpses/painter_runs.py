@@ -7,6 +7,7 @@ from pathlib import Path
 from modules.errors import InputError
 from pipelines.arguments import has_part, read_config
 from pipelines.glimpses.controls import CONTROLS
+from pipelines.reports.summary import arguments
 
 
 def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
@@ -24,7 +25,7 @@ def newest_checkpoint(runs: Path, painter: bool) -> Path | None:
         if not config.is_file():
             continue
         options = read_config(config)
-        kind = ((options.get("model") or {}).get("reader") or {}).get("kind")
+        kind = arguments(arguments(options.get("model")).get("reader")).get("kind")
         if has_part(options, "painter") == painter and kind not in CONTROLS:
             found.append(path)
     return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -148,7 +148,7 @@ def _sheet(row: Mapping[str, Any], reader: Mapping[str, Any]) -> str | None:
         options = ReaderOptions(**reader)
         labels = labels_of(row["number"], row["digits"], options.glimpses, options.backward)
         places = [(float(x), float(y)) for x, y in row["places"]]
-    except (KeyError, TypeError, ValueError, InputError, binascii.Error, cv2.error):
+    except (KeyError, TypeError, ValueError, binascii.Error, cv2.error):
         return None
     if picture is None:
         return None

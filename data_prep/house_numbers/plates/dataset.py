@@ -11,17 +11,15 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_prep.house_numbers.plates.drawing import draw_number
-from data_prep.house_numbers.plates.fonts import FONTS
+from data_prep.house_numbers.plates.fonts import FONTS, LETTERS
 from data_prep.house_numbers.records import NumberRecord, NumberTable
 from data_prep.input_files import SPLITS
 from modules.house_numbers.preprocessing import NumberPictures
 
-# change it with the pictures, and they are drawn anew; OpenCV 5 has other letters than OpenCV 4
-DRAWING = f"plates 4, OpenCV {cv2.__version__}"
+DRAWING = f"plates 4, {LETTERS}"  # change it with the pictures, and they are drawn anew
 NUMBERS = 20_000
 LENGTHS = (0.12, 0.23, 0.3, 0.2, 0.15)  # shares of numbers with 1 to 5 digits
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from data_prep.house_numbers.plates.strokes import pen_font, segment_font
 
 HEIGHT = 96  # of a digit's mask in pixels
+LETTERS = f"OpenCV {cv2.__version__}"  # of which version 5 has others than version 4
 STYLES = ("", "-Bold", "-Oblique", "-BoldOblique")
 TEST_STYLES = ("", "-Bold", "-Italic", "-BoldItalic")
 STIX = ("STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol", "STIXGeneralBolIta")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_prep.house_numbers.plates import dataset
 from data_prep.house_numbers.plates.drawing import draw_front
+from data_prep.house_numbers.plates.fonts import LETTERS
 from data_prep.house_numbers.records import NumberRecord, NumberTable
 from modules.house_numbers.preprocessing import NumberPictures
 
-# change it with the pictures, and they are drawn anew; OpenCV 5 has other letters than OpenCV 4
-DRAWING = f"fronts 3, OpenCV {cv2.__version__}"
+DRAWING = f"fronts 3, {LETTERS}"  # change it with the pictures, and they are drawn anew
 
 
 def read(root: Path, numbers: int = dataset.NUMBERS, seed: int = 0) -> NumberTable:
