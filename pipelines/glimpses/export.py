@@ -2,7 +2,7 @@
 
 The graph takes pictures (B, 3, S, S) as RGB bytes. It gives logits (B, 5, 11) and the places of the glimpses
 (B, T, 2), x and y from -1 to 1; the control has none. A reader in both directions gives the same from right
-to left. reader.json says how logits become a number.
+to left. reader.json says how a picture becomes the graph's input, and how logits become a number.
 """
 
 from __future__ import annotations
@@ -23,10 +23,24 @@ from modules.house_numbers.preprocessing import grey
 from modules.onnx_graphs import Graph, write_graph
 from pipelines.running.exports import check_export, new_folder, print_graphs
 
+PAD = (
+    "With S of image_size, H and W of the picture and f = S / max(H, W), make it max(1, round(f * H)) high "
+    "and max(1, round(f * W)) wide, halves to the even number. Centre it in the square: above it lies half "
+    "of what is left, rounded down, and so to its left. All else gets the mean colour of the resized "
+    "picture, each channel rounded."
+)
+SQUASH = "Make the picture S high and S wide, S of image_size, whatever its proportions."
+RESIZE = (
+    " Sides shrink by area means (OpenCV's INTER_AREA); sides that have to grow do so after that, linearly "
+    "(INTER_LINEAR). The graph takes bytes: images is uint8 (B, 3, S, S), RGB, top row first, neither scaled "
+    "nor normalised."
+)
 DECODE = (
-    "Take log-softmax over the classes. A number of length L scores the sum of its digits at steps 0 to L-1 "
-    "and, where L is below most_digits, of class stop at step L. The number of the highest score is read: of "
-    "every length the best digits, then the best length."
+    "Logits are (B, most_digits, 11): class d at step k is digit d at place k from the left, class stop the "
+    "end. Take log-softmax over the classes. A number of length L scores the sum of its digits at steps 0 to "
+    "L-1 and, where L is below most_digits, of class stop at step L. The number of the highest score is "
+    "read: of every length the best digits, then the best length. A digit's probability is the softmax of "
+    "the ten digits' terms at its place."
 )
 DECODE_BACKWARD = (
     " With logits_backward each term is the mean of both: a digit at place p from the left is at step L-1-p "
@@ -105,6 +119,7 @@ def describe(model: NumberReader, graph: Graph) -> dict[str, Any]:
         "graph": {"file": graph.file, "inputs": graph.inputs, "outputs": graph.outputs},
         "image_size": model.pictures.size,
         "resize": model.pictures.resize,
+        "input": (PAD if model.pictures.resize == "pad" else SQUASH) + RESIZE,
         "colour": "RGB",
         "most_digits": MOST_DIGITS,
         "stop": STOP,
