@@ -1,5 +1,6 @@
 """House numbers: one reader a format, all giving the same table: `python -m data_prep.house_numbers`."""
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -57,7 +58,11 @@ def read_numbers(
             raise InputError(f"format {format!r} needs a folder: --data.root DIR")
         existing_folder(root)
         if not reader.recognises(root):
-            raise InputError(f"{root}: holds no {FORMATS[format]}, so it is not of the format {format!r}")
+            missing = f"{root}: holds no {FORMATS[format]}, so it is not of the format {format!r}"
+            found = next(
+                (f"; it has those of {name!r}: --data.format {name}" for name in recognised(root)), ""
+            )
+            raise InputError(missing + found)
     if format in MADE:
         table = reader.read(root or Path("drawn plates"), numbers, seed)
     else:
@@ -68,11 +73,15 @@ def read_numbers(
 def recognise_format(root: Path) -> str:
     """Returns the name of the first format whose files are in the folder, going by file names alone."""
     existing_folder(root)
-    for name in FORMATS:
-        if _reader(name).recognises(root):
-            return name
+    for name in recognised(root):
+        return name
     looked_for = ", ".join(f"{files} ({name})" for name, files in FORMATS.items())
     raise InputError(f"{root}: no house numbers in a known format; looked for {looked_for}")
+
+
+def recognised(root: Path) -> Iterator[str]:
+    """Returns the formats whose files are in a folder."""
+    return (name for name in FORMATS if _reader(name).recognises(root))
 
 
 def _reader(format: str) -> ModuleType:

@@ -107,7 +107,10 @@ def write_trace(path: Path, trace: Trace) -> None:
     png, gif = io.BytesIO(), io.BytesIO()
     frames[-1].save(png, "PNG")
     times = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-    frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    # one palette for all: finding one for each frame takes seven times as long, and the file gets larger
+    last = frames[-1].quantize(dither=Image.Dither.NONE)
+    grown = [frame.quantize(palette=last, dither=Image.Dither.NONE) for frame in frames[:-1]] + [last]
+    grown[0].save(gif, "GIF", save_all=True, append_images=grown[1:], duration=times, loop=0)
     write_whole(path.with_name(f"{path.name}.png"), png.getvalue())
     write_whole(path.with_name(f"{path.name}.gif"), gif.getvalue())
 

@@ -81,6 +81,13 @@ def test_a_folder_that_is_not_of_the_format_is_named(format: str, tmp_path: Path
         read_numbers(tmp_path, format)
 
 
+def test_the_format_of_a_folder_that_is_called_another_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text("<annotation/>")
+    with pytest.raises(InputError, match=r"it has those of .voc.: --data\.format voc"):
+        read_numbers(tmp_path, "folder")
+
+
 def test_a_folder_is_not_passed_over_where_plates_are_drawn(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="format 'fronts' draws its pictures and reads no folder"):
         read_numbers(tmp_path, "fronts")
