@@ -51,11 +51,18 @@ class ReaderCLI(RunCLI):
         """Whether the model itself is one of those that a reader is set beside."""
         return self.model.reader_options.kind in CONTROLS
 
+    def stored_options(self, checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Leaves it to the run's configuration, and to who resumes it, whether controls are trained."""
+        stored = super().stored_options(checkpoint)
+        training = {name: value for name, value in stored["training"].items() if name != "controls"}
+        return {**stored, "training": training}
+
     def compare(self, split: str, checkpoint: Path) -> None:
         """Lets the controls read, which a fit has to train first."""
         config = self.config_init[self.subcommand]
         is_reader = not self.is_control
-        wanted = is_reader and self.model.training_options.controls
+        # as configured: the checkpoint that is scored by now may be of a fit that was not to train them
+        wanted = is_reader and self.config[self.subcommand].model.training.controls
         if self.subcommand == "fit" and wanted and not self.ending.asked:
             steps = max(1, self.trainer.global_step)
             if self.ending.reason is not None:  # those of a resumed fit had fewer steps

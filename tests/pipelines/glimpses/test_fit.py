@@ -69,6 +69,9 @@ def test_a_stopped_fit_goes_on_as_if_it_had_not_stopped(run: Path, tmp_path: Pat
     assert main(["fit", "--ckpt_path", str(stopped), "--trainer.max_epochs", "2"]) == 0
     one, other = (torch.load(path, weights_only=True)["state_dict"] for path in (whole, stopped))
     assert all(one[name].equal(other[name]) for name in one)
+    assert not whole.with_name("cnn.ckpt").exists()
+    assert main(["fit", "--ckpt_path", str(whole), "--model.training.controls", "true"]) == 0
+    assert whole.with_name("cnn.ckpt").is_file()  # wanted later: the reader itself is done
 
 
 @pytest.mark.slow
