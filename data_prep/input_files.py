@@ -124,7 +124,7 @@ def list_files(folder: Path | str) -> list[Path]:
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Yields the visible regular files below the folder in the order of their names."""
+    """Yields the visible regular files below the folder, and links to none, in the order of their names."""
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
@@ -137,5 +137,6 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     for entry in visible:
         if entry.is_dir():
             yield from _walk(folder / entry.name, above | {here})
-        elif entry.is_file():
+        # a link that leads nowhere was meant to be a file: whoever reads it says what is wrong
+        elif entry.is_file() or (entry.is_symlink() and not Path(entry).exists()):
             yield folder / entry.name

@@ -37,7 +37,7 @@ def paint(
     Args:
         number: What the plates show, of at most five digits.
         n: How many.
-        output: PNG of all of them, side by side.
+        output: PNG of all of them, in rows.
         animation: Also write a GIF of the growing canvas, with the window of every stroke on it.
         ckpt_path: Checkpoint of a painter; by default the best of the newest painter's run.
         runs: Folder of all runs, where that is looked for.

@@ -56,7 +56,7 @@ class ReadOptions:
 
     images: Path
     ckpt_path: Path
-    output: Path = Path("numbers.csv")
+    output: Path = Path("read.csv")
     format: Literal["csv", "jsonl"] | None = None
     trace: Path | None = None
     threshold: float = 0.5
@@ -163,7 +163,9 @@ def read(options: ReadOptions) -> None:
     check_at_least(0, num_workers=options.num_workers)
     if not 0 <= options.threshold <= 1:
         raise InputError(f"threshold is {options.threshold}; it has to be from 0 to 1")
-    output = outputs({"output": options.output}, options.overwrite, (options.ckpt_path,))
+    # numbers.csv beside pictures says what they show: no reading may take its place
+    kept = (options.ckpt_path, options.images / "numbers.csv")
+    output = outputs({"output": options.output}, options.overwrite, kept)
     with output, no_folders_in_vain(options.trace):
         device = chosen_device(options.device)
         model = NumberReader.load(options.ckpt_path)

@@ -26,7 +26,7 @@ def test_list_files_walks_sorted_and_passes_over_what_is_hidden(tmp_path: Path) 
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.jpg").mkdir()
     found = [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path)]
-    assert found == ["Z.heic", "a.png", "b.JPG", "notes.txt", "sub/a.tiff", "sub/deep/c.webp"]
+    assert found == ["Z.heic", "a.png", "b.JPG", "broken.jpg", "notes.txt", "sub/a.tiff", "sub/deep/c.webp"]
 
 
 def test_linked_folders_are_followed(tmp_path: Path) -> None:

@@ -131,3 +131,22 @@ def test_a_command_that_fails_leaves_no_folders(checkpoint, tmp_path, capsys) ->
     assert read(checkpoint, tmp_path / "empty", output, "--trace", str(trace)) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_what_pictures_show_is_never_replaced(checkpoint, gallery, tmp_path, capsys) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes((gallery / "a.png").read_bytes())
+    (pictures / "numbers.csv").write_text("image,number\na.png,12\n")
+    assert read(checkpoint, pictures, pictures / "numbers.csv", "--overwrite") == 2
+    assert "numbers.csv" in capsys.readouterr().err
+    assert (pictures / "numbers.csv").read_text() == "image,number\na.png,12\n"
+
+
+def test_a_link_that_leads_nowhere_gets_a_row(checkpoint, gallery, tmp_path, capsys) -> None:
+    (pictures := tmp_path / "pictures").mkdir()
+    (pictures / "a.png").write_bytes((gallery / "a.png").read_bytes())
+    (pictures / "b.png").symlink_to(tmp_path / "gone.png")
+    assert read(checkpoint, pictures, tmp_path / "out.csv") == 0
+    assert "b.png,,,,,,No such file or directory" in (tmp_path / "out.csv").read_text()
+    assert "warning: b.png: No such file or directory" in capsys.readouterr().err
