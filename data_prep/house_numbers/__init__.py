@@ -1,6 +1,5 @@
 """House numbers: one reader a format, all giving the same table: `python -m data_prep.house_numbers`."""
 
-from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -59,10 +58,10 @@ def read_numbers(
         existing_folder(root)
         if not reader.recognises(root):
             missing = f"{root}: holds no {FORMATS[format]}, so it is not of the format {format!r}"
-            found = next(
-                (f"; it has those of {name!r}: --data.format {name}" for name in recognised(root)), ""
+            found = _recognised(root)
+            raise InputError(
+                missing + (f"; it has those of {found!r}: --data.format {found}" if found else "")
             )
-            raise InputError(missing + found)
     if format in MADE:
         table = reader.read(root or Path("drawn plates"), numbers, seed)
     else:
@@ -73,15 +72,15 @@ def read_numbers(
 def recognise_format(root: Path) -> str:
     """Returns the name of the first format whose files are in the folder, going by file names alone."""
     existing_folder(root)
-    for name in recognised(root):
+    if (name := _recognised(root)) is not None:
         return name
     looked_for = ", ".join(f"{files} ({name})" for name, files in FORMATS.items())
     raise InputError(f"{root}: no house numbers in a known format; looked for {looked_for}")
 
 
-def recognised(root: Path) -> Iterator[str]:
-    """Returns the formats whose files are in a folder."""
-    return (name for name in FORMATS if _reader(name).recognises(root))
+def _recognised(root: Path) -> str | None:
+    """Returns the first format whose files are in a folder; None for none."""
+    return next((name for name in FORMATS if _reader(name).recognises(root)), None)
 
 
 def _reader(format: str) -> ModuleType:

@@ -1,5 +1,7 @@
 """A reader that has learnt nothing, as a checkpoint, and a folder of pictures and of what is none."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.options import ReaderOptions
 from modules.house_numbers.preprocessing import NumberPictures
 
+ROOT = Path(__file__).resolve().parents[3]
 GOOD = ("a.png", "b/c.jpg", "dot.png")
 BAD = ("bad.png", "notes.txt")
 
@@ -20,6 +23,16 @@ def save(path: Path, model: NumberReader) -> Path:
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, path)
     return path
+
+
+def export(checkpoint: Path, output: Path) -> str:
+    """Exports a reader and returns what that printed.
+
+    In a process of its own: the exporter would trace the shape checks that the tests switch on.
+    """
+    given = ["export", "--ckpt_path", str(checkpoint), "--output", str(output)]
+    command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), *given]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

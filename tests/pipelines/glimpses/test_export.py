@@ -3,15 +3,13 @@
 import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from pipelines.house_numbers import main
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.pipelines.glimpses.conftest import export
 
 # what a person writes who has reader.json alone
 PROGRAM = """
@@ -60,12 +58,9 @@ def test_reader_json_is_all_that_a_program_needs(checkpoint, tmp_path) -> None:
     for name, height, width in (("a.png", 40, 101), ("b.png", 97, 31), ("c.png", 9, 7)):
         picture = rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
         cv2.imwrite(str(gallery / name), picture)
-    given = ["--ckpt_path", str(checkpoint), "--output", str(tmp_path / "onnx")]
-    # a process of its own: the exporter would trace the shape checks that the tests switch on
-    command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), "export", *given]
-    subprocess.run(command, check=True, capture_output=True)
+    export(checkpoint, tmp_path / "onnx")
     images = ["--images", str(gallery), "--num_workers", "0", "--device", "cpu"]
-    given = [*given[:2], "--output", str(tmp_path / "out.csv")]
+    given = ["--ckpt_path", str(checkpoint), "--output", str(tmp_path / "out.csv")]
     assert main(["read", *images, *given]) == 0
     with (tmp_path / "out.csv").open(newline="") as file:
         wanted = {row["image"]: row for row in csv.DictReader(file) if row["number"]}

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,8 @@ import torch
 
 from pipelines.glimpses.painter_runs import newest_checkpoint
 from pipelines.house_numbers import main
+from tests.pipelines.glimpses.conftest import export
 
-ROOT = Path(__file__).resolve().parents[3]
 DEBUG = ["--config", "configs/debug/house_numbers.yaml", "--trainer.enable_progress_bar", "false"]
 
 
@@ -91,10 +89,7 @@ def test_controls_have_the_steps_of_the_reader_however_it_ended(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_an_export_says_what_pytorch_says(run: Path, tmp_path: Path) -> None:
-    given = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt"), "--output", str(tmp_path / "onnx")]
-    # a process of its own: the exporter would trace the shape checks that the tests switch on
-    command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), "export", *given]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told = export(run / "checkpoints" / "best.ckpt", tmp_path / "onnx")
     described = json.loads((tmp_path / "onnx" / "reader.json").read_text())
     assert described["stop"] == 10 and "log-softmax" in described["decode"]
     difference = float(told.split()[-1])
