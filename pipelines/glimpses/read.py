@@ -17,6 +17,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from data_prep.house_numbers.formats.folder import TABLE
 from data_prep.input_files import list_files
 from data_prep.left_out import SHOWN
 from modules.errors import InputError, check_at_least
@@ -164,7 +165,8 @@ def read(options: ReadOptions) -> None:
     if not 0 <= options.threshold <= 1:
         raise InputError(f"threshold is {options.threshold}; it has to be from 0 to 1")
     # numbers.csv beside pictures says what they show: no reading may take its place
-    kept = (options.ckpt_path, options.images / "numbers.csv")
+    labels = options.images / TABLE
+    kept = [options.ckpt_path, *([labels] if labels.exists() else [])]
     output = outputs({"output": options.output}, options.overwrite, kept)
     with output, no_folders_in_vain(options.trace):
         device = chosen_device(options.device)

@@ -141,6 +141,9 @@ def test_what_pictures_show_is_never_replaced(checkpoint, gallery, tmp_path, cap
     assert read(checkpoint, pictures, pictures / "numbers.csv", "--overwrite") == 2
     assert "numbers.csv" in capsys.readouterr().err
     assert (pictures / "numbers.csv").read_text() == "image,number\na.png,12\n"
+    (pictures / "numbers.csv").unlink()
+    assert read(checkpoint, pictures, pictures / "numbers.csv") == 0
+    assert (pictures / "numbers.csv").read_text().splitlines()[1].startswith("a.png,")
 
 
 def test_a_link_that_leads_nowhere_gets_a_row(checkpoint, gallery, tmp_path, capsys) -> None:
