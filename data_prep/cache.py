@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike
 from rich.console import Console
 
 from data_prep.append_log import append_lines, synchronise, truncate, whole_lines
+from data_prep.terminal import saying_how_to_resume
 from modules.errors import InputError
 from modules.whole_files import write_whole
 
@@ -200,7 +201,8 @@ class RowStore:
             truncate(self.data, rows * self.row_bytes)
             known = {"shape": self.shape, "dtype": self.dtype.name, **meta}
             write_whole(self.folder / "meta.json", (json.dumps(known, indent=1) + "\n").encode())
-            yield
+            with saying_how_to_resume(lambda: "what is computed is kept; the same command goes on after it"):
+                yield
 
     @contextmanager
     def appending(self, count: int) -> Iterator[BinaryIO]:

@@ -6,7 +6,8 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from modules.errors import InputError
 
@@ -64,6 +65,25 @@ def run(main: Callable[[], int | None]) -> int:
         reason = f"cannot be read or written ({error.strerror})"
         print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(": ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return 130
+
+
+@contextmanager
+def saying_how_to_resume(how: Callable[[], str]) -> Iterator[None]:
+    """Lets the line that a command ends with after Ctrl-C say how it goes on.
+
+    Ctrl-C stays what it is, also where Lightning makes an end of the program of it.
+
+    Args:
+        how: Returns that; nothing where all is to be done again.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as ended:
+        stop = ended.__context__ if isinstance(ended, SystemExit) else ended
+        if not isinstance(stop, KeyboardInterrupt):
+            raise
+        said = how()
+        raise KeyboardInterrupt(*([said] if said else stop.args)) from None

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.loops.loop import _Loop
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from data_prep.terminal import saying_how_to_resume
 from modules.errors import InputError
 
 POLITE = b"\nstopping after this step: validation, test and report follow; Ctrl-C again stops at once\n"
@@ -150,8 +151,13 @@ def plain_ending(run_folder: Path | None = None) -> Iterator[None]:
     Args:
         run_folder: Of a fit.
     """
+
+    def resumed_by() -> str:
+        last = None if run_folder is None else run_folder / "checkpoints" / "last.ckpt"
+        return f"go on with --ckpt_path {last}" if last is not None and last.is_file() else ""
+
     try:
-        with hearing_ctrl_c():
+        with saying_how_to_resume(resumed_by):
             yield
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
@@ -162,22 +168,8 @@ def plain_ending(run_folder: Path | None = None) -> Iterator[None]:
     except RuntimeError as error:
         if not any(sign in str(error) for sign in _GONE):
             raise
-        last = None if run_folder is None else run_folder / "checkpoints" / "last.ckpt"
-        remedy = "no checkpoint was kept yet, so begin again"
-        if last is not None and last.is_file():
-            remedy = f"go on with --ckpt_path {last}"
+        remedy = resumed_by() or "no checkpoint was kept yet, so begin again"
         raise InputError(f"another process has ended, and all with it; {remedy}") from error
-
-
-@contextmanager
-def hearing_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C stay what it is, where Lightning would end the program without a word."""
-    try:
-        yield
-    except SystemExit as ended:
-        if isinstance(ended.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_prep.cache import cache_folder, in_turn, writing_in
+from data_prep.terminal import saying_how_to_resume
 from data_prep.text.authors import fingerprint
 from data_prep.text.files import check_encoding, encoding_alone, read_pieces
 from modules.errors import InputError
@@ -120,7 +121,8 @@ def trained(root: Path, device: str, encoding: str | None = None) -> Path:
         encoding: Of the texts; None for UTF-8 or what a byte order mark says.
     """
     runs = cache_folder("authors", fingerprint(root, encoding))
-    with writing_in(runs, "the model of these authors"), in_turn(runs / "training.lock", runs):
+    resumed = saying_how_to_resume(lambda: "the same command goes on with the training")
+    with writing_in(runs, "the model of these authors"), in_turn(runs / "training.lock", runs), resumed:
         finished = sorted(runs.glob("text/author/*/metrics.json"))
         if not finished:
             begun = sorted(runs.glob("text/author/*/checkpoints/last.ckpt"))

@@ -16,6 +16,7 @@ import yaml
 
 from data_prep.append_log import append_lines, truncate
 from data_prep.input_files import read_jsonl
+from data_prep.terminal import saying_how_to_resume
 from modules.errors import LARGEST_SEED, InputError
 from modules.whole_files import write_whole
 from pipelines.output_files import written_by_one
@@ -73,7 +74,8 @@ def compared_rows(
         kinds: that are wanted; by default all.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with written_by_one(output / TABLE, "output"):
+    resumed = saying_how_to_resume(lambda: "the same command goes on")
+    with written_by_one(output / TABLE, "output"), resumed:
         rows = _finished(output, settings, parts)
         for seed in seeds:
             for kind in kinds or settings:
@@ -82,8 +84,8 @@ def compared_rows(
                     begun = sorted(folder.glob("version_*/checkpoints/last.ckpt"), key=_written)
                     _sign(folder, settings[kind], output, bool(begun))
                     print(f"{folder.name}: {'goes on' if begun else 'begins'}", flush=True)
-                    resumed = ["--ckpt_path", str(begun[-1])] if begun else []
-                    fit(kind, seed, ["--runs", str(output / "fits"), "--name", folder.name, *resumed])
+                    goes_on = ["--ckpt_path", str(begun[-1])] if begun else []
+                    fit(kind, seed, ["--runs", str(output / "fits"), "--name", folder.name, *goes_on])
                     row = {"kind": kind, "seed": seed, "settings": settings[kind], **_fitted(folder, parts)}
                     append_lines(output / TABLE, [row])
                     rows[kind, seed] = row

@@ -18,9 +18,9 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.progress import counting_bar
+from data_prep.terminal import saying_how_to_resume
 from modules.errors import InputError
 from pipelines.devices import TRAINER_HELP
-from pipelines.endings import hearing_ctrl_c
 
 # a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
 ESCAPED = "backslashreplace"
@@ -194,8 +194,13 @@ def predicted_rows(
     sampler = ShareSampler(len(dataset), batch_size, rank=trainer.global_rank, world_size=trainer.world_size)
     loader = BatchLoader(dataset, sampler, workers=decoding_workers() if workers is None else workers)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+
+    def resumed_by() -> str:
+        kept = len(finished(part, states))
+        return f"the same command goes on after {kept:,} of {len(states):,} files" if kept else ""
+
     if len(dataset):  # a run may have been killed after its last row
-        with hearing_ctrl_c():
+        with saying_how_to_resume(resumed_by):
             trainer.predict(model, loader, return_predictions=False)
     trainer.strategy.barrier()
     if not trainer.is_global_zero:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from data_prep.terminal import print_what_can_be_shown
+from data_prep.terminal import print_what_can_be_shown, run, saying_how_to_resume
 
 
 @pytest.fixture
@@ -41,3 +41,25 @@ def test_what_is_no_file_is_left_alone(monkeypatch):
     print_what_can_be_shown()
     print("☃")
     assert sys.stdout.getvalue() == "☃\n"
+
+
+def test_ctrl_c_is_one_line_with_what_goes_on(capsys):
+    def stopped(how=""):
+        with saying_how_to_resume(lambda: how):
+            raise KeyboardInterrupt
+
+    for how, said in (("", "stopped\n"), ("give it again", "stopped: give it again\n")):
+        assert run(lambda how=how: stopped(how)) == 130
+        assert capsys.readouterr().err == said
+
+
+def test_ctrl_c_stays_what_it_is_where_a_library_ends_the_program(capsys):
+    def ending():
+        with saying_how_to_resume(lambda: "give it again"):
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                sys.exit(1)
+
+    assert run(ending) == 130
+    assert capsys.readouterr().err == "stopped: give it again\n"

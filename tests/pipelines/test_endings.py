@@ -76,10 +76,21 @@ def test_ctrl_c_ends_politely(tmp_path, capfd, monkeypatch):
 def test_ctrl_c_twice_stops_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Interrupted(2)])
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         fitted(tmp_path)
+    assert not stop.value.args  # no checkpoint was kept yet
     assert not list(tmp_path.glob("**/metrics.json"))
     assert signal.getsignal(signal.SIGINT) in (before, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_what_ctrl_c_twice_stops_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch):
+    run = fitted(tmp_path, "--trainer.max_epochs", "1")
+    last = run / "checkpoints" / "last.ckpt"
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Interrupted(2)])
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=f"go on with --ckpt_path {last}"):
+        fitted(tmp_path, "--ckpt_path", str(last))
     signal.signal(signal.SIGINT, before)
 
 

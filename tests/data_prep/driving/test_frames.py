@@ -117,7 +117,7 @@ def test_a_killed_run_loses_only_what_was_not_yet_safe(
         return SMALL(image)
 
     cache.preprocessing = killed  # type: ignore[assignment]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
         fill(cache, table)
     # and torn ends, as after a power cut
     with (cache.folder / "frames.u8").open("ab") as stream:

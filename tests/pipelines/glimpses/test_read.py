@@ -83,6 +83,26 @@ def test_ctrl_c_is_one_word_and_status_130(checkpoint, gallery, tmp_path, monkey
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_ctrl_c_says_how_to_go_on(checkpoint, gallery, tmp_path, monkeypatch, capsys) -> None:
+    rows, batches = reading.NumberWriter.rows, []
+
+    def stopping(self, outputs, batch):
+        batches.append(batch)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return rows(self, outputs, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading.NumberWriter, "rows", stopping)
+        before = signal.getsignal(signal.SIGINT)
+        assert read(checkpoint, gallery, tmp_path / "out.csv", "--batch_size", "1") == 130
+        signal.signal(signal.SIGINT, before)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "stopped: the same command goes on after 2 of 5 files"
+    assert read(checkpoint, gallery, tmp_path / "out.csv") == 0
+    assert "going on after 2 of 5 files" in capsys.readouterr().out
+
+
 def test_what_is_unsure_is_so_by_the_probability_that_is_written(checkpoint, tmp_path) -> None:
     options = reading.ReadOptions(tmp_path, checkpoint, threshold=0.5)
     reads = [NumberRead("7", probability, [probability], []) for probability in (0.49996, 0.49994)]

@@ -56,7 +56,7 @@ def test_a_fit_that_was_killed_is_not_taken_up_with_other_options(tmp_path):
         checkpoint.touch()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
         rows_of(tmp_path, fit=killed)
     with pytest.raises(InputError, match="other options"):
         rows_of(tmp_path, settings="others", fit=killed)
