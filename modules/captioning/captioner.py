@@ -26,6 +26,7 @@ from modules.captioning.reinforcement import (
     CaptionReward,
     greedy_captions,
     leave_one_out,
+    one_caption_each,
     sample_captions,
     self_critical_sum,
 )
@@ -259,7 +260,9 @@ class Captioner(CaptionWriter, TrainedModule):
         self.log("train/reward", total_reward / captions_scored, prog_bar=True, batch_size=len(names))
         reinforced = loss * self.world_size / total_words
         weight = self.training_options.reinforce_cross_entropy
-        return reinforced + weight * self._force(batch, annotations) if weight else reinforced
+        if not weight:
+            return reinforced
+        return reinforced + weight * self._force(one_caption_each(batch, seed), annotations)
 
     def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         """Returns the decoder, and the fine-tuned blocks of the encoder, with their learning rates."""

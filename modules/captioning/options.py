@@ -31,8 +31,9 @@ class CaptioningTrainingOptions(ScheduleOptions):
         reinforce_samples: Captions sampled of each image in these epochs.
         reinforce_baseline: What a sample's reward is compared with: samples, the mean of the image's other
             samples (Luo 2020), or greedy, the reward of the greedy caption (Rennie et al. 2017).
-        reinforce_cross_entropy: Weight of the ordinary loss in these epochs. Without a word of people's
-            captions the language decays: rewards rise for captions that stop in "with a".
+        reinforce_cross_entropy: Weight of the ordinary loss in these epochs, of one caption of each image.
+            Without a word of people's captions the language decays: rewards rise for captions that stop in
+            "with a".
         reinforce_bleu4: Weight of sentence BLEU-4 (0..1) beside CIDEr-D (0..10) in the reward.
     """
 

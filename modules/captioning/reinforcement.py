@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from modules.captioning.batch import CaptionBatch
 from modules.decoders.captions import CaptionDecoder
 from modules.decoding import DecodingOptions, Hypothesis, decode
 from modules.metrics.bleu import BleuReferences, bleu, count_ngrams
@@ -55,6 +56,27 @@ class CaptionReward:
     def each(self, images: Sequence[str], captions: Sequence[Sequence[int]]) -> Float[Tensor, " N"]:
         """Returns the reward of every caption, each of its image."""
         return torch.tensor([self(*pair) for pair in zip(images, captions, strict=True)])
+
+
+def one_caption_each(batch: CaptionBatch, seed: int) -> CaptionBatch:
+    """Returns the batch with one caption of each image, drawn at random.
+
+    Its mean loss is an estimate of that of all captions, for a fifth of the work where each image has five.
+
+    Args:
+        batch: N images, each with a caption or more.
+        seed: Of the draw.
+    """
+    order = torch.randperm(len(batch.tokens), generator=torch.Generator().manual_seed(seed)).numpy()
+    _, first = np.unique(batch.image_index.cpu().numpy()[order], return_index=True)
+    rows = torch.from_numpy(order[first]).to(batch.tokens.device)  # (N,)
+    tokens = batch.tokens[rows]
+    longest = int((tokens != Vocabulary.PAD).sum(1).max())
+    return batch._replace(
+        image_index=batch.image_index[rows],
+        tokens=tokens[:, :longest],
+        weights=None if batch.weights is None else batch.weights[rows],
+    )
 
 
 def leave_one_out(rewards: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:

@@ -4,10 +4,12 @@ import pytest
 import torch
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
+from modules.captioning.batch import CaptionBatch
 from modules.captioning.reinforcement import (
     CaptionReward,
     greedy_captions,
     leave_one_out,
+    one_caption_each,
     sample_captions,
     self_critical_sum,
 )
@@ -114,3 +116,33 @@ def test_bleu_4_joins_the_reward_with_its_weight():
     perfect = [4, 5, 7, 8, EOS]  # one of the references: its BLEU-4 is 1
     assert mixed("a", perfect) == pytest.approx(plain("a", perfect) + 2.0, abs=1e-6)
     assert mixed("a", [4, 12, EOS]) == pytest.approx(plain("a", [4, 12, EOS]), abs=1e-3)
+
+
+def test_one_caption_of_each_image_is_drawn_evenly_with_its_weight_and_without_others_padding():
+    image_index = torch.tensor([0, 0, 0, 1, 2, 2])
+    words = [[4], [5], [6, 6], [7], [8], [9, 9, 9]]
+    tokens = torch.tensor([[BOS, *said, EOS] + [PAD] * (3 - len(said)) for said in words])
+    weights = torch.tensor([0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    batch = CaptionBatch(torch.rand(3, 5, 6), image_index, tokens, list("abc"), [], weights)
+    drawn = [one_caption_each(batch, seed) for seed in range(600)]
+    for one in drawn:
+        assert one.image_index.tolist() == [0, 1, 2]
+        assert one.weights is not None
+        assert one.weights.tolist() == pytest.approx([0.1 * int(row[1]) for row in one.tokens])
+        assert (one.tokens[:, -1] != PAD).any()
+    first = torch.stack([one.tokens[:, 1] for one in drawn])
+    assert [int((first[:, 0] == word).sum()) for word in (4, 5, 6)] == pytest.approx([200] * 3, abs=45)
+    assert int((first[:, 2] == 8).sum()) == pytest.approx(300, abs=50)
+    assert one_caption_each(batch, 3).tokens.tolist() == one_caption_each(batch, 3).tokens.tolist()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_what_was_drawn_without_gradients_leaves_them_to_every_parameter(precision):
+    """Autocast keeps weights in half precision: those kept while captions are drawn know no gradient."""
+    decoder, annotations = decoder_of(), torch.rand(3, 5, 6)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        _, tokens = sample_captions(decoder, annotations, 2, 6, seed=0)
+        loss, _ = self_critical_sum(decoder, annotations, tokens, torch.tensor([[1.0, -1.0]] * 3))
+    loss.backward()
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
