@@ -5,9 +5,13 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from modules.errors import InputError
 
@@ -41,12 +45,17 @@ def print_what_can_be_shown() -> None:
         sys.stdout.reconfigure(errors=_SHOWN)
 
 
+class Terminated(BaseException):
+    """SIGTERM came, which `timeout`, schedulers and a machine that shuts down send."""
+
+
 def run(main: Callable[[], int | None]) -> int:
     """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
     print_what_can_be_shown()
     try:
         try:
-            return main() or 0
+            with _hearing_sigterm():
+                return main() or 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -54,9 +63,7 @@ def run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except InputError as error:
-        # under several processes one of them speaks, on every machine
-        if not any(int(os.environ.get(name) or 0) for name in ("LOCAL_RANK", "SLURM_LOCALID")):
-            print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
     except OSError as error:
         # what is foreseen is said where it happens; a disk that fills or goes away can be met anywhere
@@ -66,24 +73,77 @@ def run(main: Callable[[], int | None]) -> int:
         print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(": ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
+        _say(": ".join(["stopped", *map(str, stop.args)]))
         return 130
+    except Terminated as stop:
+        _say(": ".join(["terminated", *map(str, stop.args)]))
+        return 143
+
+
+def _say(line: str) -> None:
+    """Prints on stderr; of several processes one speaks, on every machine."""
+    if not any(int(os.environ.get(name) or 0) for name in ("LOCAL_RANK", "SLURM_LOCALID")):
+        print(line, file=sys.stderr)
 
 
 @contextmanager
 def saying_how_to_resume(how: Callable[[], str]) -> Iterator[None]:
-    """Lets the line that a command ends with after Ctrl-C say how it goes on.
+    """Lets the line that a command ends with after Ctrl-C or SIGTERM say how it goes on.
 
-    Ctrl-C stays what it is, also where Lightning makes an end of the program of it.
+    Both stay what they are, whatever a library makes of them.
 
     Args:
         how: Returns that; nothing where all is to be done again.
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as ended:
-        stop = ended.__context__ if isinstance(ended, SystemExit) else ended
-        if not isinstance(stop, KeyboardInterrupt):
+    except BaseException as error:
+        stop = _stop_behind(error)
+        if stop is None:
             raise
         said = how()
-        raise KeyboardInterrupt(*([said] if said else stop.args)) from None
+        raise type(stop)(*([said] if said else stop.args)) from None
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | Terminated | None:
+    """Returns the Ctrl-C or SIGTERM that an error comes from, if it does."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | Terminated):
+            return error
+        if "killed by signal: Terminated" in str(error):  # PyTorch's, of a worker that heard it first
+            return Terminated()
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def _hearing_sigterm() -> Iterator[None]:
+    """Raises Terminated where SIGTERM comes, so that what is to be cleaned up is, as after Ctrl-C."""
+    process, came = os.getpid(), -1.0
+
+    def end(*_: Any) -> None:
+        nonlocal came
+        if os.getpid() != process:  # one that was forked from this one
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        distributed, is_alone = sys.modules.get("torch.distributed"), signal.getsignal(signal.SIGTERM) is end
+        # Lightning, which hears it first, ends processes that wait for one another
+        if not is_alone and distributed and distributed.is_available() and distributed.is_initialized():
+            return
+        if came < 0 or time.monotonic() - came > 1:  # `timeout` sends two: cleaning up goes on
+            came = time.monotonic()
+            if hasattr(signal, "SIGCHLD"):  # or PyTorch raises amid the cleaning up, of its workers
+                signal.signal(signal.SIGCHLD, lambda *_: None)
+            raise Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        with saying_how_to_resume(str):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,6 +1,8 @@
 """What an encoding cannot write is shown as ?, which is said once, and stops nothing."""
 
 import io
+import os
+import signal
 import sys
 
 import pytest
@@ -63,3 +65,57 @@ def test_ctrl_c_stays_what_it_is_where_a_library_ends_the_program(capsys):
 
     assert run(ending) == 130
     assert capsys.readouterr().err == "stopped: give it again\n"
+
+
+def sent() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def workers_gone() -> None:
+    raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+
+
+def both() -> None:
+    try:
+        sent()
+    finally:
+        workers_gone()
+
+
+@pytest.fixture(autouse=True)
+def of_children():
+    """Keeps what hears of children that end, as SIGTERM takes it away."""
+    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    yield
+    if before is not None:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize("stop", [sent, workers_gone, both])
+def test_sigterm_is_one_line_and_status_143_and_all_is_cleaned_up(capsys, stop):
+    cleaned = []
+
+    def terminated():
+        with saying_how_to_resume(lambda: "give it again"):
+            try:
+                stop()
+            finally:
+                sent() if stop is sent else None  # `timeout` sends two
+                cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(terminated) == 143
+    assert capsys.readouterr().err == "terminated: give it again\n" and cleaned
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_process_that_was_forked_is_ended_by_sigterm_without_a_word(capfd):
+    def forking():
+        if (child := os.fork()) == 0:
+            sent()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+    assert run(forking) == 0
+    assert capfd.readouterr().err == ""

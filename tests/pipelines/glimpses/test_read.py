@@ -2,9 +2,16 @@
 
 import csv
 import json
+import os
+import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +20,7 @@ from modules.house_numbers.batch import NumberBatch
 from modules.house_numbers.number_reader import NumberRead, NumberReader
 from pipelines.glimpses import read as reading
 from pipelines.house_numbers import main
-from tests.pipelines.glimpses.conftest import BAD, GOOD
+from tests.pipelines.glimpses.conftest import BAD, GOOD, ROOT
 
 
 def read(checkpoint: Path, gallery: Path, output: Path, *options: str) -> int:
@@ -101,6 +108,25 @@ def test_ctrl_c_says_how_to_go_on(checkpoint, gallery, tmp_path, monkeypatch, ca
     assert said == "stopped: the same command goes on after 2 of 5 files"
     assert read(checkpoint, gallery, tmp_path / "out.csv") == 0
     assert "going on after 2 of 5 files" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_sigterm_to_all_processes_is_one_line_and_keeps_the_rows(checkpoint, tmp_path) -> None:
+    (images := tmp_path / "images").mkdir()
+    for number in range(500):
+        cv2.imwrite(str(images / f"{number}.png"), np.full((400, 400), number % 255, np.uint8))
+    given = ["--images", str(images), "--ckpt_path", str(checkpoint), "--output", str(tmp_path / "out.csv")]
+    command = [sys.executable, str(ROOT / "pipelines" / "house_numbers.py"), "read", *given]
+    options = ["--device", "cpu", "--batch_size", "1", "--num_workers", "2"]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, start_new_session=True) as process:
+        while process.poll() is None and not any(part.stat().st_size for part in tmp_path.glob("*.part-*")):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stderr is not None
+        said = process.stderr.read().decode().removeprefix("loading ...").strip()
+    assert process.returncode == 143
+    assert re.fullmatch(r"terminated: the same command goes on after \d+ of 500 files", said)
+    assert [path.name[:13] for path in tmp_path.iterdir() if path != images] == ["out.csv.part-"]
 
 
 def test_what_is_unsure_is_so_by_the_probability_that_is_written(checkpoint, tmp_path) -> None:
