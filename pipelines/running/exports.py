@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from modules.errors import InputError
 from modules.onnx_graphs import Graph
+from pipelines.output_files import no_folders_in_vain, written_by_one
 
 
 def check_export(output: Path) -> None:
@@ -28,14 +30,25 @@ def print_graphs(graphs: Sequence[Graph], output: Path) -> None:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """Gives a folder to write to, which becomes `output` at the end or, after an error, is gone."""
+    """Gives a folder to write to, which becomes `output` at the end or, after an error, is gone.
+
+    InputError where another process exports to it. What a killed one left beside it is removed.
+    """
     output = output.resolve()
     unfinished = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        unfinished.replace(output)
+        with no_folders_in_vain(output.parent):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            with written_by_one(output, "output"):
+                # whoever holds the name knows that nobody else writes one of these
+                for left in output.parent.glob(f".{glob.escape(output.name)}.*"):
+                    if left.suffix[1:].isdecimal() and left.is_dir():
+                        shutil.rmtree(left)
+                try:
+                    unfinished.mkdir()
+                    yield unfinished
+                    unfinished.replace(output)
+                finally:
+                    shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
