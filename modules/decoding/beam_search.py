@@ -17,6 +17,7 @@ from modules.decoding.hypotheses import (
     Hypothesis,
     Step,
     allowed_log_probs,
+    without_gaps,
 )
 
 
@@ -139,10 +140,11 @@ def _search_group(
         kept = (going & (scores > -torch.inf).flatten(1).any(dim=1)).nonzero().squeeze(1)
         if len(kept) == 0:
             break
+        if len(kept) < len(live):
+            kept = without_gaps(kept)
+            state = state.of_images(kept, in_place=len(live) < images)
         parent = parent[kept].flatten(1)  # (B', S K)
-        state = state.select(
-            (kept.unsqueeze(1) * rows + parent).flatten(), None if len(kept) == len(live) else kept
-        )
+        state = state.select((kept.unsqueeze(1) * rows + parent).flatten())
         live, scores, word = live[kept], scores[kept], word[kept].flatten(1)
         tokens = word.flatten()
         history = torch.cat([history[kept.unsqueeze(1), parent], word.unsqueeze(2)], dim=2)

@@ -27,6 +27,28 @@ class DecoderState(NamedTuple):
         memory = self.memory if images is None else tuple(m[images] for m in self.memory)
         return DecoderState(memory, tuple(r[rows] for r in self.recurrent))
 
+    def of_images(self, images: Tensor, *, in_place: bool) -> DecoderState:
+        """Returns the state with the memory of these images alone.
+
+        Args:
+            images: From `without_gaps`.
+            in_place: Move only those that fill a gap, in the memory itself: it is no other's any more.
+        """
+        if not in_place:
+            return DecoderState(tuple(m[images] for m in self.memory), self.recurrent)
+        moved = (images != torch.arange(len(images), device=images.device)).nonzero().squeeze(1)
+        for m in self.memory:
+            m[moved] = m[images[moved]]
+        return DecoderState(tuple(m[: len(images)] for m in self.memory), self.recurrent)
+
+
+def without_gaps(kept: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Returns rising numbers in the order that moves fewest: the last fill the gaps of the first n."""
+    places = torch.arange(len(kept), device=kept.device)
+    staying = kept[kept < len(kept)]
+    is_gap = torch.ones_like(places, dtype=torch.bool).index_fill(0, staying, False)
+    return places.masked_scatter(is_gap, kept[len(staying) :])
+
 
 Step = Callable[[Tensor, DecoderState], tuple[Tensor, DecoderState, Tensor | None]]
 
@@ -117,7 +139,7 @@ def allowed_log_probs(
     logits: Float[Tensor, "N V"], history: Int[Tensor, "N t"], options: DecodingOptions
 ) -> Float[Tensor, "N V"]:
     """Returns log-probabilities with those of forbidden words at minus infinity."""
-    log_probs = logits.float().log_softmax(dim=-1)
+    log_probs = logits.float().log_softmax(dim=-1)  # (N, V)
     ends = log_probs[:, EOS].clone()
     log_probs[:, [PAD, BOS]] = -torch.inf
     if not options.allow_unknown:
@@ -132,6 +154,8 @@ def allowed_log_probs(
         seen = (windows[:, :, :-1] == newest).all(dim=-1)  # (N, t - n + 1)
         # where the n-gram has not begun, PAD is banned once more
         log_probs.scatter_(1, windows[:, :, -1].where(seen, PAD), -torch.inf)
+    if log_probs.shape[1] > length + 4:  # more words than can be forbidden: the marks, and one an n-gram
+        return log_probs
     # a caption whose every word is forbidden has to end
     stuck = (log_probs == -torch.inf).all(dim=1)
     log_probs[:, EOS] = torch.where(stuck, ends, log_probs[:, EOS])

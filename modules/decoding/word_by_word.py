@@ -16,6 +16,7 @@ from modules.decoding.hypotheses import (
     Hypothesis,
     Step,
     allowed_log_probs,
+    without_gaps,
 )
 
 DRAWN_AHEAD = 256  # random numbers of a text without end come in blocks
@@ -66,7 +67,8 @@ def one_by_one(
             going = (~ended).nonzero().squeeze(1)
             if len(going) == 0:
                 break
-            state = state.select(going, going)
+            going = without_gaps(going)
+            state = state.of_images(going, in_place=len(live) < images).select(going)
             live, tokens, history, scores = live[going], tokens[going], history[going], scores[going]
 
     for result, rows in zip(results, alphas, strict=True):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from modules.decoding import DecoderState, DecodingOptions, decode
+from modules.decoding.hypotheses import without_gaps
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 from tests.modules.scripted import (
@@ -232,6 +233,41 @@ def test_attention_follows_its_hypothesis(method):
         before = [BOS, *hypothesis.tokens[:-1]]
         assert hypothesis.alpha.tolist() == [[image, t, word] for t, word in enumerate(before)]
     assert all(h.alpha is None for h in Table(random_table(), range(3)).decode(options))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_an_image_has_stays_with_it_and_with_its_caller(method):
+    images = 24
+    annotations = torch.arange(images, dtype=torch.float32).view(images, 1, 1).repeat(1, 3, 2)
+    kept = annotations.clone()
+    # an image reads no number but its own: it decides when the image ends
+    ends = {image: image % 5 + 1 for image in range(images)}
+
+    def step(tokens, state):
+        (memory,), (steps,) = state
+        own = memory[:, 0, 0].repeat_interleave(len(tokens) // len(memory))  # (N,)
+        rows = [
+            [
+                -99.0 if token == EOS and t < ends[int(image)] else 99.0 * (token == EOS) + token
+                for token in range(9)
+            ]
+            for image, t in zip(own.tolist(), steps[:, 0].tolist(), strict=True)
+        ]
+        return torch.tensor(rows), DecoderState(state.memory, (steps + 1,)), None
+
+    state = DecoderState((annotations,), (torch.zeros(images, 1),))
+    found = decode(step, state, DecodingOptions(method, beam_size=3, max_length=9), images=images)
+    assert [len(h.tokens) for h in found] == list(ends.values())
+    torch.testing.assert_close(annotations, kept)
+
+
+@pytest.mark.parametrize("kept", [[0], [3], [0, 1, 2], [1, 3], [0, 2, 5, 6], [4, 5, 6, 7], list(range(8))])
+def test_rows_without_gaps_move_as_few_as_can_be(kept):
+    order = without_gaps(torch.tensor(kept))
+    assert sorted(order.tolist()) == kept
+    assert [place for place, row in enumerate(order.tolist()) if row < len(kept)] == [
+        row for row in kept if row < len(kept)
+    ]
 
 
 def test_nothing_is_kept_for_a_backward_pass():
