@@ -23,6 +23,7 @@ from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least
 from modules.images import rgb_image
+from modules.precision import fast_dtype
 from modules.vocabulary import Vocabulary
 
 MOST_REQUIRED = 4  # words that a caption has to contain: there are beams for each set of them
@@ -61,6 +62,7 @@ class CaptionWriter:
         decoding: How words are chosen.
         keep_attention: Keep that of every word in predictions.
         captions: Different captions of each image in predictions, by beam search.
+        reduced_precision: Write in bfloat16 where the device computes in it natively.
         has_sentinel: Whether its attention may rest on a sentinel instead of the image.
         unsure_below: Score that nine tenths of the captions of unseen photographs reach, if it is known.
         device: Where the weights lie.
@@ -72,6 +74,7 @@ class CaptionWriter:
     decoding: DecodingOptions
     keep_attention: bool
     captions: int = 1
+    reduced_precision: bool = False
     has_sentinel: bool = False
     unsure_below: float | None = None
     device: Any
@@ -149,8 +152,10 @@ class CaptionWriter:
         reader = self.reader()
         precise = [view.float() for view in views] if isinstance(views, list) else views.float()
         options = options or self.decoding
+        device = torch.device(self.device)
         # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
-        with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+        is_reduced = self.reduced_precision and fast_dtype(device) == torch.bfloat16
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=is_reduced):
             state = reader.init_state(precise)
             required = self.required(options)
             if captions > 1:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from modules.encoders.backbones import load_backbone, resolve_backbone
+from modules.encoders.eight_bits import write_eight_bits
 from modules.encoders.inference import FastPath, OnnxPath
 from modules.encoders.stages import (
     Stage,
@@ -169,31 +171,39 @@ class ImageEncoder(nn.Module):
                 self._fast = version, FastPath(self.trunk, self.read, self.mean, self.std, self.image_size)
         return self._fast[1](images)
 
-    def use_onnx(self, file: Path) -> None:
+    def use_onnx(self, file: Path, calibration: Callable[[], UInt8[Tensor, "N 3 S S"]] | None = None) -> None:
         """Lets `encode` run in ONNX Runtime on the CPU, until a weight changes: twice as fast as PyTorch.
 
         Args:
             file: the encoder as an ONNX graph. It is made where it is absent or damaged, in some ten seconds.
+            calibration: gives images by which the graph is brought to 8 bits. It is twice as fast again on
+                processors that have instructions for it; annotations are some 17 % away.
 
         Raises:
             InputError: PyTorch cannot export this backbone, or what it exports computes something else.
         """
         path = OnnxPath.load(file)
         if path is None:
-            images = torch.randint(0, 256, (2, 3, self.image_size, self.image_size), dtype=torch.uint8)
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished = file.with_name(f".{os.getpid()}-{file.name}")
+            rounded = unfinished.with_name(f"{unfinished.name}-8")
             try:
-                graph = Graph("encoder", self, (images,), ["images"], ["annotations"], strict=False)
+                shape = (2, 3, self.image_size, self.image_size)
+                images = calibration() if calibration else torch.randint(0, 256, shape, dtype=torch.uint8)
+                graph = Graph("encoder", self, (images[:2],), ["images"], ["annotations"], strict=False)
                 write_graph(graph, unfinished)
+                if calibration is not None:
+                    write_eight_bits(unfinished, images, rounded)
+                    rounded.replace(unfinished)
                 path = OnnxPath.load(unfinished)
                 with torch.no_grad():
-                    expected = self(images)
-                if path is None or (path(images) - expected).abs().max() > 1e-3 * expected.abs().max():
+                    expected = self(images[:2])
+                if path is None or not _agree(path(images[:2]), expected, exactly=calibration is None):
                     raise InputError(f"{self.options['name']!r}: its ONNX graph computes something else")
                 unfinished.replace(file)
             finally:
                 unfinished.unlink(missing_ok=True)
+                rounded.unlink(missing_ok=True)
         self._fast = self._weights_version(), path
 
     def _weights_version(self) -> tuple:
@@ -265,3 +275,10 @@ class ImageEncoder(nn.Module):
             f"{self.image_size} px -> {height}x{width} annotations of {self.annotation_size}; "
             f"{total / 1e6:.1f} M parameters, {state}"
         )
+
+
+def _agree(found: Tensor, expected: Tensor, *, exactly: bool) -> bool:
+    """Returns whether annotations are the same to 1e-3 of the largest, or else to a third of their length."""
+    if exactly:
+        return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+    return bool((found - expected).norm() <= expected.norm() / 3)

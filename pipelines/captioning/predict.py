@@ -24,9 +24,11 @@ from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
+from modules.encoders.eight_bits import multiplies_eight_bits
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least
 from modules.images import UnreadableImage
+from modules.precision import fast_dtype
 from pipelines.captioning.prediction_rows import (
     ATTENTION_SUFFIX,
     SUBTITLES,
@@ -70,6 +72,8 @@ class PredictionOptions:
         overwrite: Replace the output where it exists.
         mirrored: Caption an image together with its mirror image: better, and half as fast; by default as the
             captioner was trained (model.encoder.mirrored).
+        reduced_precision: Encode in 8 bits and write in bfloat16, where the processor has instructions for
+            it: almost twice as fast. A third of the captions are others, no worse by CIDEr-D.
         engine: local is this machine, with as many processes as --trainer.devices. ray is Ray Data, on a
             cluster of any size.
         ray_address: Cluster of --engine ray, such as auto for the one that this machine belongs to; by
@@ -89,6 +93,7 @@ class PredictionOptions:
     num_workers: int | None = None
     overwrite: bool = False
     mirrored: bool | None = None
+    reduced_precision: bool = False
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None
     ray_actors: int | None = None
@@ -164,7 +169,7 @@ def instruct(model: Captioner | CaptionerEnsemble, options: PredictionOptions) -
     if options.decoding != model.decoding or options.mirrored not in (None, model.mirrored):
         model.unsure_below = None  # scores of another decoding do not compare
     model.decoding, model.keep_attention = options.decoding, options.attention is not None
-    model.captions = options.captions
+    model.captions, model.reduced_precision = options.captions, options.reduced_precision
     if options.mirrored is not None:
         model.mirrored = options.mirrored
 
@@ -181,17 +186,23 @@ def _caption(
     file_of = cache(file_state)  # asked once an archive or video
     states = {picture.name: file_of(picture.file) for picture in pictures}
     transform = EvalTransform(model.encoder.image_size, model.resize)
-    batch_size = options.batch_size
+    device, batch_size = trainer.strategy.root_device, options.batch_size
     if batch_size is None:
-        batch_size = CPU_BATCH_SIZE if trainer.strategy.root_device.type == "cpu" else GPU_BATCH_SIZE
+        batch_size = CPU_BATCH_SIZE if device.type == "cpu" else GPU_BATCH_SIZE
 
     def prepare(done: Container[str]) -> tuple[PictureBatches, RowWriter]:
         left = [picture for picture in pictures if picture.name not in done]
         for encoder in model.modules():
             if isinstance(encoder, ImageEncoder):
-                hasten(encoder, len(left), trainer.strategy.root_device)
+                hasten(encoder, len(left), device, eight_bits=options.reduced_precision)
         return PictureBatches(left, transform), RowWriter(part, left, options.attention, model, states)
 
+    if (
+        options.reduced_precision
+        and not multiplies_eight_bits(device)
+        and fast_dtype(device) == torch.float32
+    ):
+        print("warning: reduced_precision: this processor has no instructions for it", file=sys.stderr)
     begun = time.monotonic()
     workers = options.num_workers
     with predicted_rows(states, part, model, trainer, prepare, batch_size, workers) as rows:
@@ -250,6 +261,7 @@ def _identity(options: PredictionOptions, precision: str) -> str:
         asdict(options.decoding),
         options.captions,
         options.mirrored,
+        options.reduced_precision,
         str(options.attention),
         precision,
     )

@@ -73,7 +73,7 @@ class CaptionPictures:
         self.model: Captioner | CaptionerEnsemble = ray.get(model).to(device).eval()
         for encoder in self.model.modules():
             if isinstance(encoder, ImageEncoder):
-                hasten(encoder, images, device)
+                hasten(encoder, images, device, eight_bits=self.model.reduced_precision)
 
     def __call__(self, columns: Columns) -> Columns:
         names = [name.decode(errors=HALF) for name in columns["name"]]

@@ -11,6 +11,7 @@ from modules.encoders import image
 from modules.encoders.image import ImageEncoder
 from modules.encoders.inference import FastPath, OnnxPath
 from modules.errors import InputError
+from modules.onnx_graphs import Graph, write_graph
 from tests.unchecked import unchecked
 
 CPU = torch.device("cpu")
@@ -133,3 +134,47 @@ def test_gpus_and_bfloat16_stay_with_pytorch(
     encoder = small_encoder()
     hasten(encoder, MANY, device)
     assert not float32_processor.exists() and path_of(encoder) is FastPath
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bits_have_a_graph_of_their_own_where_the_processor_multiplies_them(
+    float32_processor: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(onnx_encoders, "fast_dtype", lambda _: dtype)
+    encoder, pixels = small_encoder(), onnx_encoders._drawn_images(64)[:11]
+    expected = encoder(pixels)
+    monkeypatch.setattr(onnx_encoders, "multiplies_eight_bits", lambda _: True)
+    with unchecked():
+        hasten(encoder, MANY, CPU, eight_bits=True)
+    found = encoder.encode(pixels)
+    assert path_of(encoder) is OnnxPath
+    assert 1e-3 < (found - expected).norm() / expected.norm() < 0.2
+    assert torch.equal(torch.cat([encoder.encode(pixels[:1]), encoder.encode(pixels[1:])]), found)
+    (file,) = float32_processor.glob("*.onnx")
+    assert file.stem.endswith("-8bits")
+
+
+def test_a_processor_without_such_products_encodes_as_if_it_had_not_been_asked(
+    graph: Path, float32_processor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_encoders, "multiplies_eight_bits", lambda _: False)
+    monkeypatch.setattr(image, "write_graph", lambda _, path: path.write_bytes(graph.read_bytes()))
+    hasten(small_encoder(), MANY, CPU, eight_bits=True)
+    (file,) = float32_processor.glob("*.onnx")
+    assert not file.stem.endswith("-8bits")
+
+
+def test_a_graph_in_eight_bits_that_computes_something_else_is_not_used(
+    float32_processor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(graph: Path, images: torch.Tensor, file: Path) -> None:
+        other = small_encoder()
+        torch.nn.init.normal_(next(other.trunk.parameters()))
+        write_graph(Graph("encoder", other, (images[:2],), ["images"], ["annotations"], strict=False), file)
+
+    monkeypatch.setattr(onnx_encoders, "multiplies_eight_bits", lambda _: True)
+    monkeypatch.setattr(image, "write_eight_bits", spoil)
+    encoder = small_encoder()
+    with unchecked():
+        hasten(encoder, MANY, CPU, eight_bits=True)
+    assert path_of(encoder) is FastPath and not list(float32_processor.glob("*onnx*"))

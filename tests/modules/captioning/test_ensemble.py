@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from modules.captioning import writing
 from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.options import CaptioningTrainingOptions
@@ -63,3 +64,24 @@ def test_weights_of_another_number_type_are_refused_as_by_one_captioner(precisio
         model.trainer = SimpleNamespace(precision=precision)
         with pytest.raises(InputError, match=f"trainer.precision is {precision}; a captioner keeps its"):
             model.setup("predict")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "dtype", "expected"),
+    [
+        (True, torch.bfloat16, torch.bfloat16),
+        (True, torch.float32, torch.float32),
+        (False, torch.bfloat16, torch.float32),
+    ],
+)
+def test_words_are_scored_in_bfloat16_if_asked_for_and_fast(monkeypatch, alone, asked, dtype, expected):
+    monkeypatch.setattr(writing, "fast_dtype", lambda _: dtype)
+    members = [captioner(0), captioner(1)]
+    model = members[0] if alone else CaptionerEnsemble(members)
+    seen = set()
+    for member in members:
+        member.decoder.output.register_forward_hook(lambda _, __, logits: seen.add(logits.dtype))
+    model.reduced_precision = asked
+    model.caption(model.views(pixels()), list("abc"))
+    assert seen == {expected}
