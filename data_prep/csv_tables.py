@@ -20,6 +20,9 @@ def read_csv(path: Path, columns: Sequence[str] = CAPTIONS) -> Iterator[tuple[st
     """
     text = read_text(path)
     delimiter = _delimiter(text, columns)
+    if text.lstrip()[:1] in ("{", "[") and not _fits(_first(text, delimiter), columns):
+        named = " and ".join(columns)
+        raise InputError(f"{path}:1: is JSON; a csv is needed, with the columns {named}")
     # strict: an unclosed quote is an error, not a caption that swallows the rest of the file
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []

@@ -39,7 +39,7 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
+        raise InputError(f"{path}:{line}: is not UTF-8 text; name a text file, saved as UTF-8") from None
 
 
 def read_json(path: Path) -> object:

@@ -40,16 +40,28 @@ def check_output(path: Path, option: str, overwrite: bool | None, taken: Iterabl
         raise InputError(f"{path}: exists already; choose another --{option}{other_way}")
     if path.exists() and _is_picture(path):
         raise InputError(f"{path}: is a picture, which nothing here replaces; choose another --{option}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+    make_folder(path.parent, option)
     # a file is tried: permissions say little of /proc, of a disk mounted for reading and of long names
     try:
         trial.touch()
         trial.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --{option}") from None
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Makes a folder and those above it where they lack; InputError where that cannot be.
+
+    Args:
+        folder: May exist.
+        option: That names it or a file in it, without dashes.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder}: is a file, and a folder is needed; choose another --{option}") from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --{option}") from None
 
 
 def written_by_command(

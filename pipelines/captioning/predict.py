@@ -37,7 +37,13 @@ from pipelines.captioning.prediction_rows import (
     RowWriter,
     write_rows,
 )
-from pipelines.output_files import check_output, no_folders_in_vain, written_by_command, written_by_one
+from pipelines.output_files import (
+    check_output,
+    make_folder,
+    no_folders_in_vain,
+    written_by_command,
+    written_by_one,
+)
 from pipelines.running.part_rows import file_state, predicted_rows
 
 FormatName = Literal["jsonl", "csv", "coco", "srt", "vtt", "parquet"]
@@ -147,10 +153,7 @@ def caption_pictures(
         if format in SUBTITLES and (len(options.images) > 1 or pictures[0].time is None):
             raise InputError(f"{output}: subtitles are of one video; --images names {options.images[0]}")
         if options.attention is not None:
-            try:
-                options.attention.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{options.attention}: cannot be made ({error.strerror})") from error
+            make_folder(options.attention, "attention")
         # one of several processes holds the output for all
         with written_by_one(output, "output") if trainer.is_global_zero else nullcontext():
             _caption(pictures, options, output, format, model, trainer)

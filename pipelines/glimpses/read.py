@@ -29,7 +29,7 @@ from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
-from pipelines.output_files import drawn_path, no_folders_in_vain, outputs, written_by_command
+from pipelines.output_files import drawn_path, make_folder, no_folders_in_vain, outputs, written_by_command
 from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
@@ -177,10 +177,7 @@ def read(options: ReadOptions) -> None:
             )
         names = _names(options)
         if options.trace is not None:
-            try:
-                options.trace.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{options.trace}: cannot be made ({error.strerror})") from error
+            make_folder(options.trace, "trace")
         trainer = pl.Trainer(
             accelerator=device.type,
             devices=1 if device.index is None else [device.index],

@@ -145,6 +145,10 @@ def test_what_cannot_be_done_is_one_line(checkpoint, gallery, tmp_path, capsys) 
         (["--overwrite", "--threshold", "2"], "threshold is 2.0; it has to be from 0 to 1"),
         (["--overwrite", "--batch_size", "0"], "batch_size is 0"),
         (["--overwrite", "--trace", str(gallery)], "holds the images"),
+        (
+            ["--overwrite", "--trace", str(file := gallery / "a.png")],
+            f"{file}: is a file, and a folder is needed; choose another --trace",
+        ),
     ):
         assert read(checkpoint, gallery, tmp_path / "out.csv", *options) == 2
         assert said in capsys.readouterr().err

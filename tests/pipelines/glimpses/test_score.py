@@ -28,6 +28,21 @@ def test_what_does_not_fit_is_one_line(predictions: str, said: str, tmp_path: Pa
     assert said in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.jsonl", b'{"image": "a.png", "number": "1"}\n', "x.jsonl:1: is JSON; a csv is needed, with the"),
+        ("x.jpg", b"\xff\xd8\xff\xe0\x00", "x.jpg:1: is not UTF-8 text; name a text file, saved as UTF-8"),
+    ],
+)
+def test_another_kind_of_file_is_named_with_what_is_needed(name, content, said, tmp_path, capsys) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "out.csv").write_text("image,number\na.png,1\n")
+    given = ["--predictions", str(tmp_path / "out.csv"), "--numbers", str(tmp_path / name)]
+    assert main(["score", *given]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_jsonl_is_read_too(tmp_path: Path) -> None:
     rows = ('{"image": "a.png", "number": "042"}', '{"image": "b.png"}', '{"image": "c.png", "number": null}')
     (tmp_path / "out.jsonl").write_text("\n".join(rows))

@@ -198,7 +198,7 @@ def test_wrong_paths_are_refused_before_anything_is_read(file, tmp_path, checkpo
         (("--file", str(file), "--per_token", str(file), "--overwrite"), "is read or written already"),
         (("--file", str(file), "--html", str(tmp_path)), "is a folder"),
         (("--file", str(file), "--per_token", str(tmp_path / "there.csv")), "exists already"),
-        (("--file", str(file), "--html", f"{file}/page.html"), "cannot be made"),
+        (("--file", str(file), "--html", f"{file}/page.html"), "is a file, and a folder"),
         (("--file", str(file), "--encoding", "utf-9"), "encoding is 'utf-9'"),
     ]:
         assert main(["score", "--ckpt_path", str(checkpoint), *arguments]) == 2

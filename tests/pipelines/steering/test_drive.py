@@ -182,7 +182,7 @@ def test_frames_of_another_camera_are_said(checkpoint, tmp_path, capsys, root, n
         (["--video", "a.mp4", "--video_roads", "10"], "there are 0 to 9"),
         (["--video", "a.mp4", "--video_roads", "[]"], "names no road"),
         (["--video", "folder.mp4"], "is a folder"),
-        (["--video", "file/a.mp4"], "cannot be made"),
+        (["--video", "file/a.mp4"], "file: is a file"),
         (["--raods", "2"], "the nearest is 'roads'"),
     ],
 )
