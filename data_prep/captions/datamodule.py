@@ -24,7 +24,7 @@ from data_prep.decode_ahead import unreadable_images
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
-from data_prep.saying import say, say_drawn
+from data_prep.saying import say, say_drawn, say_few
 from modules.caption_tokens import segmentation_advice
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
@@ -113,6 +113,8 @@ class CaptionDataModule(pl.LightningDataModule):
         if self.splits["train"] and not self.splits["val"]:
             hold_out(self.splits)
             say(f"{root}: no validation split, every 20th training image validates")
+        if self.root is not None:
+            say_few(root, self.splits, "images", "take more, or name them by a column split in captions.csv")
         if warning := warning_of_copies(
             dataclasses.replace(record, split=name) for name in self.splits for record in self.splits[name]
         ):

@@ -20,7 +20,7 @@ from data_prep.house_numbers.short_first import ShortFirstSampler
 from data_prep.image_names import hold_out
 from data_prep.left_out import listing_of, naming
 from data_prep.resumable import place_in
-from data_prep.saying import say, say_drawn
+from data_prep.saying import say, say_drawn, say_few
 from modules.errors import InputError, check_at_least
 from modules.house_numbers.batch import MOST_DIGITS, NumberBatch, encode
 from modules.house_numbers.preprocessing import NumberPictures
@@ -143,6 +143,9 @@ class NumberDataModule(pl.LightningDataModule):
         if self.splits["train"] and not self.splits["val"]:
             hold_out(self.splits)
             say(f"{self.table.root}: no validation split, every 20th training picture validates")
+        if self.root is not None:
+            remedy = "take more, or name them by a column split in numbers.csv"
+            say_few(self.root, self.splits, "pictures", remedy)
 
     def setup(self, stage: str) -> None:
         """Reads the table, and makes the pictures that are missing."""
