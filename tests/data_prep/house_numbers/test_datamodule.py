@@ -95,4 +95,4 @@ def test_drawn_plates_are_said_to_be_drawn(tmp_path: Path, capsys: pytest.Captur
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((9, 9, 3), np.uint8))
     (tmp_path / "numbers.csv").write_text("image,number\na.png,1\nb.png,2\nc.png,3\n")
     NumberDataModule(root=tmp_path).read()
-    assert "drawn" not in capsys.readouterr().out
+    assert "data: drawn" not in capsys.readouterr().out
