@@ -16,13 +16,28 @@ from modules.checkpoints import write_checkpoint
 class AveragedWeights(EMAWeightAveraging):
     """Validates and keeps the moving average of the weights (EMA), or the weights until the average begins.
 
-    Lightning's own gives the initial weights until then: a fit that ends early would keep those.
+    Lightning's own gives the initial weights until then: a fit that ends early would keep those. And its sum
+    of two rounded products lets weights drift that no training changes, as those of a frozen encoder.
+
+    Args:
+        decay: What an average keeps of itself at a step, 0..1.
+        update_starting_at_step: The first step that is averaged; by default the first of all.
     """
+
+    def __init__(self, decay: float = 0.999, update_starting_at_step: int | None = None) -> None:
+        super().__init__(decay=decay, update_starting_at_step=update_starting_at_step)
+        self.decay = decay
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if stage != "fit":  # or a validation after training would be of the average, whatever it is given
             self._average_model = None
+        elif self._average_model is not None:
+            self._average_model.avg_fn = self._averaged
+
+    def _averaged(self, average: torch.Tensor, current: torch.Tensor, _: Any) -> torch.Tensor:
+        """Returns the average after a step: what is equal stays exactly as it is."""
+        return torch.lerp(average, current, 1 - self.decay) if average.is_floating_point() else current
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

@@ -90,6 +90,28 @@ def test_averaged_weights_are_those_of_training_until_the_average_begins(tmp_pat
     assert (average - plain).abs().item() < 0.5  # not the initial weights
 
 
+class HalfFrozenLine(Line):
+    """One with weights and a count that no training changes, as those of a frozen encoder."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.frozen = torch.nn.Parameter(torch.linspace(0.1, 7.3, 50), requires_grad=False)
+        self.register_buffer("count", torch.tensor(123_456_789))
+
+
+class HalfFrozenLineCLI(LineCLI):
+    model_class = HalfFrozenLine
+
+
+def test_what_is_not_trained_is_kept_exactly_by_the_average(tmp_path):
+    callback = ["--trainer.callbacks+=pipelines.checkpoint_callbacks.AveragedWeights"]
+    callback += ["--trainer.callbacks.decay=0.998"]
+    HalfFrozenLineCLI(["fit", *QUIET, *callback, "--trainer.max_epochs", "3", "--runs", str(tmp_path)])
+    (best,) = tmp_path.rglob("best.ckpt")
+    state = torch.load(best, weights_only=True)["state_dict"]
+    assert torch.equal(state["frozen"], torch.linspace(0.1, 7.3, 50)) and state["count"] == 123_456_789
+
+
 def test_a_run_that_ended_before_it_was_due_to_validate_remembers_its_best_score(tmp_path):
     LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_steps", "7"])
     checkpoints = tmp_path / "line" / "run" / "version_0" / "checkpoints"
