@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -157,7 +158,11 @@ class TextGenerator:
             listens = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(self.model, DataLoader(_batches(tokens), batch_size=None))  # type: ignore[arg-type]
-            except SystemExit:
+            except SIGTERMException:  # has no status, which would be that of success
+                raise SystemExit(128 + signal.SIGTERM) from None
+            except SystemExit as ended:
+                if not isinstance(ended.__context__, KeyboardInterrupt):
+                    raise
                 # of Control-C: Lightning wants to end the whole program, and is deaf to another one
                 signal.signal(signal.SIGINT, listens)
                 raise KeyboardInterrupt from None

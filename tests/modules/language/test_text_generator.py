@@ -115,6 +115,23 @@ def test_control_c_keeps_what_was_learnt_and_can_be_pressed_again(monkeypatch):
     assert not generator.model.training and len(generator.texts(length=5)[0]) == 5
 
 
+def test_sigterm_and_an_exit_of_the_callers_own_are_no_control_c(monkeypatch):
+    plain = LanguageModel.training_step
+
+    def terminated(*given):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plain(*given)
+
+    def exiting(*_):
+        sys.exit(5)
+
+    for ending, status in ((terminated, 128 + signal.SIGTERM), (exiting, 5)):
+        monkeypatch.setattr(LanguageModel, "training_step", ending)
+        with pytest.raises(SystemExit) as exit:
+            TextGenerator(**SMALL).train_from_text(RHYME * 10, epochs=1)
+        assert exit.value.code == status
+
+
 @pytest.mark.parametrize("returned", ["\r\n", "\r"])
 def test_line_ends_are_read_as_the_command_line_reads_them(returned, tmp_path):
     path = tmp_path / "x.txt"
