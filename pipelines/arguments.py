@@ -269,6 +269,19 @@ def check_trainer(options: Any) -> None:
     check_at_least(-1, **{"trainer.num_sanity_val_steps": options.num_sanity_val_steps})
 
 
+def take_seed(config: Any, argv: Sequence[str]) -> None:
+    """Lets `seed_everything` seed the initial weights and dropout, unless these have a seed of their own.
+
+    Args:
+        config: Options of a command, with `model` among them.
+        argv: What was written on the command line.
+    """
+    given, training = config.seed_everything, config.model.training
+    if isinstance(given, bool) or training.seed or given_values(argv, "--model.training.seed"):
+        return
+    training.seed = given or 0
+
+
 def take_options(given: Any, stored: Mapping[str, Mapping[str, Any]]) -> None:
     """Lets a checkpoint decide options of the model, and says so where the configuration differs.
 

@@ -20,7 +20,7 @@ from modules.checkpoints import read_checkpoint
 from modules.errors import InputError
 from modules.training import TrainedModule
 from modules.whole_files import write_whole
-from pipelines.arguments import Parser, check_trainer, run_folder_of, take_options
+from pipelines.arguments import Parser, check_trainer, run_folder_of, take_options, take_seed
 from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, keep_checkpoints
 from pipelines.devices import TRAINER_HELP, check_strategy, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
@@ -164,6 +164,7 @@ class RunCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         take_device(self.config[self.config.subcommand], args)
+        take_seed(self.config[self.config.subcommand], args)
 
     def _set_seed(self) -> None:
         try:

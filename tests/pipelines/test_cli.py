@@ -58,3 +58,12 @@ def test_a_resumed_fit_ends_with_the_weights_of_one_that_went_through(tmp_path):
     LineCLI(["fit", *QUIET, *constant, "--trainer.max_epochs", "4", "--ckpt_path", last])
     went, resumed = (Line.load(folder / "last.ckpt") for folder in folders)
     assert torch.equal(went.w, resumed.w)
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [([], 0), (["--seed_everything", "3"], 3), (["--seed_everything", "3", "--model.training.seed", "0"], 0)],
+)
+def test_the_seed_of_a_run_is_that_of_its_weights_unless_they_have_their_own(tmp_path, given, seed):
+    cli = LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_steps", "1", *given])
+    assert cli.model.training_options.seed == seed
