@@ -97,20 +97,24 @@ def locate_images(candidates: Iterable[Path], first: str) -> Path:
     raise InputError(f"{folders[0]}: no such folder of images (looked for {', '.join(map(str, folders))})")
 
 
-def assign_splits(images: Iterable[str]) -> dict[str, str]:
+def assign_splits(images: Iterable[str], source: Path) -> dict[str, str]:
     """Returns a split for every image of a data set that has none: 80 % train, 10 % val, 10 % test.
 
     The split follows from a hash of the image's name, so adding images never moves another. The exception are
     folders so small that a split would be empty: with no train image the one of the lowest hash trains; with
     no val image the train image of the highest hash validates (or, with one train image only, the lowest test
     image). Such an image goes back once others fill its split. InputError for fewer than two images.
+
+    Args:
+        images: Their names.
+        source: File or folder that names them.
     """
     position = {
         image: int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest()) / 2**64
         for image in images
     }
     if len(position) < 2:
-        raise InputError(f"{len(position)} labelled image: training and validation need at least two")
+        raise InputError(f"{source}: holds one labelled image; training and validation need at least two")
     split = {
         image: "train" if place < 0.8 else "val" if place < 0.9 else "test"
         for image, place in position.items()

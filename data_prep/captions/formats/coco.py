@@ -125,7 +125,7 @@ def _records(root: Path, source: Path, split: str | None, folder: str) -> list[C
     images = locate_images(candidates, next(iter(captions)))
     paths = resolve_images(images, dict.fromkeys(captions, str(source)))
     prefix = images.relative_to(root)
-    splits = dict.fromkeys(captions, split) if split else assign_splits(captions)
+    splits = dict.fromkeys(captions, split) if split else assign_splits(captions, source)
     return [
         CaptionRecord((prefix / image).as_posix(), paths[image], tuple(texts), splits[image])
         for image, texts in captions.items()

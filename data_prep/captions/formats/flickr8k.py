@@ -108,7 +108,7 @@ def read(root: Path) -> CaptionTable:
     if lists or tokens.name == TOKEN_FILES[0]:
         mentions, splits = _listed(tokens, captions, lists)
     else:
-        mentions, splits = dict.fromkeys(captions, str(tokens)), assign_splits(captions)
+        mentions, splits = dict.fromkeys(captions, str(tokens)), assign_splits(captions, tokens)
     images = locate_images((root / name for name in _IMAGE_FOLDERS), next(iter(mentions)))
     paths = resolve_images(images, mentions)
     return CaptionTable(images, [CaptionRecord(i, paths[i], tuple(captions[i]), splits[i]) for i in mentions])

@@ -106,7 +106,7 @@ def read(root: Path) -> CaptionTable:
     for row in rows:
         captions.setdefault(row.image, []).extend(row.captions)
         mentions.setdefault(row.image, row.where)
-    splits = _splits(rows) if any(row.split for row in rows) else assign_splits(captions)
+    splits = _splits(rows) if any(row.split for row in rows) else assign_splits(captions, source)
     images = locate_images((root, root / "images", root / "Images"), rows[0].image)
     paths = resolve_images(images, mentions)
     return CaptionTable(

@@ -28,7 +28,7 @@ def read(root: Path) -> NumberTable:
     numbers, splits, mentions = read_numbers_file(root / TABLE)
     images = locate_images((root, root / "images"), next(iter(numbers)))
     paths = picture_files(images, mentions)
-    splits = splits or assign_splits(numbers)
+    splits = splits or assign_splits(numbers, root / TABLE)
     records = [NumberRecord(image, number, splits[image], paths[image]) for image, number in numbers.items()]
     return NumberTable(images, records)
 

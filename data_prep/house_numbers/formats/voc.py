@@ -30,7 +30,7 @@ def read(root: Path) -> NumberTable:
             raise InputError(f"{path}: picture {image} was already in {mentions[image]}")
         mentions[image], found[image] = str(path), joined(digits)
     images = locate_images((root / "JPEGImages", root / "images", root), next(iter(found)))
-    paths, splits = picture_files(images, mentions), assign_splits(found)
+    paths, splits = picture_files(images, mentions), assign_splits(found, root / "Annotations")
     return NumberTable(
         images, [NumberRecord(i, number, splits[i], paths[i], box) for i, (number, box) in found.items()]
     )

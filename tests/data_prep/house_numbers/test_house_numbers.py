@@ -46,6 +46,7 @@ def test_a_number_that_is_none_is_named(number: str, tmp_path: Path) -> None:
     [
         ("image,number\n", "numbers.csv: holds no numbers"),
         ("image,label\na.png,1\n", "numbers.csv:1: needs one column 'number'"),
+        ("image,number\nb.png,1\n", "numbers.csv: holds one labelled image; training and validation need"),
         ("image,number\na.png,1\na.png,2\n", "numbers.csv:3: image a.png was already in"),
         ("image,number\nabsent.png,1\nb.png,2\n", "numbers.csv:2: image absent.png is not in"),
         ("image,number\n../a.png,1\n", "leaves the images folder"),

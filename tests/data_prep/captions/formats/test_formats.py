@@ -177,7 +177,7 @@ CSV_FAULTS = [
     ("image,caption\n", r"csv: holds no captions"),
     ("", r"csv: holds no captions"),
     (b"image,caption\na.jpg,caf\xe9\n", r"csv:2: is not UTF-8"),
-    ("image,caption\na.jpg,x\n", r"1 labelled image: .* at least two"),
+    ("image,caption\na.jpg,x\n", r"csv: holds one labelled image; training .* at least two"),
 ]
 JSONL_FAULTS = [
     ('{"image": "a.jpg", "caption": "x"}\n{"image": \n', r"jsonl:2: is no JSON"),
