@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from modules.decoders.caption_decoder import AttendingDecoder, DecoderOptions
 from modules.decoders.hard_attention import Draw, most_probable
+from modules.decoders.linear_over_time import LinearOverTime
 from modules.decoding import DecoderState
 from modules.recurrent import RecurrentStack
 
@@ -113,17 +114,16 @@ class ShowAttendTellDecoder(AttendingDecoder):
         weights, biases = self._readers()
         widths = [len(part) for part in weights]
         # autocast would cast what is no parameter again at every word: cast once
-        weight, bias = torch.cat(weights).to(p.dtype), torch.cat(biases).to(p.dtype)
-        for_context = first.weight_ih[:, E:].to(p.dtype)
+        readers = LinearOverTime(torch.cat(weights).to(p.dtype), torch.cat(biases).to(p.dtype))
+        from_context = LinearOverTime(first.weight_ih[:, E:].to(p.dtype))
 
         hs, zs, alphas = [], [], []
         for from_word in from_words.unbind(1):
-            product = F.linear(self.rnn.output(recurrent), weight, bias)
-            q, gate, from_hidden = self._read(product.split(widths, dim=-1))
+            q, gate, from_hidden = self._read(readers(self.rnn.output(recurrent)).split(widths, dim=-1))
             z, alpha = look(q)
             if gate is not None:
                 z = gate * z
-            h, recurrent = self.rnn.step(from_word + F.linear(z, for_context), recurrent, from_hidden)
+            h, recurrent = self.rnn.step(from_word + from_context(z), recurrent, from_hidden)
             hs.append(h)
             zs.append(z)
             alphas.append(alpha)
