@@ -79,7 +79,7 @@ class PredictionOptions:
         mirrored: Caption an image together with its mirror image: better, and half as fast; by default as the
             captioner was trained (model.encoder.mirrored).
         reduced_precision: Encode in 8 bits and write in bfloat16, where the processor has instructions for
-            it: almost twice as fast. A third of the captions are others, no worse by CIDEr-D.
+            it: twice as fast. A third of the captions are others, no worse by CIDEr-D.
         engine: local is this machine, with as many processes as --trainer.devices. ray is Ray Data, on a
             cluster of any size.
         ray_address: Cluster of --engine ray, such as auto for the one that this machine belongs to; by

@@ -136,6 +136,7 @@ def test_gpus_and_bfloat16_stay_with_pytorch(
     assert not float32_processor.exists() and path_of(encoder) is FastPath
 
 
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no products of 8 bits")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_eight_bits_have_a_graph_of_their_own_where_the_processor_multiplies_them(
     float32_processor: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
 from onnx.numpy_helper import to_array
 
@@ -32,7 +33,9 @@ class OfBytes(torch.nn.Module):
         return self.network(images.float() / 255)
 
 
-def test_convolutions_are_rounded_with_a_scale_a_channel(tmp_path: Path) -> None:
+@pytest.fixture
+def graphs(tmp_path: Path) -> tuple[torch.nn.Module, torch.Tensor, Path]:
+    """A network, images, and its graph in 8 bits."""
     images = torch.randint(0, 256, (24, 3, 16, 16), dtype=torch.uint8)
     network = OfBytes(two_convolutions()).eval()
     exact, rounded = tmp_path / "exact.onnx", tmp_path / "rounded.onnx"
@@ -40,8 +43,13 @@ def test_convolutions_are_rounded_with_a_scale_a_channel(tmp_path: Path) -> None
         write_graph(Graph("small", network, (images[:2],), ["images"], ["annotations"]), exact)
         write_eight_bits(exact, images, rounded)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exact.onnx", "rounded.onnx"]
+    return network, images, rounded
 
-    graph = onnx.load(rounded).graph
+
+def test_convolutions_are_rounded_with_a_scale_a_channel(
+    graphs: tuple[torch.nn.Module, torch.Tensor, Path],
+) -> None:
+    graph = onnx.load(graphs[2]).graph
     kept = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     weights = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in kept]
     by_channel = {kept[node.input[0]].shape[0]: kept[node.input[1]] for node in weights}
@@ -49,6 +57,11 @@ def test_convolutions_are_rounded_with_a_scale_a_channel(tmp_path: Path) -> None
     assert all(kept[node.input[0]].dtype in (np.int8, np.int32) for node in weights)
     assert by_channel[8].shape == (8,) and by_channel[8].max() > 1e4 * by_channel[8].min()
 
+
+# without these instructions products of 8 bits are added up in 16, which overflow
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no products of 8 bits")
+def test_what_is_computed_is_close(graphs: tuple[torch.nn.Module, torch.Tensor, Path]) -> None:
+    network, images, rounded = graphs
     session = onnxruntime.InferenceSession(rounded, providers=["CPUExecutionProvider"])
     found = session.run(None, {"images": images.numpy()})[0]
     with torch.no_grad():
