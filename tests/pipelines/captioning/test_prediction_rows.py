@@ -14,8 +14,7 @@ from pipelines.captioning import prediction_rows
 from pipelines.captioning.predictions import read_predictions
 from pipelines.output_files import written_by_one
 from pipelines.running import part_rows
-from tests.pipelines.captioning.gallery import BAD, GOOD, by_name, picture, rows_of
-from tests.pipelines.captioning.random_captioner import random_captioner
+from tests.pipelines.captioning.gallery import BAD, GOOD, by_name, picture, random_captioner, rows_of
 
 
 def state_of(path):

@@ -10,8 +10,7 @@ import pytest
 
 from modules.decoders.captions import DecoderOptions
 from pipelines.caption import main
-from tests.pipelines.captioning.gallery import by_name, picture, rows_of
-from tests.pipelines.captioning.random_captioner import random_captioner
+from tests.pipelines.captioning.gallery import by_name, picture, random_captioner, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ray = pytest.importorskip("ray")
