@@ -21,9 +21,11 @@ def write(output: Path, ended_by: int | None = None) -> None:
 
 @pytest.mark.parametrize(("ended_by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_export_that_is_stopped_leaves_nothing_behind(tmp_path, ended_by, status):
-    of_children = signal.getsignal(signal.SIGCHLD)
+    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell lets it be ignored
     assert run(lambda: write(tmp_path / "new" / "out", ended_by)) == status
-    signal.signal(signal.SIGCHLD, of_children)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     assert list(tmp_path.iterdir()) == []
 
 
