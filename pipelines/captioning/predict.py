@@ -200,11 +200,8 @@ def _caption(
                 hasten(encoder, len(left), device, eight_bits=options.reduced_precision)
         return PictureBatches(left, transform), RowWriter(part, left, options.attention, model, states)
 
-    if (
-        options.reduced_precision
-        and not multiplies_eight_bits(device)
-        and fast_dtype(device) == torch.float32
-    ):
+    can_reduce = multiplies_eight_bits(device) or fast_dtype(device) == torch.bfloat16
+    if options.reduced_precision and not can_reduce and trainer.is_global_zero:
         print("warning: reduced_precision: this processor has no instructions for it", file=sys.stderr)
     begun = time.monotonic()
     workers = options.num_workers
