@@ -15,13 +15,14 @@ from torch import Tensor
 from data_prep.cache import cache_root, in_turn, writing_in
 from data_prep.captions.scenes.drawing import draw_picture
 from data_prep.captions.scenes.layout import draw_scene
-from modules.encoders.eight_bits import CALIBRATED_ON, multiplies_eight_bits
+from modules.encoders.eight_bits import multiplies_eight_bits
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError
 from modules.precision import fast_dtype
 
 # so many pixels repay the seconds of making a graph: 600 images of 224 px; one that is there is always used
 REPAID_BY = 30_000_000
+CALIBRATED_ON = 64  # drawn scenes, which set the scales of 8 bits
 
 
 def hasten(

@@ -153,7 +153,7 @@ class CaptionWriter:
         precise = [view.float() for view in views] if isinstance(views, list) else views.float()
         options = options or self.decoding
         device = torch.device(self.device)
-        # in float32 whatever the trainer's precision, so that evaluation and prediction say the same
+        # else in float32 whatever the trainer's precision, so that evaluation and prediction say the same
         is_reduced = self.reduced_precision and fast_dtype(device) == torch.bfloat16
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=is_reduced):
             state = reader.init_state(precise)

@@ -8,8 +8,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-# more of them change no scale by much
-CALIBRATED_ON = 64
 _AT_ONCE = 8
 
 
@@ -27,7 +25,7 @@ def write_eight_bits(graph: Path, images: UInt8[Tensor, "N 3 S S"], file: Path) 
     Args:
         graph: of the encoder in float32, with the input "images".
         images: that the scales are measured on.
-        file: to write.
+        file: to write; it may be the graph itself.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

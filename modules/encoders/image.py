@@ -186,15 +186,13 @@ class ImageEncoder(nn.Module):
         if path is None:
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished = file.with_name(f".{os.getpid()}-{file.name}")
-            rounded = unfinished.with_name(f"{unfinished.name}-8")
             try:
                 shape = (2, 3, self.image_size, self.image_size)
                 images = calibration() if calibration else torch.randint(0, 256, shape, dtype=torch.uint8)
                 graph = Graph("encoder", self, (images[:2],), ["images"], ["annotations"], strict=False)
                 write_graph(graph, unfinished)
                 if calibration is not None:
-                    write_eight_bits(unfinished, images, rounded)
-                    rounded.replace(unfinished)
+                    write_eight_bits(unfinished, images, unfinished)
                 path = OnnxPath.load(unfinished)
                 with torch.no_grad():
                     expected = self(images[:2])
@@ -203,7 +201,6 @@ class ImageEncoder(nn.Module):
                 unfinished.replace(file)
             finally:
                 unfinished.unlink(missing_ok=True)
-                rounded.unlink(missing_ok=True)
         self._fast = self._weights_version(), path
 
     def _weights_version(self) -> tuple:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PROMISED_FLOAT32, PROMISED_BFLOAT16 = 3.5, 5.0
 # step by step a beam costs 219 million multiply-adds a word, here 13 million: in equal precision and at equal
 # speed of the products the ratio ends at 17
-# and so it does in float32, 13 to 16 on one quiet core; where the processor computes in bfloat16 it goes on
+# and so it does in float32, 13 to 15 on one quiet core; where the processor computes in bfloat16 it goes on
 FLOOR_BEAM, PROMISED_BEAM_BFLOAT16 = 12.0, 18.0
 # weights are random here, and rounding decides between near-ties; a trained captioner keeps 96 % of captions
 ALIKE_IN_BFLOAT16 = 0.5

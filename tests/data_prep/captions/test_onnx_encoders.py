@@ -8,6 +8,7 @@ import torch
 from data_prep.captions import onnx_encoders
 from data_prep.captions.onnx_encoders import REPAID_BY, hasten
 from modules.encoders import image
+from modules.encoders.eight_bits import multiplies_eight_bits
 from modules.encoders.image import ImageEncoder
 from modules.encoders.inference import FastPath, OnnxPath
 from modules.errors import InputError
@@ -136,7 +137,7 @@ def test_gpus_and_bfloat16_stay_with_pytorch(
     assert not float32_processor.exists() and path_of(encoder) is FastPath
 
 
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no products of 8 bits")
+@pytest.mark.skipif(not multiplies_eight_bits("cpu"), reason="this processor has no products of 8 bits")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_eight_bits_have_a_graph_of_their_own_where_the_processor_multiplies_them(
     float32_processor: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
@@ -144,7 +145,6 @@ def test_eight_bits_have_a_graph_of_their_own_where_the_processor_multiplies_the
     monkeypatch.setattr(onnx_encoders, "fast_dtype", lambda _: dtype)
     encoder, pixels = small_encoder(), onnx_encoders._drawn_images(64)[:11]
     expected = encoder(pixels)
-    monkeypatch.setattr(onnx_encoders, "multiplies_eight_bits", lambda _: True)
     with unchecked():
         hasten(encoder, MANY, CPU, eight_bits=True)
     found = encoder.encode(pixels)

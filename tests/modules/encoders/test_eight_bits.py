@@ -17,9 +17,8 @@ from tests.unchecked import unchecked
 def two_convolutions() -> torch.nn.Module:
     torch.manual_seed(0)
     first, second = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 5, 1)
-    with (
-        torch.no_grad()
-    ):  # channels of very different sizes: one scale for all would round the small ones away
+    with torch.no_grad():
+        # channels of very different sizes: one scale for all would round the small ones away
         first.weight.mul_(10.0 ** torch.arange(-3, 5).view(8, 1, 1, 1) / 100)
     return torch.nn.Sequential(first, torch.nn.ReLU(), second)
 
@@ -59,7 +58,7 @@ def test_convolutions_are_rounded_with_a_scale_a_channel(
 
 
 # without these instructions products of 8 bits are added up in 16, which overflow
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no products of 8 bits")
+@pytest.mark.skipif(not multiplies_eight_bits("cpu"), reason="this processor has no products of 8 bits")
 def test_what_is_computed_is_close(graphs: tuple[torch.nn.Module, torch.Tensor, Path]) -> None:
     network, images, rounded = graphs
     session = onnxruntime.InferenceSession(rounded, providers=["CPUExecutionProvider"])

@@ -6,7 +6,7 @@ import torch
 
 from data_prep.captions import onnx_encoders
 from modules.captioning import writing
-from modules.encoders import eight_bits
+from modules.encoders.eight_bits import multiplies_eight_bits
 from pipelines.captioning import predict as predict_module
 
 REDUCED = ["--reduced_precision", "true"]
@@ -35,11 +35,10 @@ def test_a_processor_without_instructions_for_it_says_so_and_captions_as_ever(
     assert not [file for file in graphs.iterdir() if "8bits" in file.name]
 
 
-@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no products of 8 bits")
+@pytest.mark.skipif(not multiplies_eight_bits("cpu"), reason="this processor has no products of 8 bits")
 def test_a_processor_with_them_uses_them_and_the_same_command_says_the_same(
     predict, tmp_path, monkeypatch, graphs, capsys
 ):
-    assert eight_bits.multiplies_eight_bits("cpu")
     monkeypatch.setattr(writing, "fast_dtype", lambda _: torch.bfloat16)
     plain = predict(tmp_path / "plain.jsonl")
     reduced = predict(tmp_path / "reduced.jsonl", *REDUCED)
