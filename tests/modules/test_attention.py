@@ -81,12 +81,13 @@ def test_multiplicative_is_the_papers_equation():
         torch.testing.assert_close(alpha[b, 0], torch.stack(e).softmax(0))
 
 
+@pytest.mark.parametrize("hypotheses", [K, 70])
 @pytest.mark.parametrize("kind", KINDS)
-def test_hypotheses_of_an_image_are_scored_as_if_alone(kind):
+def test_hypotheses_of_an_image_are_scored_as_if_alone(kind, hypotheses):
     attention = attention_of(kind)
-    p, q = attention.project(torch.randn(B, L, D)), torch.randn(B, K, A)
+    p, q = attention.project(torch.randn(B, L, D)), torch.randn(B, hypotheses, A)
     together = attention(p, q)
-    for k in range(K):
+    for k in range(hypotheses):
         torch.testing.assert_close(attention(p, q[:, k : k + 1])[:, 0], together[:, k], rtol=0, atol=1e-6)
     for b in range(B):
         torch.testing.assert_close(attention(p[b : b + 1], q[b : b + 1])[0], together[b], rtol=0, atol=1e-6)
