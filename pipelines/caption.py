@@ -26,8 +26,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipelines.arguments import CONFIGS, with_config
-from pipelines.front_door import Command, function_command, loading, run_command, silence_libraries
+try:
+    from pipelines.arguments import CONFIGS, with_config
+    from pipelines.front_door import Command, function_command, loading, run_command, silence_libraries
+except ModuleNotFoundError as missing:  # in a shell without the environment, or before the set-up
+    remedy = "activate the environment that has it, or set it up with: pip install -e ."
+    print(f"error: {sys.executable} does not find {missing.name}; {remedy}", file=sys.stderr)
+    sys.exit(2)
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:

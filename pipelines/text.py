@@ -29,8 +29,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipelines.arguments import CONFIGS, configures, given_values, with_config
-from pipelines.front_door import Command, function_command, loading, run_command
+try:
+    from pipelines.arguments import CONFIGS, configures, given_values, with_config
+    from pipelines.front_door import Command, function_command, loading, run_command
+except ModuleNotFoundError as missing:  # in a shell without the environment, or before the set-up
+    remedy = "activate the environment that has it, or set it up with: pip install -e ."
+    print(f"error: {sys.executable} does not find {missing.name}; {remedy}", file=sys.stderr)
+    sys.exit(2)
 
 
 def train_or_evaluate(argv: Sequence[str]) -> None:

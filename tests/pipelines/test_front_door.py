@@ -1,6 +1,7 @@
 """Where the code of a command lies, and what its help says."""
 
 import io
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_help_says_what_it_said(task, command, capsys, monkeypatch):
         TASKS[task].main([command, "--help"])
     assert end.value.code == 0
     check_golden(f"{task}/{command}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("script", ["caption", "steer", "text", "house_numbers"])
+def test_a_python_without_the_project_is_told_so_in_one_line(script, tmp_path):
+    bare = [sys.executable, "-I", "-S", PIPELINES / f"{script}.py", "fit"]  # -S: without installed packages
+    ended = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and "does not find pipelines" in line and "pip install -e ." in line
 
 
 @pytest.mark.parametrize("door", [caption, steer, text, house_numbers, console])
