@@ -30,6 +30,8 @@ def check_output(path: Path, option: str, overwrite: bool | None, taken: Iterabl
         raise InputError(f"{path}: cannot be written (the name is too long); choose another --{option}")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; --{option} names a file")
+    if path.exists() and not path.is_file():  # a device or a pipe, whose place a file would take
+        raise InputError(f"{path}: is no regular file; choose another --{option}")
     if path.resolve() in {other.resolve() for other in taken}:
         raise InputError(f"{path}: is read or written already; choose another --{option}")
     read = [other for other in taken if other.is_dir() and path.resolve().is_relative_to(other.resolve())]

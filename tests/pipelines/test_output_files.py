@@ -29,6 +29,15 @@ def test_nothing_that_lies_in_what_is_read_is_replaced(read):
     assert [path.name for path in read.iterdir()] == ["labels.csv"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path, overwrite):
+    os.mkfifo(tmp_path / "pipe")
+    said = "pipe: is no regular file; choose another --output"
+    with pytest.raises(InputError, match=said), outputs({"output": tmp_path / "pipe"}, overwrite):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_two_outputs_are_two_files(tmp_path):
     twice = {"per_token": tmp_path / "a", "html": tmp_path / "a"}
     with pytest.raises(InputError, match="choose another --"), outputs(twice, overwrite=True):
