@@ -95,11 +95,9 @@ class AdditiveAttention(nn.Module):
         v, q = (2 * self.score).to(p.dtype), 2 * q
         if p.device.type == "cpu":
             # what stays in the processor's cache, (K, L, A) of one image and few hypotheses, is faster
-            energies = [
-                torch.cat([(pi + part.unsqueeze(1)).sigmoid_() @ v for part in qi.split(_AT_ONCE)])
-                for pi, qi in zip(p, q, strict=True)
-            ]
-            return torch.stack(energies)
+            pairs = ((pi, part) for pi, qi in zip(p, q, strict=True) for part in qi.split(_AT_ONCE))
+            energies = [(pi + part.unsqueeze(1)).sigmoid_() @ v for pi, part in pairs]
+            return torch.cat(energies).unflatten(0, q.shape[:2])
         return (p.unsqueeze(1) + q.unsqueeze(2)).sigmoid_() @ v  # a GPU wants few large steps
 
     def energy(self, key: Float[Tensor, "*N A"], q: Float[Tensor, "*N A"]) -> Float[Tensor, "*N"]:
