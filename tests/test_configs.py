@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from data_prep.captions.scenes import dataset as scenes
+from pipelines.options.known_options import check_early
 from tests.commands import ROOT, parse
 
 JOBS = ROOT / "configs" / "jobs"
@@ -45,7 +46,9 @@ def test_a_header_gives_command_score_time_and_what_is_special(path):
     if config not in words:  # the door chooses it by itself
         assert words[:2] == [f"pipelines/{path.parent.name}.py", "fit"]
     parse(words)
-    parse([*words[:2], "--config", config, *words[2:]])
+    named = words[:2] + ([] if config in words else ["--config", config]) + words[2:]
+    parse(named)
+    check_early(path.parent.name, named[1:])
 
 
 def test_there_are_configurations():

@@ -75,7 +75,10 @@ def check_early(task: str, argv: Sequence[str]) -> None:
         file = find_config(name)
         if file is not None:
             of_fit = known_options(task, "fit")  # whose options stand in every configuration
-            for option in _flattened(read_config(file), of_fit):
+            content = read_config(file)
+            if (task, command) == ("steer", "compare"):  # a list of configurations, and what all have alike
+                content = content.get("options")
+            for option in _flattened(content, of_fit):
                 _check_name(option, of_fit, judged, "in the configuration: ")
         elif re.search(r"\.(ya?ml|json)$", name):
             raise InputError(f"--config {name}: does not exist")

@@ -42,6 +42,7 @@ def test_a_line_has_mean_and_spread_and_says_what_is_wrong() -> None:
     [
         (["--configs", "transfer,komand"], "configs: there is no 'komand'; there are chauffeur, "),
         (["--seeds", "0,x"], "seeds: 'x' is no whole number"),
+        (["--config", "configs/steer/compare.yaml", "--seeds", "0,x"], "seeds: 'x' is no whole number"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
