@@ -57,6 +57,8 @@ def run_commands(
             several.nargs, several._typehint, several.metavar = "+", Path, several.dest.upper()
 
     def main() -> None:
+        if "" in given:  # as an unset variable of a shell gives; it would be the current folder
+            raise InputError("a word is empty, where a path or a value has to stand")
         options: dict[str, Any] = vars(parser.parse_args(given))
         command(**options)
 

@@ -22,18 +22,28 @@ def image_name(name: str, where: str) -> str:
     return str(path)
 
 
-def encodable(text: str, where: str) -> str:
-    """Returns `text`; InputError where JSON smuggled half a character in, which no file can hold."""
+def encodable(text: str, where: str, *, errors: str = "strict") -> str:
+    """Returns `text`; InputError where JSON smuggled half a character in, which no file can hold.
+
+    Args:
+        text: Of a file.
+        where: "file:line" for the message.
+        errors: As of `str.encode`; surrogateescape for the name of a file, which can be no UTF-8.
+    """
     try:
-        text.encode()
+        text.encode(errors=errors)
     except UnicodeEncodeError:
         raise InputError(f"{where}: {text!r} holds half a Unicode character; save the file anew") from None
     return text
 
 
 def plain_name(name: str) -> str:
-    """Returns what two spellings of a name have in common: neither case nor how accents are composed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    """Returns what two spellings of a name have in common: neither case nor how accents are composed.
+
+    Nor spaces around it, strokes of Windows, and how a byte is written that is no UTF-8: JSON escapes it.
+    """
+    written = name.encode(errors="backslashreplace").decode().strip().replace("\\", "/")
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", written).casefold())
 
 
 def resolve_images(folder: Path, mentions: Mapping[str, str]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from modules.errors import InputError
+from modules.errors import InputError, say
 
 SPLITS = ("train", "val", "test")
 
@@ -121,6 +121,25 @@ def list_files(folder: Path | str) -> list[Path]:
     if not files:
         raise InputError(f"{root}: the folder is empty; it should hold images")
     return files
+
+
+def list_undrawn(folder: Path, *suffixes: str) -> list[Path]:
+    """Returns the files of `list_files` but those that a command drew there; how many is said on stderr.
+
+    InputError where there is no other.
+
+    Args:
+        folder: Of what is to be read.
+        suffixes: Of what was drawn, such as .attention.jpg.
+    """
+    files = list_files(folder)
+    kept = [file for file in files if not file.name.endswith(suffixes)]
+    drawn = f"{len(files) - len(kept):,} drawn pictures ({', '.join(f'*{suffix}' for suffix in suffixes)})"
+    if not kept:
+        raise InputError(f"{folder}: holds only {drawn}; name the folder that they were drawn from")
+    if len(kept) < len(files):
+        say(f"note: {folder}: {drawn} are left out")
+    return kept
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.cache import cache_root
+from modules.errors import printable
 from modules.whole_files import write_whole
 
 SHOWN = 20
@@ -18,7 +19,8 @@ def naming(headline: str, named: Sequence[str], listing: Path) -> str:
         named: All of them, at least one; with the reason where there is one.
         listing: File that all are written to where they are more than twenty.
     """
-    lines = [f"{headline}, the first {named[0]}", *(f"  {name}" for name in named[1:SHOWN])]
+    first, *others = map(printable, named[:SHOWN])
+    lines = [f"{headline}, the first {first}", *(f"  {name}" for name in others)]
     if len(named) > SHOWN:
         write_list(listing, named)
         lines.append(f"  and {len(named) - SHOWN:,} more; all are listed in {listing}")

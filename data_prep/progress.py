@@ -1,6 +1,5 @@
 """How far long work has come: a bar on a terminal, a line now and then where there is none."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from operator import length_hint
@@ -9,6 +8,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
+
+from modules.errors import say
 
 SPEAKS_EVERY = 25.0  # seconds, where there is no terminal: with a slow step still a line every 30 s
 Item = TypeVar("Item")
@@ -44,7 +45,7 @@ class Bar(Progress):
         for task in self.tasks:
             if not task.finished:
                 place = f"{task.completed:,.0f}" if not task.total else f"{task.percentage:.0f} %"
-                print(f"{task.description} {place}", file=sys.stderr, flush=True)
+                say(f"{task.description} {place}")
 
 
 class Speed(ProgressColumn):

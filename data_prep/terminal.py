@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
-from modules.errors import InputError
+from modules.errors import InputError, say
 
 _SHOWN = "seqsight-shown"
+_AGAIN_S = 0.05  # until SIGTERM is looked at once more
 
 
 def print_what_can_be_shown() -> None:
@@ -63,27 +64,27 @@ def run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except InputError as error:
-        _say(f"error: {error}")
+        _say_once(f"error: {error}")
         return 2
     except OSError as error:
         # what is foreseen is said where it happens; a disk that fills or goes away can be met anywhere
         if error.errno is None:
             raise
         reason = f"cannot be read or written ({error.strerror})"
-        print(f"error: {error.filename or 'a file'}: {reason}", file=sys.stderr)
+        say(f"error: {error.filename or 'a file'}: {reason}")
         return 2
     except KeyboardInterrupt as stop:
-        _say(": ".join(["stopped", *map(str, stop.args)]))
+        _say_once(": ".join(["stopped", *map(str, stop.args)]))
         return 130
     except Terminated as stop:
-        _say(": ".join(["terminated", *map(str, stop.args)]))
+        _say_once(": ".join(["terminated", *map(str, stop.args)]))
         return 143
 
 
-def _say(line: str) -> None:
+def _say_once(line: str) -> None:
     """Prints on stderr; of several processes one speaks, on every machine."""
     if not any(int(os.environ.get(name) or 0) for name in ("LOCAL_RANK", "SLURM_LOCALID")):
-        print(line, file=sys.stderr)
+        say(line)
 
 
 @contextmanager
@@ -116,16 +117,30 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | Terminated 
     return None
 
 
+def _in_finaliser(frame: FrameType | None) -> bool:
+    """Returns whether an object is taken away, amid which Python prints an exception and forgets it."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def _hearing_sigterm() -> Iterator[None]:
     """Raises Terminated where SIGTERM comes, so that what is to be cleaned up is, as after Ctrl-C."""
     process, came = os.getpid(), -1.0
 
-    def end(*_: Any) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         nonlocal came
         if os.getpid() != process:  # one that was forked from this one
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if _in_finaliser(frame):
+            again = threading.Timer(_AGAIN_S, os.kill, [process, number])
+            again.daemon = True
+            again.start()
             return
         distributed, is_alone = sys.modules.get("torch.distributed"), signal.getsignal(signal.SIGTERM) is end
         # Lightning, which hears it first, ends processes that wait for one another

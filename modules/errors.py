@@ -1,5 +1,6 @@
-"""The one exception for everything a user can get wrong."""
+"""What a user is told in a line: the one exception for everything that he can get wrong, and notes."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -15,7 +16,17 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         # what a message quotes from a file may hold line breaks
-        return " ".join(super().__str__().splitlines())
+        return printable(" ".join(super().__str__().splitlines()))
+
+
+def printable(text: str) -> str:
+    """Returns a text in which nothing steers a terminal: file names can hold anything."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def say(line: str) -> None:
+    """Prints one line on stderr, whatever the names in it hold."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def first_five(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from argparse import SUPPRESS, Action, _ArgumentGroup, _HelpAction
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
@@ -109,9 +109,10 @@ class Parser(ArgumentParser):
                 action.nargs = "+"
                 action.metavar = "PATH"
 
-    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+    def parse_args(self, args: Any = None, *others: Any, **kwargs: Any) -> Any:
         self._take_short_forms()
-        return super().parse_args(*args, **kwargs)
+        refuse_empty_paths(args or (), path_options(self))
+        return super().parse_args(args, *others, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         self._take_short_forms()
@@ -130,6 +131,31 @@ def option_names(parser: ArgumentParser) -> list[str]:
         for child in (getattr(action, "_name_parser_map", None) or {}).values():
             names += option_names(child)
     return sorted(set(names))
+
+
+def path_options(parser: ArgumentParser) -> set[str]:
+    """Returns the options of a parser and of its subcommands that name files or folders, without dashes."""
+    names: set[str] = set()
+    for action in parser._actions:
+        kind = str(getattr(action, "_typehint", ""))
+        # one that can be an address is text
+        if re.search(r"\bPath\b", kind) or action.metavar == "PATH" or "--output" in action.option_strings:
+            names |= {option.lstrip("-") for option in action.option_strings}
+        for child in (getattr(action, "_name_parser_map", None) or {}).values():
+            names |= path_options(child)
+    return names
+
+
+def refuse_empty_paths(words: Sequence[str], paths: Collection[str]) -> None:
+    """Raises InputError for an empty path, as an unset variable of a shell gives, which is no folder "."."""
+    option = ""
+    for word in words:
+        if word.startswith("--"):
+            option, _, word = word[2:].partition("=")
+            if not word and f"--{option}=" not in words:
+                continue
+        if not word and option in paths:
+            raise InputError(f"{option} is empty; name a path, or leave the option out")
 
 
 def explain(message: str, options: Sequence[str]) -> str:

@@ -66,24 +66,18 @@ def make_folder(folder: Path, option: str) -> None:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --{option}") from None
 
 
-def written_by_command(
-    output: Path, drawn: Path | None, suffixes: str | tuple[str, ...]
-) -> Callable[[Path], bool]:
-    """Returns what tells the files that a command itself writes from those that it reads.
+def written_by_command(output: Path) -> Callable[[Path], bool]:
+    """Returns what tells the rows that a command itself writes from the files that it reads.
 
     Args:
         output: Its file of rows, beside which its part files lie.
-        drawn: Folder of what it draws, if it does.
-        suffixes: Of what it draws.
     """
     resolve = cache(Path.resolve)  # asked once a folder, not once a file
-    own, pictures = resolve(output), None if drawn is None else resolve(drawn)
+    own = resolve(output)
 
     def is_own(path: Path) -> bool:
-        name, folder = path.name, resolve(path.parent)
-        if pictures is not None and name.endswith(suffixes) and folder.is_relative_to(pictures):
-            return True
-        return folder == own.parent and (name == own.name or name.startswith(f"{own.name}.part-"))
+        is_its_name = path.name == own.name or path.name.startswith(f"{own.name}.part-")
+        return is_its_name and resolve(path.parent) == own.parent
 
     return is_own
 

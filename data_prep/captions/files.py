@@ -6,6 +6,8 @@ from modules.errors import InputError
 
 def caption_text(caption: object, where: str) -> str:
     """Returns the caption on one line, spaces collapsed; InputError where it is empty or no text."""
+    if caption is None:
+        raise InputError(f"{where}: has no caption; write one or remove the line")
     if not isinstance(caption, str):
         raise InputError(f"{where}: the caption is {type(caption).__name__}, not text")
     text = " ".join(encodable(caption, where).split())

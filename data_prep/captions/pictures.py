@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from data_prep.captions.archives import DAMAGED, Archive, is_archive, not_readable, pictures_among
-from data_prep.input_files import list_files, read_text
+from data_prep.input_files import list_undrawn, read_text
 from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
 from data_prep.videos import Frames, frame_times
 from modules.errors import InputError
 from modules.images import UnreadableImage, decode_as_shown, read_as_shown, rgb_image
 
 LIST_SUFFIX = ".txt"
+ATTENTION_SUFFIX = ".attention.jpg"  # of what `predict --attention` draws, which is no photograph
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def list_pictures(inputs: Sequence[Path], every: float = 1.0) -> list[Picture]:
     """Returns all pictures, each once, in the order of the inputs; those of a folder by their names.
 
     Names are those within the folder or archive. Where there are several inputs they begin with the input.
+    Pictures of attention that lie in a folder are left out; named singly they are taken.
 
     Args:
         inputs: Folders, walked recursively; picture files; text files with a path a line, from the list's own
@@ -66,7 +68,7 @@ def list_pictures(inputs: Sequence[Path], every: float = 1.0) -> list[Picture]:
 
 def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
     if path.is_dir():
-        for file in list_files(path):
+        for file in list_undrawn(path, ATTENTION_SUFFIX):
             yield Picture(file.relative_to(path).as_posix() if alone else file.as_posix(), file)
     elif not path.exists():
         raise InputError(f"{path}: no such file or folder")

@@ -9,7 +9,6 @@ reads and writes the same memory every time, so what goes in and what comes out 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from modules.decoding import DecoderState
+from modules.errors import say
 from modules.recurrent import RecurrentStack
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def obstacle(model: LanguageModel) -> str | None:
 
 
 def _note(line: str) -> None:
-    print(f"note: model.training.cuda_graphs has no effect: {line}", file=sys.stderr, flush=True)
+    say(f"note: model.training.cuda_graphs has no effect: {line}")
 
 
 class GraphedStep:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modules.errors import InputError, check_at_least
+from modules.errors import InputError, check_at_least, printable
 from pipelines.captioning.photographs.caption_index import CaptionIndex, Found, Parts
 
 FOUND = "bold green"
+LONGEST_LINE = 10_000  # letters, in a pipe
 
 
 def find(
@@ -52,7 +55,9 @@ def find(
         print(jsonlib.dumps(result | {"page": str(page) if page else None, "photographs": rows}))
         return
     if found:
-        Console().print(_table(found))
+        # a pipe has no width to fold lines for
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else LONGEST_LINE
+        Console(width=width).print(_table(found, folded=width is None))
     print(f"{summary(words, found, number)} (searched {len(index):,} photographs in {1000 * seconds:.0f} ms)")
     if page:
         print(f"page  {page}")
@@ -74,19 +79,14 @@ def plain(parts: Parts) -> str:
     return "".join(text for text, _ in parts)
 
 
-def printable(text: str) -> str:
-    """Returns a text in which nothing steers a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def _as_dict(found: Found) -> dict[str, Any]:
     others = {"captions": [plain(other) for other in found.others]} if found.others else {}
     return {"image": found.image, "caption": plain(found.caption), **others, "all_words": found.has_all}
 
 
-def _table(found: list[Found]) -> Table:
+def _table(found: list[Found], folded: bool) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold", max_width=40)
+    table.add_column(overflow="fold", max_width=40 if folded else None)
     table.add_column(overflow="fold")
     for each in found:
         # as Text: neither is markup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
+
+from modules.errors import say
 
 OWN = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # Latin, Greek, Cyrillic, Arabic and more
 _found: dict[frozenset[str], Path] = {}  # by the scripts that OWN lacks
@@ -58,11 +59,9 @@ def _search(missing: str) -> Path:
             best, has = path, having
         if has == len(missing):
             return best
-    print(
+    say(
         f"note: no font on this machine has {missing[:10]!r}, which pictures show as boxes; install one, "
-        "such as Noto Sans CJK for Chinese, Japanese and Korean",
-        file=sys.stderr,
-        flush=True,
+        "such as Noto Sans CJK for Chinese, Japanese and Korean"
     )
     return best
 

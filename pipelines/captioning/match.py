@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.input_files import list_files
+from data_prep.captions.pictures import ATTENTION_SUFFIX
+from data_prep.input_files import list_undrawn
 from modules.caption_tokens import tokenize
-from modules.errors import InputError, check_at_least
+from modules.errors import InputError, check_at_least, printable, say
 from modules.vocabulary import Vocabulary
-from pipelines.captioning.find import printable
 from pipelines.captioning.photographs.judging import Photographs
 from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page
 from pipelines.captioning.photographs.recall import measure_recall, recall_table
@@ -62,13 +61,13 @@ def match(
     words = tokenize(text)
     if not words:
         raise InputError(f"text is {text!r}; it has no word")
-    files = list_files(images)
+    files = list_undrawn(images, ATTENTION_SUFFIX)
     photographs = Photographs(ckpt_path, device)
     unknown = unknown_words(photographs.judge.vocabulary, words)
     if len(unknown) == len(words):
         raise InputError(f"text: the captioner knows no word of {text!r}; write what its captions could say")
     if unknown:
-        print(f"note: the captioner does not know {', '.join(map(printable, unknown))}", file=sys.stderr)
+        say(f"note: the captioner does not know {', '.join(unknown)}")
     readable = photographs.read(files)
     g = torch.cat([photographs.judge.of_all(each, [text])[:, 0] for _, each in photographs.batches()])
     values, order = g.sort(descending=True, stable=True)

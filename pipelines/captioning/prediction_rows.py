@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.captions.pictures import Picture, PictureReader
+from data_prep.captions.pictures import ATTENTION_SUFFIX, Picture, PictureReader
 from modules.caption_tokens import tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.writing import Caption, CaptionWriter
@@ -22,7 +22,6 @@ from pipelines.captioning.subtitles import subtitles
 from pipelines.output_files import drawn_path
 from pipelines.running.part_rows import ESCAPED, PartWriter
 
-ATTENTION_SUFFIX = ".attention.jpg"
 SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}
 SUBTITLES = ("srt", "vtt")
 ONLY_JSONL = ("captions", "lacks", "words", "sentinel")  # lists, for which a csv has no room

@@ -110,7 +110,7 @@ def match(
     """Returns one caption and the references of every image to score, both by the references' names.
 
     A predicted image is found by its exact name, else by its file name where that is unique. Else COCO's
-    image id decides, or a name that differs in case or in composed accents.
+    image id decides, or a name that differs in case, in composed accents or in spaces around it.
 
     InputError names what is missing, predicted twice or unknown to the references.
 
@@ -192,8 +192,9 @@ def image_of(row: Mapping[str, object], where: str) -> str:
     value = whole_id(row.get("image", row.get("image_id")))
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f'{where}: has no "image" (a file name) and no "image_id"')
-    name = encodable(str(value), where).strip().replace("\\", "/")
-    if not name:
+    # a name can begin with a space, and be no UTF-8
+    name = encodable(str(value), where, errors="surrogateescape").replace("\\", "/")
+    if not name.strip():
         raise InputError(f"{where}: the image has no name")
     return str(PurePosixPath(name))
 
@@ -202,6 +203,8 @@ def caption_of(row: Mapping[str, object], where: str) -> str:
     """Returns the caption of a row on one line; a system may have nothing to say."""
     if "caption" not in row:
         raise InputError(f'{where}: has neither "caption" nor "error"; its keys are {first_five(row)}')
+    if row["caption"] is None:
+        raise InputError(f'{where}: the caption is null; write one, or an "error" in its place')
     if not isinstance(row["caption"], str):
         raise InputError(f"{where}: the caption is {type(row['caption']).__name__}, not text")
     return " ".join(encodable(row["caption"], where).split())

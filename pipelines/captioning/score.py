@@ -1,7 +1,6 @@
 """The `score` command: any system's captions against references, or against the photographs themselves."""
 
 import json as jsonlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.caption_tokens import segmentation_advice
-from modules.errors import InputError
+from modules.errors import InputError, say
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
 from modules.metrics.diversity import n_best_scores
 from pipelines.captioning.official import LABELS as OFFICIAL
@@ -92,7 +91,7 @@ def score(
             written = [text for texts in sentences.values() for text in texts]
             for path, texts in ((predictions, list(hypotheses.values())), (references, written)):
                 if advice := segmentation_advice(texts):
-                    print(f"WARNING: {path}: {advice}", file=sys.stderr)
+                    say(f"WARNING: {path}: {advice}")
             scorer = CaptionScorer(sentences)
             scores = scorer.score(hypotheses)
             intervals = scorer.bootstrap(hypotheses)
@@ -114,7 +113,7 @@ def score(
             result |= more
             lines += [f"{OFFICIAL[name]} {value:.3f}" for name, value in more.items()]
             for line in missing:
-                print(f"note: {line}", file=sys.stderr)
+                say(f"note: {line}")
     if images is not None:
         from pipelines.captioning.photographs.agreement import judge_captions  # PyTorch
 

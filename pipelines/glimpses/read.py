@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import sys
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ import pytorch_lightning as pl
 import torch
 
 from data_prep.house_numbers.formats.folder import TABLE
-from data_prep.input_files import list_files
+from data_prep.input_files import list_undrawn
 from data_prep.left_out import SHOWN
-from modules.errors import InputError, check_at_least
+from modules.errors import InputError, check_at_least, say
 from modules.house_numbers.batch import NumberBatch
 from modules.house_numbers.number_reader import NumberRead, NumberReader
 from modules.house_numbers.preprocessing import NumberPictures
@@ -213,9 +212,9 @@ def _read(names: Sequence[str], options: ReadOptions, model: NumberReader, train
     print(f"numbers in {options.output}")
     wrong = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
     for line in wrong[:SHOWN]:
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
     if len(wrong) > SHOWN:
-        print(f"warning: {len(wrong) - SHOWN:,} more; all have an error in {options.output}", file=sys.stderr)
+        say(f"warning: {len(wrong) - SHOWN:,} more; all have an error in {options.output}")
     if options.trace is not None:
         print(f"traces in {options.trace}")
 
@@ -225,8 +224,8 @@ def _names(options: ReadOptions) -> list[str]:
     drawn = options.trace
     if drawn is not None and drawn.resolve() == options.images.resolve():
         raise InputError(f"{drawn.resolve()}: holds the images; choose another folder for --trace")
-    is_own = written_by_command(options.output, drawn, SUFFIXES)
-    files = (path for path in list_files(options.images) if not is_own(path))
+    is_own = written_by_command(options.output)
+    files = (path for path in list_undrawn(options.images, *SUFFIXES) if not is_own(path))
     names = [path.relative_to(options.images).as_posix() for path in files]
     if not names:
         raise InputError(f"{options.images}: no files but those that this command wrote")

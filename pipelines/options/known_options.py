@@ -77,7 +77,7 @@ def check_early(task: str, argv: Sequence[str]) -> None:
             of_fit = known_options(task, "fit")  # whose options stand in every configuration
             content = read_config(file)
             if (task, command) == ("steer", "compare"):  # a list of configurations, and what all have alike
-                content = content.get("options")
+                content = content.get("options") or {}
             for option in _flattened(content, of_fit):
                 _check_name(option, of_fit, judged, "in the configuration: ")
         elif re.search(r"\.(ya?ml|json)$", name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +19,7 @@ from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import LONGEST_S, Road
 from data_prep.driving.road.vehicle import Car
 from data_prep.progress import tracked
-from modules.errors import InputError
+from modules.errors import InputError, say
 from modules.steering.ensemble import SteeringEnsemble
 from modules.steering.pretrained import PRETRAINED
 from modules.steering.steerer import Steerer
@@ -94,10 +93,9 @@ def drive(
                 Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
         recorder = steered_for(models, "road", ckpt_path)
         if (unit := unit_of(recorder)) != RADIANS:
-            print(
+            say(
                 f"WARNING: the model says {unit.described} ({recorder}), and the car here takes it for "
-                f"{RADIANS.described}: how it drives says nothing of it",
-                file=sys.stderr,
+                f"{RADIANS.described}: how it drives says nothing of it"
             )
         drawn = draw_roads(roads, seconds, seed=seed, progress=True)
         driven = drive_models(models, drawn, seconds, conditions, shown)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.input_files import list_files
+from data_prep.input_files import list_files, list_undrawn
 from modules.errors import InputError
 
 
@@ -47,3 +47,15 @@ def test_wrong_folders_are_input_errors(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=reason):
             list_files(tmp_path / folder)
+
+
+def test_what_was_drawn_there_is_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("a.png", "sub/a.png.attention.jpg", "b.png.trace.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    kept = list_undrawn(tmp_path, ".attention.jpg")
+    assert [path.name for path in kept] == ["a.png", "b.png.trace.gif"]
+    assert capsys.readouterr().err == f"note: {tmp_path}: 1 drawn pictures (*.attention.jpg) are left out\n"
+    assert list_undrawn(tmp_path, ".trace.gif", ".attention.jpg") == [tmp_path / "a.png"]
+    with pytest.raises(InputError, match="holds only 1 drawn pictures"):
+        list_undrawn(tmp_path / "sub", ".attention.jpg")

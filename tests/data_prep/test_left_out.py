@@ -11,6 +11,7 @@ def test_a_few_are_named_and_many_are_listed(tmp_path: Path) -> None:
         naming("1 file left out", ["a.jpg: is empty"], listing)
         == "1 file left out, the first a.jpg: is empty"
     )
+    assert naming("1", ["\x1b[31m\n.jpg"], listing) == "1, the first �[31m�.jpg"
     names = [f"{number}.jpg" for number in range(SHOWN + 3)]
     assert naming("20 left out", names[:SHOWN], listing).split("\n")[1:] == [
         f"  {name}" for name in names[1:SHOWN]

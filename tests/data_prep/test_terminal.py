@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -107,6 +108,22 @@ def test_sigterm_is_one_line_and_status_143_and_all_is_cleaned_up(capsys, stop):
     assert run(terminated) == 143
     assert capsys.readouterr().err == "terminated: give it again\n" and cleaned
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_while_an_object_is_taken_away_comes_once_it_is(capsys):
+    class Workers:
+        def __del__(self):  # in which an exception is printed and forgotten
+            sent()
+            gone.append(True)
+
+    def terminated():
+        workers = Workers()
+        del workers
+        time.sleep(10)
+
+    gone = []
+    assert run(terminated) == 143
+    assert capsys.readouterr().err == "terminated\n" and gone
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from modules.errors import InputError, check_at_least, check_choice
+from modules.errors import InputError, check_at_least, check_choice, say
 
 
 def test_a_message_is_one_line_whatever_it_quotes() -> None:
@@ -12,6 +12,13 @@ def test_a_message_is_one_line_whatever_it_quotes() -> None:
         str(InputError("a.csv:1: column 'im\nage'\r\nis absent\u2028"))
         == "a.csv:1: column 'im age' is absent"
     )
+
+
+def test_nothing_in_a_line_steers_a_terminal(capsys) -> None:
+    name = "a\x1b[31m\r\n\u202e\udcff é 犬.jpg"
+    say(name)
+    assert capsys.readouterr().err == "a�[31m���� é 犬.jpg\n"
+    assert "\x1b" not in str(InputError(f"{name}: no such file"))
 
 
 def test_a_choice_that_is_none_is_told_the_nearest() -> None:

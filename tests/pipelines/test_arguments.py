@@ -51,6 +51,27 @@ def test_a_word_after_a_bare_flag_is_taken_for_its_value_and_refused():
 
 
 @pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--run", ""], "run"),
+        (["--run="], "run"),
+        (["--run", "A", ""], "run"),
+        (["--run", "A", "--file", ""], "file"),
+        (["--run", "A", "--output="], "output"),
+    ],
+)
+def test_an_empty_path_is_refused(words, option):
+    def options(run: list[Path], file: Path | None = None, output: str | None = None, text: str = ""):
+        """Paths and a text, which can be empty."""
+
+    parser = Parser()
+    parser.add_function_arguments(options)
+    assert parser.parse_args(["--run", "A", "--text", "", "--text="]).text == ""
+    with pytest.raises(InputError, match=f"{option} is empty; name a path"):
+        parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
     ("option", "value", "wanted"),
     [
         ("gradient_clip_val", -3, "0 or more"),

@@ -29,7 +29,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.errors import InputError
+from modules.errors import InputError, say
 from pipelines.captioning.on_ray.shards import MANIFEST, ShardSink, new_shards
 from pipelines.captioning.on_ray.stages import CaptionPictures, ReadPictures
 from pipelines.captioning.predict import CPU_BATCH_SIZE, GPU_BATCH_SIZE, PredictionOptions, instruct
@@ -77,7 +77,7 @@ def caption_on_ray(
                 "seconds": round(time.monotonic() - begun, 1),
             }
         )
-    say(manifest, output)
+    summarise(manifest, output)
 
 
 def stream(
@@ -162,17 +162,17 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def say(manifest: dict[str, Any], output: str) -> None:
+def summarise(manifest: dict[str, Any], output: str) -> None:
     """Prints counts and places, and names the first files with which something is wrong on stderr."""
     lacking = manifest["rows"] - manifest["captioned"]
     print(f"{manifest['captioned']:,} captions, {lacking:,} unreadable files, {manifest['seconds']:.0f} s")
     print(f"captions in {len(manifest['shards']):,} shards in {output}, counted in {MANIFEST}")
     damaged = [row["image"] for row in manifest["damaged_archives"]]
     for row in manifest["damaged_archives"]:
-        print(f"warning: {row['image']}: {row['error']}", file=sys.stderr)
+        say(f"warning: {row['image']}: {row['error']}")
     wrong = [row for row in manifest["first_errors"] if row["image"] not in damaged]
     for row in wrong[:SHOWN]:
-        print(f"warning: {row['image']}: {row['error']}", file=sys.stderr)
+        say(f"warning: {row['image']}: {row['error']}")
     if len(wrong) > SHOWN:
         more = manifest["errors"] - len(damaged) - SHOWN
-        print(f"warning: {more:,} more; all have an error in their row", file=sys.stderr)
+        say(f"warning: {more:,} more; all have an error in their row")

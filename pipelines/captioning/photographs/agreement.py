@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from modules.captioning.agreement import Agreement
-from pipelines.captioning.find import printable
+from modules.errors import printable
 from pipelines.captioning.photographs.judging import Photographs, photographs_of
 from pipelines.captioning.runs import AGREEMENT
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from modules.captioning.agreement import Judge
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.errors import InputError, first_five
+from modules.errors import InputError, first_five, say
 from pipelines.captioning.predictions import References, coco_image_id, resolver
 from pipelines.devices import chosen_device
 
@@ -43,9 +42,9 @@ class Photographs:
         """Annotates photographs; returns those that can be read, and names the others on stderr."""
         report = self.cache.fill(paths, self.model.encoder, self.transform, self.device)
         for path, reason in report.unreadable[:SHOWN]:
-            print(f"warning: {path}: {reason}", file=sys.stderr)
+            say(f"warning: {path}: {reason}")
         if len(report.unreadable) > SHOWN:
-            print(f"warning: {len(report.unreadable) - SHOWN:,} more cannot be read", file=sys.stderr)
+            say(f"warning: {len(report.unreadable) - SHOWN:,} more cannot be read")
         unreadable = {path for path, _ in report.unreadable}
         readable = [path for path in paths if path not in unreadable]
         if not readable:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from modules.errors import InputError
+from modules.errors import InputError, say
 from modules.steering.pretrained import PRETRAINED
 from modules.steering.steerer import Steerer
 from modules.steering.units import unit_of
@@ -29,7 +28,7 @@ def load_models(ckpt_path: Sequence[Path] | None, device: torch.device) -> list[
         device: Of the models.
     """
     if not ckpt_path:
-        print(READY_MADE, file=sys.stderr, flush=True)
+        say(READY_MADE)
         return [Steerer.load(PRETRAINED).to(device)]
     if len({path.resolve() for path in ckpt_path}) < len(ckpt_path):
         raise InputError("--ckpt_path names a checkpoint twice; the mean is of different models")

@@ -17,7 +17,6 @@ import base64
 import io
 import logging
 import math
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 import socketio
 from PIL import Image
 
+from modules.errors import say
 from modules.images import UnreadableImage, decode_image
 from modules.steering.ensemble import SteeringEnsemble
 from modules.steering.steerer import Steerer
@@ -165,10 +165,10 @@ def application(models: Sequence[Steerer], unit: AngleUnit, speed_mph: float) ->
     drivers: dict[str, TelemetryDriver] = {}
     said: set[str] = set()  # complaints come with every frame, and are printed once
 
-    def say(line: str) -> None:
+    def complain(line: str) -> None:
         if line not in said and len(said) < 100:
             said.add(line)
-            print(f"note: {line}; answered with manual", file=sys.stderr, flush=True)
+            say(f"note: {line}; answered with manual")
 
     @server.event
     async def connect(sid: str, environ: Any) -> None:
@@ -192,7 +192,7 @@ def application(models: Sequence[Steerer], unit: AngleUnit, speed_mph: float) ->
             wrong = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             event, values = "manual", {}
         if wrong:
-            say(wrong)
+            complain(wrong)
         await server.emit(event, values, room=sid)
 
     answers = socketio.ASGIApp(server)

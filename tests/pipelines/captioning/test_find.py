@@ -215,3 +215,16 @@ def test_fifty_thousand_captions_answer_within_a_tenth_of_a_second(tmp_path):
             seconds.append(time.process_time() - begun)
         print(f"{query}: {1000 * min(seconds):.0f} ms")
         assert min(seconds) < 0.1
+
+
+@pytest.mark.parametrize("columns", [None, "60"])
+def test_a_pipe_has_whole_lines(captions, monkeypatch, capsys, columns):
+    name = f"{'long/' * 20}a.jpg"
+    write(captions, [{"image": name, "caption": "a dog " + "runs " * 30}])
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert main(["find", "dog", "--captions", str(captions)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    whole = [line.split() for line in lines if line.startswith(name)]
+    assert whole == ([] if columns else [[name, "a", "dog", *["runs"] * 30]])

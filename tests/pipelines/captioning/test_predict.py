@@ -231,11 +231,11 @@ def test_a_video_gets_rows_with_times_and_subtitles(talkative, tmp_path, monkeyp
     assert main([*given, "--attention", "looks"]) == 0
     rows = rows_of(tmp_path / "captions.jsonl")
     assert [row["time"] for row in rows] == [0.0, 1.0, 2.0]
-    assert (tmp_path / "looks" / "clip.avi#00:00:02.000.attention.jpg").is_file()
+    assert Path(drawn := "looks/clip.avi#00:00:02.000.attention.jpg").is_file()
     assert main([*given, "--every", "0.5", "--format", "srt"]) == 0
     text = (tmp_path / "captions.srt").read_text()
     assert rows[0]["caption"] in text and "--> 00:00:03,000" in text
-    assert main(["predict", "--images", str(tmp_path / "looks"), *given[3:], "--output", "a.vtt"]) == 2
+    assert main(["predict", "--images", drawn, *given[3:], "--output", "a.vtt"]) == 2  # named, it is taken
     assert "subtitles are of one video" in capsys.readouterr().err
 
 

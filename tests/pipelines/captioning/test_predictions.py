@@ -193,7 +193,7 @@ def test_digits_that_end_another_name_are_no_coco_id():
         ("1.jpg#0\ta dog\n1.jpg a cat\n", r"refs:2: is no caption line"),
         ("1.jpg a dog\n1.jpg#1\ta cat\n", r"refs:1: is no caption line"),
         ("image,text\n1.jpg,a dog\n", r"refs:1: .*'caption'.*image, ?text"),
-        ('{"image": "1.jpg", "caption": "a dog"}\n{"image": "2.jpg"}', r"refs:2: the caption is NoneType"),
+        ('{"image": "1.jpg", "caption": "a dog"}\n{"image": "2.jpg"}', r"refs:2: has no caption"),
         ('{"image": "1.jpg", "captions": "a dog"}', r'refs:1: "captions" is no list'),
         ('{"image": "1.jpg", "captions": []}', r'refs:1: "captions" is no list'),
         ('{"image": "1.jpg", "caption": " "}', r"refs:1: the caption is empty"),

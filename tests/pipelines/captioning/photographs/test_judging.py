@@ -1,6 +1,8 @@
 """`score --images` and `match`: sentences and photographs set beside one another by a captioner."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,29 @@ def test_what_is_wrong_with_agreement_is_one_line(refused, predictions, photogra
     for command in (["score", *given], ["match", "--text", SENTENCE]):
         line = refused(*command, "--images", photographs, checkpoint=tmp_path / "old.ckpt")
         assert "old.ckpt: has no mean image" in line and "fit --ckpt_path" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_photographs_of_any_name_are_found(suffix, photographs, tmp_path, best, run, capsys):
+    names = [
+        *(" a.jpg", "a.jpg", "a.jpg ", "\u2028b\u2028c.jpg", "d\x1b[31m.jpg", "e\nf.jpg", "g\rh.jpg"),
+        *('"i".jpg', "j,k.jpg", "l\\m.jpg", "n\udcff.jpg", "Ü/o.jpg", "p\u202egpj.jpg"),
+    ]
+    folder = tmp_path / "any"
+    (folder / "Ü").mkdir(parents=True)
+    for name, photograph in zip(names, sorted(photographs.iterdir()), strict=False):
+        shutil.copy(photograph, folder / name)
+    (folder / "q\x1b[31m\n.jpg").write_text("no picture")
+    output = tmp_path / f"out.{suffix}"
+    given = ["predict", "--images", str(folder), "--output", str(output), "--ckpt_path", str(best)]
+    assert main([*given, "--num_workers", "0"]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()[-1:]
+    assert warning == "warning: q�[31m�.jpg: is no image in a known format"
+    found = run("score", "--predictions", output, "--images", folder)
+    assert found["agreement_images"] == len(names)
+    ranked = run("match", "--images", folder, "--text", SENTENCE)
+    assert {row["image"] for row in ranked["photographs"]} == set(names)
 
 
 def test_photographs_are_ranked_by_a_sentence(run, photographs, predictions):
