@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 
 SPLITS = ("train", "val", "test")
 
@@ -138,7 +138,7 @@ def list_undrawn(folder: Path, *suffixes: str) -> list[Path]:
     if not kept:
         raise InputError(f"{folder}: holds only {drawn}; name the folder that they were drawn from")
     if len(kept) < len(files):
-        say(f"note: {folder}: {drawn} are left out")
+        tell(f"note: {folder}: {drawn} are left out")
     return kept
 
 

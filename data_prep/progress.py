@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from modules.errors import say
+from modules.errors import tell
 
 SPEAKS_EVERY = 25.0  # seconds, where there is no terminal: with a slow step still a line every 30 s
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ class Bar(Progress):
         for task in self.tasks:
             if not task.finished:
                 place = f"{task.completed:,.0f}" if not task.total else f"{task.percentage:.0f} %"
-                say(f"{task.description} {place}")
+                tell(f"{task.description} {place}")
 
 
 class Speed(ProgressColumn):

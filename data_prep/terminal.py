@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 
 _SHOWN = "seqsight-shown"
 _AGAIN_S = 0.05  # until SIGTERM is looked at once more
@@ -71,7 +71,7 @@ def run(main: Callable[[], int | None]) -> int:
         if error.errno is None:
             raise
         reason = f"cannot be read or written ({error.strerror})"
-        say(f"error: {error.filename or 'a file'}: {reason}")
+        tell(f"error: {error.filename or 'a file'}: {reason}")
         return 2
     except KeyboardInterrupt as stop:
         _say_once(": ".join(["stopped", *map(str, stop.args)]))
@@ -84,7 +84,7 @@ def run(main: Callable[[], int | None]) -> int:
 def _say_once(line: str) -> None:
     """Prints on stderr; of several processes one speaks, on every machine."""
     if not any(int(os.environ.get(name) or 0) for name in ("LOCAL_RANK", "SLURM_LOCALID")):
-        say(line)
+        tell(line)
 
 
 @contextmanager

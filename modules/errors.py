@@ -24,8 +24,8 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def say(line: str) -> None:
-    """Prints one line on stderr, whatever the names in it hold."""
+def tell(line: str) -> None:
+    """Prints one line on stderr, so that stdout keeps to results, whatever the names in it hold."""
     print(printable(line), file=sys.stderr, flush=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from modules.errors import say
+from modules.errors import tell
 from modules.whole_files import write_whole
 
 
@@ -64,7 +64,7 @@ def print_findings(split: str, checkpoint: Path, found: Findings, seconds: float
     for label, value in (lines | {"seconds": f"{seconds:.0f}"}).items():
         print(f"{label:<12} {value}")
     for warning in found.warnings:
-        say(f"WARNING: {warning}")
+        tell(f"WARNING: {warning}")
 
 
 def print_next(task: str, commands: Sequence[str], checkpoint: Path | str) -> None:

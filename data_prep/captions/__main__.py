@@ -13,7 +13,7 @@ from data_prep.captions.scenes import dataset as scenes
 from data_prep.commands import check_new, run_commands
 from data_prep.input_files import existing_folder
 from modules.caption_tokens import segmentation_advice
-from modules.errors import say
+from modules.errors import tell
 
 
 def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
@@ -30,7 +30,7 @@ def read(dir: Path, format: str = "auto", output: Path | None = None) -> None:
     Console().print(describe(table))
     advice = segmentation_advice([text for record in table.records for text in record.captions])
     for warning in filter(None, (warning_of_copies(table.records), advice)):
-        say(f"warning: {dir}: {warning}")
+        tell(f"warning: {dir}: {warning}")
     _write(table, output)
 
 

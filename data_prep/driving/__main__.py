@@ -11,7 +11,7 @@ from data_prep.driving.formats.several import read_several
 from data_prep.driving.road import dataset as road
 from data_prep.driving.summary import describe, prepared
 from data_prep.driving.table import DriveTable, write_drive_csv
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 
 
 def read(dir: list[Path], format: str = "auto", topic: str | None = None, output: Path | None = None) -> None:
@@ -33,7 +33,7 @@ def read(dir: list[Path], format: str = "auto", topic: str | None = None, output
     table, warnings = prepared(read_several(dir, format, topic, labelled=False))
     Console().print(describe(table))
     for line in warnings:
-        say(f"warning: {line}")
+        tell(f"warning: {line}")
     _write(table, output)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecodingOptions, sample_stream
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.language.language_model import LanguageModel
 from modules.language.surprise import CHUNK, opening
 from modules.text_codec import StreamDecoder, TextCodec, normalised
@@ -59,7 +59,7 @@ def read_prompt(codec: TextCodec, prompt: str, name: str = "--prompt", *, told: 
     if unknown and codec.level == "word":
         if told:
             many = f"{len(unknown)} word{'s' if len(unknown) > 1 else ''} that the model does not know"
-            say(f"note: {name}: {many}, read as <unk>: {shown}")
+            tell(f"note: {name}: {many}, read as <unk>: {shown}")
     elif unknown:
         known = f"{len(codec.vocabulary) - len(MARKERS):,} that the model knows"
         composed = unicodedata.normalize("NFC", prompt)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from modules.decoding import DecoderState
-from modules.errors import say
+from modules.errors import tell
 from modules.recurrent import RecurrentStack
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def obstacle(model: LanguageModel) -> str | None:
 
 
 def _note(line: str) -> None:
-    say(f"note: model.training.cuda_graphs has no effect: {line}")
+    tell(f"note: model.training.cuda_graphs has no effect: {line}")
 
 
 class GraphedStep:

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-from modules.errors import say
+from modules.errors import tell
 
 OWN = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # Latin, Greek, Cyrillic, Arabic and more
 _found: dict[frozenset[str], Path] = {}  # by the scripts that OWN lacks
@@ -59,7 +59,7 @@ def _search(missing: str) -> Path:
             best, has = path, having
         if has == len(missing):
             return best
-    say(
+    tell(
         f"note: no font on this machine has {missing[:10]!r}, which pictures show as boxes; install one, "
         "such as Noto Sans CJK for Chinese, Japanese and Korean"
     )

@@ -14,7 +14,7 @@ from rich.text import Text
 from data_prep.captions.pictures import ATTENTION_SUFFIX
 from data_prep.input_files import list_undrawn
 from modules.caption_tokens import tokenize
-from modules.errors import InputError, check_at_least, printable, say
+from modules.errors import InputError, check_at_least, printable, tell
 from modules.vocabulary import Vocabulary
 from pipelines.captioning.photographs.judging import Photographs
 from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page
@@ -67,7 +67,7 @@ def match(
     if len(unknown) == len(words):
         raise InputError(f"text: the captioner knows no word of {text!r}; write what its captions could say")
     if unknown:
-        say(f"note: the captioner does not know {', '.join(unknown)}")
+        tell(f"note: the captioner does not know {', '.join(unknown)}")
     readable = photographs.read(files)
     g = torch.cat([photographs.judge.of_all(each, [text])[:, 0] for _, each in photographs.batches()])
     values, order = g.sort(descending=True, stable=True)

@@ -25,7 +25,7 @@ from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
 from modules.encoders.eight_bits import multiplies_eight_bits
 from modules.encoders.image import ImageEncoder
-from modules.errors import InputError, check_at_least, say
+from modules.errors import InputError, check_at_least, tell
 from modules.images import UnreadableImage
 from modules.precision import fast_dtype
 from pipelines.captioning.prediction_rows import (
@@ -200,7 +200,7 @@ def _caption(
 
     can_reduce = multiplies_eight_bits(device) or fast_dtype(device) == torch.bfloat16
     if options.reduced_precision and not can_reduce and trainer.is_global_zero:
-        say("warning: reduced_precision: this processor has no instructions for it")
+        tell("warning: reduced_precision: this processor has no instructions for it")
     begun = time.monotonic()
     workers = options.num_workers
     with predicted_rows(states, part, model, trainer, prepare, batch_size, workers) as rows:
@@ -214,7 +214,7 @@ def _caption(
     print(f"captions in {output}")
     if lacking := [row["image"] for row in rows if "lacks" in row]:  # not every format can say it in its rows
         said = f"{len(lacking):,} captions lack a word of {options.decoding.must_contain!r}"
-        say(f"warning: {said}, the first is of {lacking[0]}")
+        tell(f"warning: {said}, the first is of {lacking[0]}")
     _name_wrong(output, format, [f"{row['image']}: {row['error']}" for row in rows if "error" in row])
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
@@ -224,14 +224,14 @@ def _caption(
 def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:
     """Names the first files with which something is wrong on stderr, and says where all of them are."""
     for line in wrong[:SHOWN]:
-        say(f"warning: {line}")
+        tell(f"warning: {line}")
     if len(wrong) > SHOWN:
         place = f"have an error in {output}"
         if format not in ("jsonl", "csv"):  # the others have no room for errors
             listing = output.with_name(f"{output.name}.unreadable.txt")
             write_list(listing, wrong)
             place = f"are listed in {listing}"
-        say(f"warning: {len(wrong) - SHOWN:,} more; all {place}")
+        tell(f"warning: {len(wrong) - SHOWN:,} more; all {place}")
 
 
 def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.caption_tokens import segmentation_advice
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.metrics.captions import METRICS, CaptionScorer, CaptionScores, Controls
 from modules.metrics.diversity import n_best_scores
 from pipelines.captioning.official import LABELS as OFFICIAL
@@ -91,7 +91,7 @@ def score(
             written = [text for texts in sentences.values() for text in texts]
             for path, texts in ((predictions, list(hypotheses.values())), (references, written)):
                 if advice := segmentation_advice(texts):
-                    say(f"WARNING: {path}: {advice}")
+                    tell(f"WARNING: {path}: {advice}")
             scorer = CaptionScorer(sentences)
             scores = scorer.score(hypotheses)
             intervals = scorer.bootstrap(hypotheses)
@@ -113,7 +113,7 @@ def score(
             result |= more
             lines += [f"{OFFICIAL[name]} {value:.3f}" for name, value in more.items()]
             for line in missing:
-                say(f"note: {line}")
+                tell(f"note: {line}")
     if images is not None:
         from pipelines.captioning.photographs.agreement import judge_captions  # PyTorch
 

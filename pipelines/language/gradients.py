@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from data_prep.text.recall import CHANCE, WORDS, RecallBatch, recall_batch, recall_batches
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.language.last_word import LastWordModel, last_word_accuracy, train_last_word
 from modules.recurrent import RecurrentStack
 from modules.whole_files import write_whole
@@ -162,7 +162,7 @@ def train_all(settings: RecallSettings, device: torch.device) -> list[RecallRun]
                 for run in pool.map(train, jobs, models):
                     runs.append(run)
                     if bar.disable:  # a log file has no bar
-                        say(f"training {len(runs)} of {len(jobs)}: {run.network}")
+                        tell(f"training {len(runs)} of {len(jobs)}: {run.network}")
                 return runs
             except BaseException:  # Control-C too: nobody waits for trainings whose result is not used
                 stopped.set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_prep.input_files import read_text
 from data_prep.text.abc_notation import BrokenTuneError, split_tunes
-from modules.errors import InputError, check_at_least, say
+from modules.errors import InputError, check_at_least, tell
 from modules.text_codec import normalised
 from modules.whole_files import write_whole
 from pipelines.language.music.player import piano_roll
@@ -52,7 +52,7 @@ def listen(file: Path, output: Path | None = None, n: int = 20, overwrite: bool 
         if not read:
             raise InputError(broken[0])
     for line in broken:
-        say(f"left out: {line}")
+        tell(f"left out: {line}")
     rows = []
     for name, text, notes, midi in read:
         write_whole(folder / f"{name}.mid", midi)

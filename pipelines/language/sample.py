@@ -12,7 +12,7 @@ from data_prep.text.abc_notation import BrokenTuneError, split_tunes
 from data_prep.text.tunes import corpus_folder
 from modules.decoders.language_steps import WeightsName
 from modules.decoding import DecodingOptions
-from modules.errors import InputError, check_at_least, say
+from modules.errors import InputError, check_at_least, tell
 from modules.language.continuation import continuations, read_prompt
 from modules.whole_files import write_whole
 from pipelines.language.loaded_model import given_prompt, load_model
@@ -95,7 +95,7 @@ def _play(text: str, midi: Path | None, wav: Path | None) -> None:
         for path, content in files.items():
             if path is not None:
                 write_whole(path, content)
-                say(f"the tune of line {tune.line} is in {path}")
+                tell(f"the tune of line {tune.line} is in {path}")
         return
     raise InputError(
         "the text is no tune in ABC notation, which --midi and --wav play: "

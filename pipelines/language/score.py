@@ -18,7 +18,7 @@ from rich.text import Text
 
 from data_prep.progress import Bar
 from data_prep.text.files import encoding_alone, find_text, read_pieces
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.language.dynamic_evaluation import DynamicReader
 from modules.language.surprise import TextReader, TextScore, Unit, opening
 from modules.text_codec import Level
@@ -92,7 +92,7 @@ def score(
         if dynamic:
             baselines["weights kept"] = readers[-1].score.bits_per_char
             if not reader.score.bits_per_char <= baselines["weights kept"]:  # NaN is not, either
-                say(f"WARNING: learning made the text less probable; try less than --dynamic {dynamic:g}")
+                tell(f"WARNING: learning made the text less probable; try less than --dynamic {dynamic:g}")
         held_out = read_held_out(run) if run is not None else {}
         if html is not None:
             write_page(

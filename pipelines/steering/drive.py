@@ -19,7 +19,7 @@ from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import LONGEST_S, Road
 from data_prep.driving.road.vehicle import Car
 from data_prep.progress import tracked
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.steering.ensemble import SteeringEnsemble
 from modules.steering.pretrained import PRETRAINED
 from modules.steering.steerer import Steerer
@@ -93,7 +93,7 @@ def drive(
                 Console(stderr=True).print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
         recorder = steered_for(models, "road", ckpt_path)
         if (unit := unit_of(recorder)) != RADIANS:
-            say(
+            tell(
                 f"WARNING: the model says {unit.described} ({recorder}), and the car here takes it for "
                 f"{RADIANS.described}: how it drives says nothing of it"
             )

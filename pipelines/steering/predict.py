@@ -20,7 +20,7 @@ from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_frames, decode_in_order
 from data_prep.driving.table import DriveTable
 from data_prep.progress import counting_bar
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.metrics.calibration import Calibration
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
@@ -114,7 +114,7 @@ def _steer(options: SteerPredictionOptions) -> None:
     if options.overlay is not None:
         view = options.car.settle(table.recorder or learnt, some)
         overlay = SteeringOverlay(view, rate_hz, options.labels is not None, some[0].shape[:2], unit)
-        say(f"note: the path is drawn for {view.described()} (--car.kind, --car.camera)")
+        tell(f"note: the path is drawn for {view.described()} (--car.kind, --car.camera)")
 
     calibration = Calibration(options.floor * unit.full_lock, options.scale)
     begun = time.monotonic()
@@ -227,9 +227,9 @@ def _write(
 
 def _say(kind: str, lines: Sequence[str]) -> None:
     for line in lines[:_SHOWN]:
-        say(f"{kind}: {line}")
+        tell(f"{kind}: {line}")
     if len(lines) > _SHOWN:
-        say(f"{kind}: {len(lines) - _SHOWN:,} more like the last")
+        tell(f"{kind}: {len(lines) - _SHOWN:,} more like the last")
 
 
 def _summarise(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.metrics.block_bootstrap import rmse_interval
 from modules.metrics.calibration import calibrated
 from modules.metrics.steering import SteeringScores, baselines, per_drive, score_steering
@@ -109,9 +109,9 @@ def score(
             training_mean = None if training_mean is None else training_mean / unit.full_lock
         judgement = judge(matched, training_mean, RADIANS if json and unit.full_lock != 1 else unit)
     for note in matched.notes:
-        say(f"note: {note}")
+        tell(f"note: {note}")
     for alarm in judgement.alarms:
-        say(f"WARNING: {alarm}")
+        tell(f"WARNING: {alarm}")
     if json:
         print(
             jsonlib.dumps(

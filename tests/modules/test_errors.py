@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from modules.errors import InputError, check_at_least, check_choice, say
+from modules.errors import InputError, check_at_least, check_choice, tell
 
 
 def test_a_message_is_one_line_whatever_it_quotes() -> None:
@@ -16,7 +16,7 @@ def test_a_message_is_one_line_whatever_it_quotes() -> None:
 
 def test_nothing_in_a_line_steers_a_terminal(capsys) -> None:
     name = "a\x1b[31m\r\n\u202e\udcff é 犬.jpg"
-    say(name)
+    tell(name)
     assert capsys.readouterr().err == "a�[31m���� é 犬.jpg\n"
     assert "\x1b" not in str(InputError(f"{name}: no such file"))
 

@@ -29,7 +29,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from pipelines.captioning.on_ray.shards import MANIFEST, ShardSink, new_shards
 from pipelines.captioning.on_ray.stages import CaptionPictures, ReadPictures
 from pipelines.captioning.predict import CPU_BATCH_SIZE, GPU_BATCH_SIZE, PredictionOptions, instruct
@@ -169,10 +169,10 @@ def summarise(manifest: dict[str, Any], output: str) -> None:
     print(f"captions in {len(manifest['shards']):,} shards in {output}, counted in {MANIFEST}")
     damaged = [row["image"] for row in manifest["damaged_archives"]]
     for row in manifest["damaged_archives"]:
-        say(f"warning: {row['image']}: {row['error']}")
+        tell(f"warning: {row['image']}: {row['error']}")
     wrong = [row for row in manifest["first_errors"] if row["image"] not in damaged]
     for row in wrong[:SHOWN]:
-        say(f"warning: {row['image']}: {row['error']}")
+        tell(f"warning: {row['image']}: {row['error']}")
     if len(wrong) > SHOWN:
         more = manifest["errors"] - len(damaged) - SHOWN
-        say(f"warning: {more:,} more; all have an error in their row")
+        tell(f"warning: {more:,} more; all have an error in their row")

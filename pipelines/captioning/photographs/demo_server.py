@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.images import CutImage, decode_image
 from pipelines.captioning.attention import encoder_view
 from pipelines.captioning.find import plain, summary
@@ -210,7 +210,7 @@ async def _answered(answer: Any, asked: Any) -> Response:
         return _error(str(error), 422)
     except Exception as error:  # the page stays up whatever it is sent
         line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        say(f"error: {line}")
+        tell(f"error: {line}")
         return _error(f"could not be answered ({line})", 500)
 
 

@@ -14,7 +14,7 @@ from modules.captioning.agreement import Judge
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.errors import InputError, first_five, say
+from modules.errors import InputError, first_five, tell
 from pipelines.captioning.predictions import References, coco_image_id, resolver
 from pipelines.devices import chosen_device
 
@@ -42,9 +42,9 @@ class Photographs:
         """Annotates photographs; returns those that can be read, and names the others on stderr."""
         report = self.cache.fill(paths, self.model.encoder, self.transform, self.device)
         for path, reason in report.unreadable[:SHOWN]:
-            say(f"warning: {path}: {reason}")
+            tell(f"warning: {path}: {reason}")
         if len(report.unreadable) > SHOWN:
-            say(f"warning: {len(report.unreadable) - SHOWN:,} more cannot be read")
+            tell(f"warning: {len(report.unreadable) - SHOWN:,} more cannot be read")
         unreadable = {path for path, _ in report.unreadable}
         readable = [path for path in paths if path not in unreadable]
         if not readable:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from modules.errors import InputError, say
+from modules.errors import InputError, tell
 from modules.steering.pretrained import PRETRAINED
 from modules.steering.steerer import Steerer
 from modules.steering.units import unit_of
@@ -28,7 +28,7 @@ def load_models(ckpt_path: Sequence[Path] | None, device: torch.device) -> list[
         device: Of the models.
     """
     if not ckpt_path:
-        say(READY_MADE)
+        tell(READY_MADE)
         return [Steerer.load(PRETRAINED).to(device)]
     if len({path.resolve() for path in ckpt_path}) < len(ckpt_path):
         raise InputError("--ckpt_path names a checkpoint twice; the mean is of different models")

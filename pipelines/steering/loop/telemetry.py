@@ -25,7 +25,7 @@ import numpy as np
 import socketio
 from PIL import Image
 
-from modules.errors import say
+from modules.errors import tell
 from modules.images import UnreadableImage, decode_image
 from modules.steering.ensemble import SteeringEnsemble
 from modules.steering.steerer import Steerer
@@ -168,7 +168,7 @@ def application(models: Sequence[Steerer], unit: AngleUnit, speed_mph: float) ->
     def complain(line: str) -> None:
         if line not in said and len(said) < 100:
             said.add(line)
-            say(f"note: {line}; answered with manual")
+            tell(f"note: {line}; answered with manual")
 
     @server.event
     async def connect(sid: str, environ: Any) -> None:
