@@ -1,4 +1,4 @@
-"""The lines of Python in the README run, on tiny checkpoints."""
+"""The lines of Python in the README run."""
 
 import re
 
@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 from tests.commands import ROOT
-from tests.modules.captioning.test_captioner import captioner
-from tests.modules.steering.steering_models import steerer
-from tests.pipelines.language.tiny_language_models import save
 
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 CLASSES = ("Captioner", "SteeringPredictor", "TextGenerator")
@@ -22,11 +19,8 @@ def test_a_snippet_runs(name, tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
     if name == "Captioner":
-        save(captioner(), tmp_path / "runs/caption/scenes/version_0/checkpoints/best.ckpt")
         cv2.imwrite("dog.jpg", frame)
-    elif name == "SteeringPredictor":
-        save(steerer("komanda"), tmp_path / "runs/steer/road/version_0/checkpoints/best.ckpt")
-    else:
+    elif name == "TextGenerator":
         (tmp_path / "x.txt").write_text("the cat sat on the mat and the dog ran\n" * 4)
 
     names = {"frame": frame}
