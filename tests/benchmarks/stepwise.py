@@ -1,8 +1,8 @@
 """The attention decoder as tutorials write it: everything inside the time loop, one image at a time.
 
-The mathematics and the weights are `ShowAttendTellDecoder`'s (one LSTM layer, gate, no deep output), so that
-losses and captions have to agree; what differs is the work: the projection of the annotations, the gate and
-the output layer at every word, and each beam with a copy of the image.
+The mathematics and the weights are `ShowAttendTellDecoder`'s (one LSTM layer, gate), so that losses and
+captions have to agree; what differs is the work: the projection of the annotations, the gate and the output
+layer at every word, and each beam with a copy of the image.
 """
 
 import torch
@@ -23,7 +23,10 @@ def step(
     z = torch.sigmoid(decoder.beta(h)) * z
     weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
     h, c = torch.lstm_cell(torch.cat([word, z], dim=1), (h, c), *weights)
-    return decoder.output(h), h, c, alpha
+    read = h
+    if decoder.options.deep_output:
+        read = word + decoder.output_hidden(h) + decoder.output_context(z)  # (N, E)
+    return decoder.output(read), h, c, alpha
 
 
 def teacher_forced(decoder: ShowAttendTellDecoder, a: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
