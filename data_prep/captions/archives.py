@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import groupby
@@ -14,7 +16,11 @@ from typing import IO, Any, TypeVar
 from PIL import Image
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError)
+DAMAGED = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError, UnicodeError, LookupError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+)
+LARGEST = 2**30  # bytes of a file: a small archive can hold one that fills the memory
 Member = TypeVar("Member")
 
 
@@ -57,8 +63,9 @@ def pictures_among(members: Iterable[tuple[str, Member]]) -> Iterator[tuple[str,
 
 
 def _is_visible(member: tuple[str, object]) -> bool:
+    path = PurePosixPath(member[0])
     # what programs leave beside the pictures
-    return not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(member[0]).parts)
+    return bool(path.name) and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def _sample_of(member: tuple[str, object]) -> tuple[str, str]:
@@ -88,7 +95,10 @@ class Archive:
 
     def __init__(self, file: Path | IO[bytes]) -> None:
         self.opened: zipfile.ZipFile | tarfile.TarFile
-        if zipfile.is_zipfile(file):
+        if not isinstance(file, Path):
+            file.seek(0)
+        # asked first: a zip as the last file of a tar makes it look like one
+        if not tarfile.is_tarfile(file) and zipfile.is_zipfile(file):
             self.opened = zipfile.ZipFile(file)
             return
         if isinstance(file, Path):
@@ -118,20 +128,29 @@ class Archive:
         for name, entry in self._entries():
             try:
                 found: bytes | str = self.bytes_of(entry)
-            except (*DAMAGED, KeyError) as error:
+            except DAMAGED as error:
                 found = not_readable(error)
             yield name, found
 
     def bytes_of(self, member: str | zipfile.ZipInfo | tarfile.TarInfo) -> bytes:
-        """Returns the bytes of a file in the archive; one of `DAMAGED` or KeyError where there are none."""
+        """Returns the bytes of a file in the archive; one of `DAMAGED` where there are none."""
         opened: Any = self.opened
         if isinstance(opened, zipfile.ZipFile):
-            return opened.read(member)  # type: ignore[arg-type]
-        file = opened.extractfile(member)
+            entry: Any = opened.getinfo(member) if isinstance(member, str) else member
+            _check_size(entry.file_size)
+            return opened.read(entry)
+        header: Any = opened.getmember(member) if isinstance(member, str) else member
+        _check_size(header.size)
+        file = opened.extractfile(header)
         if file is None:
             raise KeyError(f"{member} is no file")
         with file:
             return bytes(file.read())
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise OSError(f"{size:,} bytes are more than a picture has")
 
 
 def not_readable(error: Exception) -> str:

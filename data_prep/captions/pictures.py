@@ -150,7 +150,7 @@ class PictureReader:
             return read_as_shown(picture.file, minimum_size)
         try:
             data = self._open(picture.file, Archive).bytes_of(picture.member)
-        except (*DAMAGED, KeyError) as error:
+        except DAMAGED as error:
             raise UnreadableImage(picture.name, not_readable(error)) from None
         return decode_as_shown(data, picture.name, minimum_size)
 

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 
 import pytest
 
@@ -15,6 +16,10 @@ def taken(*names):
 def test_of_a_webdataset_sample_only_the_picture_is_taken():
     shard = ["000.cls", "000.jpg", "000.json", "000.txt", "001.json", "001.seg.png", "001.webp"]
     assert taken(*shard) == ["000.jpg", "001.seg.png", "001.webp"]
+
+
+def test_what_has_no_name_is_no_picture():
+    assert taken("", "/", "a.png") == ["a.png"]
 
 
 def test_what_stands_beside_no_picture_of_its_name_keeps_its_row():
@@ -37,3 +42,16 @@ def test_contents_come_in_one_pass(mode):
         link.type, link.linkname = tarfile.LNKTYPE, "a.png"
         tar.addfile(link)
     assert dict(Archive(stream).contents()) == {"a.png": b"one", "b.png": b"", "c.png": b"one"}
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar():
+    inner, stream = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("inside.png", b"three")
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in {"a.png": b"one", "b.zip": inner.getvalue()}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    assert list(Archive(stream).names()) == ["a.png", "b.zip"]
+    assert list(Archive(inner).names()) == ["inside.png"]

@@ -117,6 +117,59 @@ def test_a_tar_that_is_damaged_amid_is_not_taken_for_one_that_ends_there(tmp_pat
         list_pictures([tmp_path / "a.tar"])
 
 
+def zip_of(method, *names):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, np.random.default_rng(0).bytes(3000) + bytes(3000))
+    return stream.getvalue()
+
+
+def test_a_zip_whose_names_are_damaged_is_one_line(tmp_path):
+    names = zip_of(zipfile.ZIP_STORED, "é.png", "b.png").replace("é".encode(), b"\xff\xff")
+    (tmp_path / "a.zip").write_bytes(names)
+    with pytest.raises(InputError, match=r"a.zip: a damaged archive"):
+        list_pictures([tmp_path / "a.zip"])
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_cannot_be_unpacked_is_one_picture_less(tmp_path, method):
+    data = bytearray(zip_of(method, "a.png"))
+    data[60:1000] = bytes(940)
+    (tmp_path / "a.zip").write_bytes(data)
+    (picture,) = list_pictures([tmp_path / "a.zip"])
+    with pytest.raises(UnreadableImage, match=r"a.png: cannot be read from the archive"):
+        PictureReader().read(picture)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
+def test_a_compressed_tar_that_is_damaged_is_one_line(tmp_path, mode):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
+        for name in ("a.png", "b.png"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 90_000
+            tar.addfile(entry, io.BytesIO(np.random.default_rng(0).bytes(entry.size)))
+    data = bytearray(stream.getvalue())
+    data[9000:60_000] = bytes(51_000)
+    path = tmp_path / f"a.tar.{mode[2:]}"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="a damaged archive"):
+        list_pictures([path])
+
+
+def test_a_member_larger_than_any_picture_is_not_unpacked(tmp_path):
+    entry = tarfile.TarInfo("a.png")
+    # as a sparse file of 100 GB that holds nothing
+    entry.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,0"}
+    entry.pax_headers |= {"GNU.sparse.size": str(10**11), "GNU.sparse.numblocks": "1"}
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(entry)
+    (picture,) = list_pictures([tmp_path / "a.tar"])
+    with pytest.raises(UnreadableImage, match=r"a.png: cannot be read from the archive .*100,000,000,000"):
+        PictureReader().read(picture)
+
+
 def test_a_videos_frames_have_their_times(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (32, 32))
