@@ -44,23 +44,35 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> object:
     """Returns the parsed JSON file; InputError with the line where it is none."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: is no JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{path}: is no JSON that can be read (nested too deeply)") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no JSON that can be read ({_given_up(error)})") from None
 
 
 def read_yaml(path: Path) -> object:
     """Returns the parsed YAML file; InputError with the line where it is none."""
+    text = read_text(path)
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: is no YAML ({error.problem})") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no YAML that can be read ({_given_up(error)})") from None
+
+
+def _given_up(error: Exception) -> str:
+    """Returns why a parser cannot go on: of nesting, numbers of thousands of digits, dates that are none."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    # Python's advice on long numbers is for who writes programs
+    return str(getattr(error, "msg", error)).partition(";")[0]
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -71,9 +83,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deeply")
-            raise InputError(f"{path}:{number}: is no JSON ({reason})") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{number}: is no JSON ({_given_up(error)})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}:{number}: is no JSON object, as every line has to be")
         yield number, row
@@ -154,8 +165,12 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     if here in above:
         return
     for entry in visible:
-        if entry.is_dir():
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:  # a link to itself, or to where nothing may be read
+            is_folder, is_file = False, True
+        if is_folder:
             yield from _walk(folder / entry.name, above | {here})
         # a link that leads nowhere was meant to be a file: whoever reads it says what is wrong
-        elif entry.is_file() or (entry.is_symlink() and not Path(entry).exists()):
+        elif is_file or (entry.is_symlink() and not Path(entry).exists()):
             yield folder / entry.name
