@@ -104,7 +104,7 @@ def _finished(output: Path, settings: Mapping[str, str], parts: Sequence[str]) -
         if row.get("settings") != settings.get(str(row.get("kind")), row.get("settings")):
             raise _other_options(output)
         lacking = [name for name in ("kind", "seed", "run", "checkpoint") if name not in row]
-        lacking += [name for name in parts if not isinstance(row.get(name), dict)]
+        lacking += [name for name in parts if row.get(name) is None]
         if lacking:
             raise InputError(
                 f"{table}:{number}: has no {lacking[0]}; remove the line, and its fit is made again"

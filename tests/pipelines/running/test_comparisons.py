@@ -43,6 +43,13 @@ def test_a_whole_row_without_a_newline_stays_and_half_a_row_goes(tmp_path):
     assert table.read_text() == json.dumps(ROW) + "\n"
 
 
+def test_a_part_of_a_row_can_be_text(tmp_path):
+    row = ROW | {"recorder": "challenge"}
+    (tmp_path / "compare.jsonl").write_text(json.dumps(row) + "\n")
+    found = compared_rows(tmp_path, "steer", ["0"], {"a": "s"}, ["recorder", "scores"], None)
+    assert found == {("a", "0"): row}
+
+
 def test_a_table_that_is_a_folder_is_said_before_anything_is_fitted(tmp_path):
     (tmp_path / "compare.jsonl").mkdir()
     with pytest.raises(InputError, match="is a folder"):
