@@ -18,6 +18,7 @@ from modules.errors import InputError
 
 # how many batches are sorted by length together: enough for little padding, few enough to stay random
 WINDOW = 50
+MOST_WORKERS = 64  # a core: disks that are far away keep many waiting
 
 
 class BucketSampler(Resumable, Sampler[list[int]]):
@@ -148,6 +149,9 @@ class BatchLoader(ResumableLoader):
         sampler: Yields what the data set takes.
         place: Where training stands, asked when the first batch is wanted: workers fetch ahead from then on.
         workers: Worker processes.
+
+    Raises:
+        InputError: There would be far more workers than cores; they are all begun at once.
     """
 
     def __init__(
@@ -159,6 +163,8 @@ class BatchLoader(ResumableLoader):
         workers: int = 0,
     ) -> None:
         super().__init__(place)
+        if workers > (most := MOST_WORKERS * (os.cpu_count() or 1)):
+            raise InputError(f"num_workers is {workers:,}; for the cores of this machine {most} are the most")
         self.sampler = sampler
         self.batch_sampler = None  # Lightning asks; `sampler` yields the batches
         self.loader: DataLoader[Any] = DataLoader(

@@ -205,3 +205,8 @@ def test_evaluation_takes_each_item_once(items, world_size):
         assert len(list(share)) == len(share)
     sizes = [sum(map(len, share)) for share in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_far_more_workers_than_cores_are_refused():
+    with pytest.raises(InputError, match="num_workers is 100,000,000; for the cores of this machine "):
+        BatchLoader(Doubled(), sampler_of(), workers=10**8)
