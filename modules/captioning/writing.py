@@ -109,9 +109,13 @@ class CaptionWriter:
             keep_alpha: Keep the attention weights of every word.
 
         Raises:
-            InputError: A file is no image that can be read, or an array of another type or shape.
+            InputError: A file is no image that can be read, or an array of another type or shape; or
+                `images` is one image.
         """
         check_at_least(1, batch_size=batch_size)
+        # the letters of a path would be read as paths
+        if isinstance(images, str) or (isinstance(images, np.ndarray) and images.ndim < 4):
+            raise InputError("images is one image; put it in a list: [image]")
         transform = EvalTransform(self.encoder.image_size, self.resize)
         captions: list[Caption] = []
         remaining = iter(images)

@@ -116,7 +116,10 @@ class Library:
             {"image": each.image, "caption": plain(each.caption), "picture": photo.thumbnail()}
             for each, photo in photos
         ]
-        return {"summary": summary(query, found, number), "photographs": rows}
+        said = summary(query, found, number)
+        if photos and not any(photo.path.is_file() for _, photo in photos):
+            said += f"; no photograph lies in {folder}: start it with --images DIR"
+        return {"summary": said, "photographs": rows}
 
 
 class OwnPageOnly:

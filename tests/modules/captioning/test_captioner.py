@@ -231,6 +231,8 @@ def test_what_is_no_image_is_refused_with_its_name(tmp_path):
         ([good, good.astype(np.float32)], r"images\[1\]: is float32 \(40, 56, 3\); uint8 RGB"),
         ([good[..., :2]], r"images\[0\]: is uint8 \(40, 56, 2\)"),
         ([good[:0]], r"images\[0\]: is uint8 \(0, 56, 3\)"),
+        ("dog.jpg", r"images is one image; put it in a list"),
+        (good, r"images is one image; put it in a list"),
     ]:
         with pytest.raises(InputError, match=message):
             model.caption_images(images)

@@ -184,6 +184,15 @@ def test_the_box_finds_photographs(ask, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_the_box_says_which_folder_is_missing_where_it_finds_no_photograph(folder, tmp_path):
+    told = Library(folder / "captions.jsonl", tmp_path).answer("dogs")
+    missing = f"no photograph lies in {tmp_path}: start it with --images DIR"
+    assert told["summary"] == f"1 with all words; {missing}"
+    assert [each["picture"] for each in told["photographs"]] == [""]
+    assert Library(folder / "captions.jsonl", None).answer("dogs")["summary"] == "1 with all words"
+    assert "zebra" in Library(folder / "captions.jsonl", tmp_path).answer("zebra")["summary"]
+
+
 def test_a_port_that_cannot_be_had_is_one_line(port, capsys):
     for wrong, said in (
         (port, f"port {port} cannot be used (Address already in use); choose another --port"),
