@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +51,10 @@ def compare(argv: Sequence[str]) -> None:
     rows = compared_rows(own.output, "steer", seeds, settings, PARTS, fit)
     chosen = {name: [rows[name, seed] for seed in seeds] for name in configs}
     summary = [summarise(name, of_config) for name, of_config in chosen.items()]
-    Console().print(_table(summary))
+    Console().print(table_of(summary))
+    for line in summary:
+        if said := remark(line):
+            print(f"{line['name']}: {said}")
     first = [Path(of_config[0]["run"]) for of_config in chosen.values()]
     print(write_report(first, own.output / "compare.html", summary))
 
@@ -114,15 +118,18 @@ def remark(row: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title=f"Means over the seeds ({rows[0]['unit']})")
+def table_of(rows: Sequence[dict[str, Any]]) -> Table:
+    """Returns the lines as a table that fits a terminal of 80 columns."""
+    table = Table(
+        title=f"Means over the seeds ({rows[0]['unit']})", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     table.add_column("", no_wrap=True)
-    for column in (*SCORES.values(), "spread", "RMSE of each seed", "ridge", "fit", ""):
-        table.add_column(column, justify="right")
+    for column in (*SCORES.values(), "spread", "each seed", "ridge", "fit"):
+        table.add_column(column, justify="right", no_wrap=column != "each seed")
     for row in rows:
         scores = [f"{row['scores'][name]:.4f}" for name in SCORES]
         ridge = "-" if row["ridge"] is None else f"{row['ridge']:.4f}"
-        cells = [f"{row['spread']:.0%}", " ".join(row["seeds"]), ridge, row["time"], remark(row)]
+        cells = [f"{row['spread']:.0%}", " ".join(row["seeds"]), ridge, row["time"]]
         table.add_row(row["name"], *scores, *cells)
-    table.caption = "spread is the largest less the smallest RMSE, as a share of the mean"
+    table.caption = "spread: largest less smallest RMSE of the seeds, as a share of the mean"
     return table

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from data_prep.driving.road import dataset as road
 from pipelines.steer import main
-from pipelines.steering.compare import remark, summarise
+from pipelines.steering.compare import remark, summarise, table_of
 from tests.pipelines.pages import Page
 
 TINY = """
@@ -35,6 +36,18 @@ def test_a_line_has_mean_and_spread_and_says_what_is_wrong() -> None:
     assert remark(line) == "seeds disagree"
     assert remark(summarise("one", [row(0.2), row(0.21)])) == "no better than ridge"
     assert not remark(summarise("one", [row(0.1)]))
+
+
+def test_every_number_of_the_table_is_whole_on_80_columns() -> None:
+    names = ["komanda_paper", "chauffeur"]
+    lines = [summarise(name, [row(0.1234), row(0.1345), row(0.1456, seconds=712)]) for name in names]
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table_of(lines))
+    shown = capture.get()
+    assert "…" not in shown
+    for number in ("0.1345", "0.1234", "0.1456", "17%", "0.2000", *names):
+        assert number in shown
 
 
 @pytest.mark.parametrize(
