@@ -138,8 +138,9 @@ def path_options(parser: ArgumentParser) -> set[str]:
     names: set[str] = set()
     for action in parser._actions:
         kind = str(getattr(action, "_typehint", ""))
-        # one that can be an address is text
-        if re.search(r"\bPath\b", kind) or action.metavar == "PATH" or "--output" in action.option_strings:
+        # one that can be an address or a name, too, is text
+        is_text = {"--output", "--init"} & set(action.option_strings)
+        if re.search(r"\bPath\b", kind) or action.metavar == "PATH" or is_text:
             names |= {option.lstrip("-") for option in action.option_strings}
         for child in (getattr(action, "_name_parser_map", None) or {}).values():
             names |= path_options(child)

@@ -91,7 +91,7 @@ def drawn_path(folder: Path, name: str, suffix: str) -> Path:
         suffix: Such as .attention.jpg.
     """
     # a name may be a path anywhere; what is drawn stays in the folder
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    parts = [part for part in PurePosixPath(name.replace("\0", "_")).parts if part not in ("/", "..")]
     path = folder.joinpath(*parts[:-1], f"{parts[-1]}{suffix}")
     # with the dots and the process number of the file that is written first
     room = LONGEST_NAME - len(suffix) - 12

@@ -98,6 +98,8 @@ def names_listed(text: str, where: str) -> list[str]:
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise InputError(f"{where}: names no picture; a list has a path a line")
+    if any("\0" in name for name in names):
+        raise InputError(f"{where}: holds zero bytes, which no path can; save the list as text")
     return names
 
 

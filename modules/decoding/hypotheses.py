@@ -14,6 +14,7 @@ from modules.errors import InputError
 from modules.vocabulary import Vocabulary
 
 BOS, EOS, UNK, PAD = Vocabulary.BOS, Vocabulary.EOS, Vocabulary.UNK, Vocabulary.PAD
+MOST_BEAMS = 1000
 
 
 class DecoderState(NamedTuple):
@@ -111,7 +112,7 @@ class DecodingOptions:
 
     def __post_init__(self) -> None:
         for name, fits, wanted in [
-            ("beam_size", self.beam_size >= 1, "at least 1"),
+            ("beam_size", 1 <= self.beam_size <= MOST_BEAMS, f"from 1 to {MOST_BEAMS:,}"),
             ("beam_groups", self.beam_groups >= 1, "at least 1"),
             ("diversity", self.diversity >= 0, "0 or more"),
             ("max_length", self.max_length >= 1, "at least 1"),

@@ -23,6 +23,7 @@ from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
 from modules.decoding import DecodingOptions
+from modules.decoding.hypotheses import MOST_BEAMS
 from modules.encoders.eight_bits import multiplies_eight_bits
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least, tell
@@ -161,6 +162,8 @@ def instruct(model: Captioner | CaptionerEnsemble, options: PredictionOptions) -
     """Tells a model how it is to write captions; InputError where it cannot."""
     check_at_least(1, batch_size=options.batch_size)
     check_at_least(1, captions=options.captions)
+    if options.captions > MOST_BEAMS:
+        raise InputError(f"captions is {options.captions}; it has to be at most {MOST_BEAMS:,}")
     model.required(options.decoding)
     if options.captions > 1 and options.decoding.method != "beam":
         raise InputError(

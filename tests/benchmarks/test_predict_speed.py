@@ -24,7 +24,7 @@ from tests.benchmarks.ratio_table import show
 DRAWN, SIDE = 32, 500
 REPEATED = {"500 x 500": 12, "2000 x 2000": 4}  # how often each picture is in the folder
 COMPARED = 12
-PROMISED = 3.0
+PROMISED = 2.0
 # the encoder is in bfloat16 where the processor has it, and drawn scenes are strange to the captioner
 ALIKE = 0.4
 

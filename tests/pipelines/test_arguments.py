@@ -58,10 +58,17 @@ def test_a_word_after_a_bare_flag_is_taken_for_its_value_and_refused():
         (["--run", "A", ""], "run"),
         (["--run", "A", "--file", ""], "file"),
         (["--run", "A", "--output="], "output"),
+        (["--run", "A", "--init", ""], "init"),
     ],
 )
 def test_an_empty_path_is_refused(words, option):
-    def options(run: list[Path], file: Path | None = None, output: str | None = None, text: str = ""):
+    def options(
+        run: list[Path],
+        file: Path | None = None,
+        output: str | None = None,
+        init: str | None = None,
+        text: str = "",
+    ):
         """Paths and a text, which can be empty."""
 
     parser = Parser()

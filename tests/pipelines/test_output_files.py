@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
 @pytest.mark.parametrize("suffix", [".attention.jpg", ".trace.png"])
 def test_what_is_drawn_has_a_name_that_fits_and_stays_in_its_folder(tmp_path, suffix):
     dog = "犬" * 84
-    for name in ("dog.jpg", f"{dog}.jpg", f"a/{dog}.j", "../../x.png", "/etc/x.png"):
+    for name in ("dog.jpg", f"{dog}.jpg", f"a/{dog}.j", "../../x.png", "/etc/x.png", "nul\0x.png"):
         path = drawn_path(tmp_path, name, suffix)
         assert path.is_relative_to(tmp_path) and ".." not in path.parts and path.name.endswith(suffix)
         path.parent.mkdir(exist_ok=True, parents=True)

@@ -190,6 +190,7 @@ def test_a_videos_frames_have_their_times(tmp_path):
     [
         ("none.jpg", None, "no such file or folder"),
         ("empty.txt", b"# nothing\n", "names no picture"),
+        ("zero.txt", b"a\0.jpg\n", "holds zero bytes"),
         ("album.zip", b"PK\x03\x04 cut", "no zip or tar archive"),
         ("album.tar.gz", b"\x1f\x8b", "a damaged archive"),
         ("clip.mp4", b"no video", "is no video that can be read"),

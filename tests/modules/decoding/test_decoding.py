@@ -285,7 +285,7 @@ def test_nothing_is_kept_for_a_backward_pass():
 @pytest.mark.parametrize(
     ("option", "value", "cause"),
     [
-        ("beam_size", 0, "at least 1"),
+        ("beam_size", 0, "from 1 to 1,000"),
         ("max_length", 0, "at least 1"),
         ("min_length", -1, "from 0 to max_length"),
         ("min_length", 31, "from 0 to max_length"),

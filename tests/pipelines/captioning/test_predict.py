@@ -183,6 +183,7 @@ def test_an_image_has_as_many_different_captions_as_asked_for(predict, talkative
     given = ["predict", "--images", str(gallery), "--ckpt_path", str(talkative), "--captions", "2"]
     assert main([*given, "--decoding.method", "greedy", "--output", str(tmp_path / "no.jsonl")]) == 2
     assert "several of an image come from beam search" in capsys.readouterr().err
+    assert main([*given, "--captions", "99999999", "--output", str(tmp_path / "no.jsonl")]) == 2
 
 
 def test_required_words_are_in_every_caption_or_said_to_lack(predict, talkative, tmp_path, capsys):
