@@ -149,7 +149,12 @@ class PictureReader:
                 raise UnreadableImage(picture.name, frame)
             return rgb_image(frame, picture.name), ""
         if picture.member is None:
-            return read_as_shown(picture.file, minimum_size)
+            try:
+                return read_as_shown(picture.file, minimum_size)
+            except UnreadableImage:
+                if picture.file.suffix.lower() not in VIDEO_SUFFIXES:
+                    raise
+                raise UnreadableImage(picture.name, "is a video; --images VIDEO captions its frames") from None
         try:
             data = self._open(picture.file, Archive).bytes_of(picture.member)
         except DAMAGED as error:
