@@ -154,7 +154,7 @@ class PictureReader:
             except UnreadableImage:
                 if picture.file.suffix.lower() not in VIDEO_SUFFIXES:
                     raise
-                raise UnreadableImage(picture.name, "is a video; --images VIDEO captions its frames") from None
+                raise UnreadableImage(picture.name, "is a video; --images VIDEO captions frames") from None
         try:
             data = self._open(picture.file, Archive).bytes_of(picture.member)
         except DAMAGED as error:

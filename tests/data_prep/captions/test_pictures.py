@@ -183,7 +183,7 @@ def test_a_videos_frames_have_their_times(tmp_path):
     assert np.allclose(found, [200, 100, 0], atol=4)
     assert len(list_pictures([path], every=0.01)) == 25
     assert len(list_pictures([path], every=100)) == 1
-    with pytest.raises(UnreadableImage, match="is a video; --images VIDEO captions its frames"):
+    with pytest.raises(UnreadableImage, match="is a video; --images VIDEO captions frames"):
         PictureReader().read(*list_pictures([tmp_path]))
 
 
