@@ -55,12 +55,16 @@ def find(
         print(jsonlib.dumps(result | {"page": str(page) if page else None, "photographs": rows}))
         return
     if found:
-        # a pipe has no width to fold lines for
-        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else LONGEST_LINE
-        Console(width=width).print(_table(found, folded=width is None))
+        console = console_of_lines()
+        console.print(_table(found, longest_name=40 if console.width < LONGEST_LINE else None))
     print(f"{summary(words, found, number)} (searched {len(index):,} photographs in {1000 * seconds:.0f} ms)")
     if page:
         print(f"page  {page}")
+
+
+def console_of_lines() -> Console:
+    """Returns a console that keeps lines whole in a pipe, which has no width to fold them for."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else LONGEST_LINE)
 
 
 def summary(query: str, found: list[Found], number: int) -> str:
@@ -84,9 +88,9 @@ def _as_dict(found: Found) -> dict[str, Any]:
     return {"image": found.image, "caption": plain(found.caption), **others, "all_words": found.has_all}
 
 
-def _table(found: list[Found], folded: bool) -> Table:
+def _table(found: list[Found], longest_name: int | None) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold", max_width=40 if folded else None)
+    table.add_column(overflow="fold", max_width=longest_name)
     table.add_column(overflow="fold")
     for each in found:
         # as Text: neither is markup

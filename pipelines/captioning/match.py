@@ -16,6 +16,7 @@ from data_prep.input_files import list_undrawn
 from modules.caption_tokens import tokenize
 from modules.errors import InputError, check_at_least, printable, tell
 from modules.vocabulary import Vocabulary
+from pipelines.captioning.find import console_of_lines
 from pipelines.captioning.photographs.judging import Photographs
 from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page
 from pipelines.captioning.photographs.recall import measure_recall, recall_table
@@ -89,7 +90,7 @@ def match(
     table.add_column(overflow="fold")
     for name, (value, _) in zip(names, best, strict=True):
         table.add_row(f"{value:+.2f}", Text(printable(name)))  # as Text: a name is no markup
-    Console().print(table)
+    console_of_lines().print(table)
     print(f"the best {len(best):,} of {len(readable):,} photographs; +1.00 is a word e times as probable")
     if page:
         print(f"page  {page}")

@@ -162,6 +162,16 @@ def test_photographs_of_any_name_are_found(suffix, photographs, tmp_path, best, 
     assert {row["image"] for row in ranked["photographs"]} == set(names)
 
 
+def test_a_long_name_stays_on_its_line_in_a_pipe(photographs, tmp_path, best, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    folder = tmp_path / "/".join(["long"] * 30)
+    folder.mkdir(parents=True)
+    shutil.copy(next(photographs.iterdir()), folder / "a.png")
+    given = ["match", "--images", str(tmp_path), "--text", SENTENCE, "--ckpt_path", str(best)]
+    assert main(given) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[1] == f"{'long/' * 30}a.png"
+
+
 def test_photographs_are_ranked_by_a_sentence(run, photographs, predictions):
     found = run("match", "--images", photographs, "--text", SENTENCE, "--limit", "60")["photographs"]
     values = [row["agreement"] for row in found]
