@@ -5,13 +5,15 @@ from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from modules.errors import printable
+
 FEW = 20  # where half of so many are right, the 95 % interval is 30 to 70 %
 
 
 @rank_zero_only
 def say(line: str) -> None:
-    """Prints a line, once however many processes there are."""
-    print(line, flush=True)
+    """Prints a line, or several, once however many processes there are and whatever the names in it hold."""
+    print("\n".join(map(printable, line.split("\n"))), flush=True)
 
 
 def say_drawn(drawn: str, own: str) -> None:

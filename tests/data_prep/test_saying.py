@@ -8,6 +8,7 @@ import pytest
 
 from data_prep.captions.datamodule import CaptionDataModule
 from data_prep.house_numbers.datamodule import NumberDataModule
+from data_prep.saying import say
 
 
 def folder(root: Path, items: int, table: str, columns: str) -> Path:
@@ -44,3 +45,8 @@ def test_splits_that_are_large_enough_are_not_spoken_of(tmp_path, capsys) -> Non
     NumberDataModule(tmp_path).read()
     NumberDataModule(numbers=20).read()  # drawn ones are small where that was asked for
     assert "say little" not in capsys.readouterr().out
+
+
+def test_names_in_what_is_said_steer_no_terminal(capsys) -> None:
+    say("train: 2 frames\n  \x1b[31m.jpg: é")
+    assert capsys.readouterr().out == "train: 2 frames\n  �[31m.jpg: é\n"
