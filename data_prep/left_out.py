@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.cache import cache_root
-from modules.errors import printable
+from modules.errors import printable, tell
 from modules.whole_files import write_whole
 
 SHOWN = 20
@@ -25,6 +25,19 @@ def naming(headline: str, named: Sequence[str], listing: Path) -> str:
         write_list(listing, named)
         lines.append(f"  and {len(named) - SHOWN:,} more; all are listed in {listing}")
     return "\n".join(lines)
+
+
+def warn_of(wrong: Sequence[str], others: str) -> None:
+    """Names the first on stderr, a line each, and how many others there are.
+
+    Args:
+        wrong: Lines on what is wrong, with names.
+        others: What is said behind their number, such as "more cannot be read".
+    """
+    for line in wrong[:SHOWN]:
+        tell(f"warning: {line}")
+    if len(wrong) > SHOWN:
+        tell(f"warning: {len(wrong) - SHOWN:,} {others}")
 
 
 def write_list(listing: Path, named: Sequence[str]) -> None:

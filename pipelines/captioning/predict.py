@@ -16,7 +16,7 @@ import torch
 
 from data_prep.captions.onnx_encoders import hasten
 from data_prep.captions.pictures import Picture, PictureReader, list_pictures
-from data_prep.left_out import SHOWN, write_list
+from data_prep.left_out import SHOWN, warn_of, write_list
 from modules.captioning.batch import ImageBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
@@ -226,15 +226,12 @@ def _caption(
 
 def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:
     """Names the first files with which something is wrong on stderr, and says where all of them are."""
-    for line in wrong[:SHOWN]:
-        tell(f"warning: {line}")
-    if len(wrong) > SHOWN:
-        place = f"have an error in {output}"
-        if format not in ("jsonl", "csv"):  # the others have no room for errors
-            listing = output.with_name(f"{output.name}.unreadable.txt")
-            write_list(listing, wrong)
-            place = f"are listed in {listing}"
-        tell(f"warning: {len(wrong) - SHOWN:,} more; all {place}")
+    place = f"have an error in {output}"
+    if len(wrong) > SHOWN and format not in ("jsonl", "csv"):  # the others have no room for errors
+        listing = output.with_name(f"{output.name}.unreadable.txt")
+        write_list(listing, wrong)
+        place = f"are listed in {listing}"
+    warn_of(wrong, f"more; all {place}")
 
 
 def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:

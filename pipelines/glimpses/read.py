@@ -18,8 +18,8 @@ import torch
 
 from data_prep.house_numbers.formats.folder import TABLE
 from data_prep.input_files import list_undrawn
-from data_prep.left_out import SHOWN
-from modules.errors import InputError, check_at_least, tell
+from data_prep.left_out import warn_of
+from modules.errors import InputError, check_at_least
 from modules.house_numbers.batch import NumberBatch
 from modules.house_numbers.number_reader import NumberRead, NumberReader
 from modules.house_numbers.preprocessing import NumberPictures
@@ -211,10 +211,7 @@ def _read(names: Sequence[str], options: ReadOptions, model: NumberReader, train
     print(f"{len(found):,} numbers, {unsure:,} unsure, {unreadable:,} unreadable files, {seconds:.0f} s")
     print(f"numbers in {options.output}")
     wrong = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
-    for line in wrong[:SHOWN]:
-        tell(f"warning: {line}")
-    if len(wrong) > SHOWN:
-        tell(f"warning: {len(wrong) - SHOWN:,} more; all have an error in {options.output}")
+    warn_of(wrong, f"more; all have an error in {options.output}")
     if options.trace is not None:
         print(f"traces in {options.trace}")
 

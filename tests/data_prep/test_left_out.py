@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.left_out import SHOWN, listing_of, naming
+from data_prep.left_out import SHOWN, listing_of, naming, warn_of
 
 
 def test_a_few_are_named_and_many_are_listed(tmp_path: Path) -> None:
@@ -25,3 +25,11 @@ def test_a_few_are_named_and_many_are_listed(tmp_path: Path) -> None:
 def test_data_sets_and_their_parts_have_lists_of_their_own(tmp_path: Path) -> None:
     folders = [tmp_path / "a" / "photos", tmp_path / "b" / "photos"]
     assert len({listing_of(folder, part) for folder in folders for part in ("train", "val")}) == 4
+
+
+def test_the_first_of_many_are_warned_of(capsys) -> None:
+    names = [f"{number}.jpg" for number in range(SHOWN + 3)]
+    warn_of(names[:SHOWN], "more cannot be read")
+    warn_of(names, "more cannot be read")
+    first = [f"warning: {name}" for name in names[:SHOWN]]
+    assert capsys.readouterr().err.splitlines() == [*first, *first, "warning: 3 more cannot be read"]

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from data_prep.captions.features import FeatureCache
 from data_prep.input_files import list_files
-from data_prep.left_out import SHOWN
+from data_prep.left_out import warn_of
 from modules.captioning.agreement import Judge
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.errors import InputError, first_five, tell
+from modules.errors import InputError, first_five
 from pipelines.captioning.predictions import References, coco_image_id, resolver
 from pipelines.devices import chosen_device
 
@@ -41,10 +41,7 @@ class Photographs:
     def read(self, paths: Sequence[Path]) -> list[Path]:
         """Annotates photographs; returns those that can be read, and names the others on stderr."""
         report = self.cache.fill(paths, self.model.encoder, self.transform, self.device)
-        for path, reason in report.unreadable[:SHOWN]:
-            tell(f"warning: {path}: {reason}")
-        if len(report.unreadable) > SHOWN:
-            tell(f"warning: {len(report.unreadable) - SHOWN:,} more cannot be read")
+        warn_of([f"{path}: {reason}" for path, reason in report.unreadable], "more cannot be read")
         unreadable = {path for path, _ in report.unreadable}
         readable = [path for path in paths if path not in unreadable]
         if not readable:
