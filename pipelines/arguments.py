@@ -152,8 +152,8 @@ def refuse_empty_paths(words: Sequence[str], paths: Collection[str]) -> None:
     option = ""
     for word in words:
         if word.startswith("--"):
-            option, _, word = word[2:].partition("=")
-            if not word and f"--{option}=" not in words:
+            option, sign, word = word[2:].partition("=")
+            if not sign:  # its value is another word
                 continue
         if not word and option in paths:
             raise InputError(f"{option} is empty; name a path, or leave the option out")
