@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import functional as F
+
+from modules.vocabulary import Vocabulary
 
 
 class CaptionBatch(NamedTuple):
@@ -26,6 +29,19 @@ class CaptionBatch(NamedTuple):
     names: list[str]
     references: list[list[str]]
     weights: Tensor | None = None
+
+    def padded(self, multiple: int) -> CaptionBatch:
+        """Returns the batch with as many images as captions, and captions of a multiple of so many words.
+
+        What is added has no caption, or is no word: neither counts in training. Few shapes are left, so that
+        a step can be recorded for each.
+        """
+        images, words = len(self.tokens) - len(self.inputs), -(self.tokens.shape[1] - 1) % multiple
+        rows = (0, 0) * (self.inputs.dim() - 1)  # of padding: the last dimension comes first
+        return self._replace(
+            inputs=F.pad(self.inputs, (*rows, 0, images)),  # (R, ...)
+            tokens=F.pad(self.tokens, (0, words), value=Vocabulary.PAD),  # (R, T' + 1)
+        )
 
 
 class ImageBatch(NamedTuple):

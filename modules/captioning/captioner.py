@@ -20,6 +20,7 @@ from modules.captioning.agreement import Agreement, Judge
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
+from modules.captioning.graphed_losses import graphed_losses, obstacle
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import (
@@ -34,6 +35,7 @@ from modules.captioning.scheduled_sampling import own_share, with_own_words
 from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.ensemble import Reader
+from modules.decoders.graphed_step import GraphedStep
 from modules.decoders.hard_attention import Draw, LocationLoss
 from modules.decoders.mirrored import MirroredDecoder
 from modules.decoding import DecodingOptions
@@ -86,6 +88,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.vocabulary: Vocabulary | None = None
         self.decoding = DecodingOptions()
         self.reward: CaptionReward | None = None  # of captions of training images
+        self.graphed: GraphedStep | None = None  # in a fit that may use CUDA graphs
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
         self.agreement: Agreement | None = None  # what fit measures at its end, to judge sentences with
@@ -176,8 +179,8 @@ class Captioner(CaptionWriter, TrainedModule):
 
     def losses(
         self, batch: CaptionBatch, annotations: Float[Tensor, "N L D"], own_words: float = 0.0
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns teacher-forced sums: cross entropy as trained on and plain, attention term, and words.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns teacher-forced sums: what is learned from, plain cross entropy, and the number of words.
 
         Args:
             batch: Images and captions.
@@ -196,18 +199,24 @@ class Captioner(CaptionWriter, TrainedModule):
         smoothing, weights = self.training_options.label_smoothing, batch.weights
         is_plain = not smoothing and weights is None
         plain = cross_entropy_sum(logits if is_plain else logits.detach(), targets)
-        smoothed = plain if is_plain else cross_entropy_sum(logits, targets, smoothing, weights)
+        loss = plain if is_plain else cross_entropy_sum(logits, targets, smoothing, weights)
         if self.location_loss is not None and draw:
-            smoothed = smoothed + self.location_loss(*draw, logits, targets, weights)
-        # it is of soft attention in its paper, and would draw weight from a sentinel, whose paper has none
-        has_term = alpha is not None and not self.has_sentinel and self.location_loss is None
-        attention = doubly_stochastic_sum(alpha, targets) if has_term else smoothed.new_zeros(())
-        return smoothed, plain, attention, (targets != Vocabulary.PAD).sum()
+            loss = loss + self.location_loss(*draw, logits, targets, weights)
+        # lambda times the attention term (Xu et al. 2015, eq. 14) is of soft attention in its paper, and
+        # would draw weight from a sentinel, whose paper has none
+        if alpha is not None and not self.has_sentinel and self.location_loss is None:
+            loss = loss + self.training_options.doubly_stochastic * doubly_stochastic_sum(alpha, targets)
+        return loss, plain, (targets != Vocabulary.PAD).sum()
 
     def on_train_start(self) -> None:
         if self.training_options.reinforce_epochs:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, unannounced
             self.reward = CaptionReward(data.training_sentences(), self.training_options.reinforce_bleu4)
+        if self.training_options.cuda_graphs:
+            self.graphed = GraphedStep.for_training(self, obstacle(self))
+
+    def on_train_end(self) -> None:
+        self.graphed = None  # a graph keeps its memory
 
     @property
     def reinforces_from(self) -> int | float:
@@ -226,12 +235,13 @@ class Captioner(CaptionWriter, TrainedModule):
         if options.own_words:
             progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
             share = own_share(options.own_words_schedule, progress, options.own_words)
-        smoothed, plain, attention, words = self.losses(batch, annotations, share)
-        # -log p of a caption plus lambda times its attention term (Xu et al. 2015, eq. 14), both divided by
-        # the number of words on all processes; DDP averages gradients, hence the factor
+        if self.graphed is None:
+            loss, plain, words = self.losses(batch, annotations, share)
+        else:
+            loss, plain, words = graphed_losses(self, self.graphed, batch._replace(inputs=annotations))
+        # divided by the number of words on all processes; DDP averages gradients, hence the factor
         total_words, total_loss = self.reduce_sum(torch.stack([words.float(), plain.detach()]))
         self.log("train/loss", total_loss / total_words, prog_bar=True, batch_size=len(batch.tokens))
-        loss = smoothed + options.doubly_stochastic * attention
         return loss * self.world_size / total_words
 
     def _reinforce(self, batch: CaptionBatch) -> Tensor:
@@ -275,25 +285,7 @@ class Captioner(CaptionWriter, TrainedModule):
 
     def learning_rate_factor(self, steps: int | float) -> Callable[[int], float]:
         """Returns what every learning rate is multiplied by, self-critical epochs included."""
-        if self.training_options.own_words and math.isinf(steps):
-            raise InputError(
-                "model.training.own_words grow until the end of a fit, which has none with "
-                "--trainer.max_epochs -1; say how many epochs there are"
-            )
-        if self.training_options.reinforce_epochs:
-            assert self.trainer.max_epochs is not None
-            if self.trainer.max_epochs < 0:
-                raise InputError(
-                    "model.training.reinforce_epochs are the last of a fit, which has no last one with "
-                    "--trainer.max_epochs -1; say how many epochs there are"
-                )
-            if self.reinforces_from < 0:
-                raise InputError(
-                    f"model.training.reinforce_epochs is {self.training_options.reinforce_epochs}; "
-                    f"the fit has {self.trainer.max_epochs} (--trainer.max_epochs)"
-                )
-            steps = int(steps * self.reinforces_from // self.trainer.max_epochs)
-        return reinforced_rate_factor(self.training_options, steps)
+        return reinforced_rate_factor(self.training_options, steps, self.trainer.max_epochs or 0)
 
     # ---- captions of images
 
@@ -310,7 +302,7 @@ class Captioner(CaptionWriter, TrainedModule):
         plain = replace(self.decoding, method="greedy", must_contain="")
         options = plain if comparing else self.decoding
         views = self.views(batch.inputs)
-        _, loss, _, words = self.losses(batch, views[:, 0] if self.mirrored else views)
+        _, loss, words = self.losses(batch, views[:, 0] if self.mirrored else views)
         self.evaluation.loss += loss.item()
         self.evaluation.words += int(words)
         captions = self.caption(views, batch.names, options, keep_alpha=not comparing)

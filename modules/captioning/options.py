@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +36,8 @@ class CaptioningTrainingOptions(ScheduleOptions):
             Without a word of people's captions the language decays: rewards rise for captions that stop in
             "with a".
         reinforce_bleu4: Weight of sentence BLEU-4 (0..1) beside CIDEr-D (0..10) in the reward.
+        cuda_graphs: Record a step on an NVIDIA GPU once for a length of captions and start all its kernels by
+            one call. The encoder has to be frozen. It was never run on a GPU.
     """
 
     learning_rate: float = 4e-4
@@ -51,6 +54,7 @@ class CaptioningTrainingOptions(ScheduleOptions):
     reinforce_baseline: Literal["samples", "greedy"] = "samples"
     reinforce_cross_entropy: float = 0.0
     reinforce_bleu4: float = 0.0
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,13 +80,37 @@ class CaptioningTrainingOptions(ScheduleOptions):
             )
 
 
-def reinforced_rate_factor(options: CaptioningTrainingOptions, steps: int | float) -> Callable[[int], float]:
+def reinforced_rate_factor(
+    options: CaptioningTrainingOptions, steps: int | float, epochs: int
+) -> Callable[[int], float]:
     """Returns what the learning rate is multiplied by at each step.
 
     Args:
         options: Warm-up and shape; the rate of self-critical training.
-        steps: Steps of teacher forcing; those after them are self-critical.
+        steps: Of the whole fit, infinite where it has no end.
+        epochs: Of the whole fit, -1 where it has no end.
+
+    Raises:
+        InputError: The options need an end that the fit has not, or more epochs than it has.
     """
-    forced = learning_rate_factor(options, steps)
+    if options.own_words and math.isinf(steps):
+        raise InputError(
+            "model.training.own_words grow until the end of a fit, which has none with "
+            "--trainer.max_epochs -1; say how many epochs there are"
+        )
+    if not options.reinforce_epochs:
+        return learning_rate_factor(options, steps)
+    if epochs < 0:
+        raise InputError(
+            "model.training.reinforce_epochs are the last of a fit, which has no last one with "
+            "--trainer.max_epochs -1; say how many epochs there are"
+        )
+    if options.reinforce_epochs > epochs:
+        raise InputError(
+            f"model.training.reinforce_epochs is {options.reinforce_epochs}; "
+            f"the fit has {epochs} (--trainer.max_epochs)"
+        )
+    forced_steps = int(steps * (epochs - options.reinforce_epochs) // max(1, epochs))
+    forced = learning_rate_factor(options, forced_steps)
     reinforced = options.reinforce_learning_rate / options.learning_rate
-    return lambda step: reinforced if options.reinforce_epochs and step >= steps else forced(step)
+    return lambda step: reinforced if step >= forced_steps else forced(step)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.decoders.fixed_window import FixedWindowDecoder
+from modules.decoders.graphed_step import GraphedStep
 from modules.decoders.language import LanguageDecoder, LanguageDecoderOptions
 from modules.decoding import DecoderState
 from modules.errors import InputError
 from modules.language.batch import TextBatch
 from modules.language.calibration import TemperatureSearch
-from modules.language.graphed_step import GraphedStep
 from modules.language.options import LanguageTrainingOptions
 from modules.metrics.language import bits_per_character, perplexity
 from modules.recurrent import detach_state
@@ -214,7 +213,7 @@ class LanguageModel(TrainedModule):
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         before = self.continued(self.carried, batch, batch_idx == 0)
-        step = self.losses if self.graphed is None else partial(self.graphed, self)
+        step = self.losses if self.graphed is None else self._graphed_losses
         nats, units, self.carried = step(batch, before)
         rows = units.new_tensor(len(batch.tokens))
         total, all_units, all_rows = self.reduce_sum(torch.stack([nats.detach(), units, rows]))
@@ -224,6 +223,18 @@ class LanguageModel(TrainedModule):
             return nats * self.world_size / all_rows
         # DDP averages gradients, hence the factor
         return nats * self.world_size / all_units
+
+    def _graphed_losses(self, batch: TextBatch, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """Returns `losses`, which a CUDA graph may compute."""
+        assert self.graphed is not None
+
+        def step(*given: Tensor) -> tuple[Tensor, ...]:
+            before = DecoderState((), given[len(batch) :])
+            nats, units, after = self.losses(type(batch)(*given[: len(batch)]), before)
+            return nats, units, *after.recurrent
+
+        nats, units, *after = self.graphed(self, step, (*batch, *state.recurrent))
+        return nats, units, DecoderState((), tuple(after))
 
     def _smooth(self, loss: Tensor, steps: int) -> None:
         """Logs min-char-rnn's smoothed loss, which starts where every unit is equally probable."""

@@ -138,8 +138,7 @@ def speeds(model: Captioner) -> tuple[float, float]:
 
     def train() -> None:
         decoder.train()
-        smoothed, _, attention, _ = model.losses(batch, annotations)
-        (smoothed + attention).backward()
+        model.losses(batch, annotations)[0].backward()
         decoder.zero_grad()
 
     def decode() -> None:

@@ -10,7 +10,7 @@ def test_the_cosine_rises_falls_and_hands_over():
     options = CaptioningTrainingOptions(
         learning_rate=1e-3, warmup_steps=10, reinforce_epochs=1, reinforce_learning_rate=2e-5
     )
-    factor = reinforced_rate_factor(options, 100)
+    factor = reinforced_rate_factor(options, 200, 2)
     assert factor(0) == pytest.approx(0.1, rel=0.01)
     assert factor(9) == pytest.approx(1.0, rel=0.03)
     assert factor(99) == pytest.approx(0.01, rel=0.05)

@@ -1,6 +1,8 @@
 """Language models, batches and fits for the tests of steps that are CUDA graphs."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +41,20 @@ class Watch(pl.Callback):
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.counting = False
+        self.counting: set[Any] = set()
         self.replayed = 0
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
-        graphed = pl_module.graphed
-        if graphed is not None and graphed.recorded is not None and not self.counting:
-            recorded = graphed.recorded
-            replay = recorded.replay
+        for shapes, recorded in pl_module.graphed.recorded.items() if pl_module.graphed else ():
+            if shapes not in self.counting:
+                counted = partial(self._count, recorded.replay)
+                pl_module.graphed.recorded[shapes] = recorded._replace(replay=counted)
+                self.counting.add(shapes)
 
-            def counted() -> None:
-                self.replayed += 1
-                replay()
-
-            graphed.recorded = recorded._replace(replay=counted)
-            self.counting = True
+    def _count(self, replay: Callable[[], None]) -> None:
+        self.replayed += 1
+        replay()
 
 
 def fit(

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from modules.language import graphed_step
+from modules.decoders import graphed_step
+from modules.decoders.graphed_step import Step, differentiate
+from modules.decoding import DecoderState
 from modules.language.author_model import AuthorModel
-from modules.language.batch import AuthorBatch
-from modules.language.graphed_step import differentiate
+from modules.language.batch import AuthorBatch, TextBatch
+from modules.language.language_model import LanguageModel
 from modules.text_codec import TextCodec
 from tests.modules.language.graphed_steps import SMALL, TEXT, batches, fit, model
+from tests.modules.recording import OnlyMeta
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -39,6 +41,17 @@ def author_model() -> AuthorModel:
     return made
 
 
+def flat(made: LanguageModel, batch: TextBatch) -> Step:
+    """Returns what takes the tensors of a batch and of a state, and gives those of `losses`."""
+
+    def step(*given: Tensor) -> tuple[Tensor, ...]:
+        parts = len(batch)
+        nats, units, after = made.losses(TextBatch(*given[:parts]), DecoderState((), given[parts:]))
+        return nats, units, *after.recurrent
+
+    return step
+
+
 @pytest.mark.parametrize("options", KINDS, ids=str)
 def test_what_is_recorded_is_the_plain_step(options: dict[str, Any]) -> None:
     made = model(options).double().train()
@@ -51,7 +64,7 @@ def test_what_is_recorded_is_the_plain_step(options: dict[str, Any]) -> None:
         nats.backward()
         trained = {name: p for name, p in made.named_parameters() if p.requires_grad}
         torch.manual_seed(1)
-        outcome = differentiate(made, batch, state, list(trained.values()))
+        outcome = differentiate(flat(made, batch), (*batch, *state.recurrent), list(trained.values()))
         torch.testing.assert_close(outcome.outputs, (nats.detach(), units, *after.recurrent), rtol=0, atol=0)
         for (name, parameter), gradient in zip(trained.items(), outcome.gradients, strict=True):
             assert torch.equal(gradient, parameter.grad), name
@@ -65,22 +78,12 @@ def test_the_precision_is_that_of_the_plain_step(dtype: torch.dtype | None) -> N
     batch, state = batches(made)[0], made.decoder.init_state(3)
     parameters = [p for p in made.parameters() if p.requires_grad]
     with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False):
-        outcome = differentiate(made, batch, state, parameters)
+        outcome = differentiate(flat(made, batch), (*batch, *state.recurrent), parameters)
         assert torch.is_autocast_enabled("cpu") == (dtype is not None)
         nats, _, after = made.losses(batch, state)
     nats.backward()
     assert torch.equal(outcome.outputs[0], nats) and outcome.outputs[2].dtype == after.recurrent[0].dtype
     assert all(torch.equal(g, p.grad) for g, p in zip(outcome.gradients, parameters, strict=True))
-
-
-class OnlyMeta(TorchDispatchMode):
-    """Fails where an operation reads a tensor of the CPU: a GPU would have to wait for it."""
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, Tensor) and tensor.device.type == "cpu":
-                raise AssertionError(f"{function} reads a tensor of the CPU")
-        return function(*args, **kwargs or {})
 
 
 @pytest.mark.parametrize("options", [*KINDS, "authors"], ids=str)

@@ -5,7 +5,6 @@ Without a GPU a stand-in records: it keeps a step's memory and fills it anew at 
 
 import copy
 import pickle
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,16 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from torch.utils._pytree import tree_leaves
 
+from modules.decoders import graphed_step
+from modules.decoders.graphed_step import GraphedStep
 from modules.decoding import DecoderState
-from modules.language import graphed_step
 from modules.language.batch import TextBatch
-from modules.language.graphed_step import GraphedStep, Outcome
 from modules.language.language_model import LanguageModel
 from modules.language.options import LanguageTrainingOptions
 from modules.text_codec import TextCodec
 from tests.modules.language.graphed_steps import SMALL, TEXT, Watch, batches, fit, model
+from tests.modules.recording import stand_in
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -36,19 +35,6 @@ pytestmark = [
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=on_gpu)]
 MIN_CHAR_RNN = Path(__file__).resolve().parents[3] / "configs" / "text" / "min_char_rnn.yaml"
-
-
-def stand_in(run: Callable[[], Outcome], device: torch.device) -> tuple[Callable[[], None], Outcome]:
-    """Records as `graphed_step.record` does, without a graph: every replay fills the same memory anew."""
-    outcome = run()
-
-    def replay() -> None:
-        with torch.enable_grad():
-            found = run()
-        for old, new in zip(tree_leaves(outcome), tree_leaves(found), strict=True):
-            old.copy_(new)
-
-    return replay, outcome
 
 
 @pytest.fixture(params=DEVICES)
@@ -139,10 +125,27 @@ def test_a_fit_with_dropout_learns() -> None:
 
 def test_batches_of_another_shape_take_the_plain_step(device: str) -> None:
     parts = batches(model(), 3, 7)
-    odd = [part._replace(tokens=part.tokens[:, :4], targets=part.targets[:, :4]) for part in parts[2:4]]
-    plain, graphed = both(device, {}, [odd[0], *parts[:3], odd[1], *parts[3:]], max_epochs=1)
+    odd = [
+        part._replace(tokens=part.tokens[:, :length], targets=part.targets[:, :length])
+        for part, length in zip(parts[2:5], (4, 4, 3), strict=True)
+    ]
+    plain, graphed = both(device, {}, [odd[0], *parts[:3], *odd[1:], *parts[3:]], max_epochs=1)
+    # each shape's first comes alone, and its second is recorded; of one there is no second
     assert graphed[0].replayed == len(parts) - 2
     assert_alike(device, plain, graphed)
+
+
+def test_no_more_shapes_are_recorded_than_there_is_memory_for(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphed_step, "MOST", 1)
+    made = model().to(device).train()
+    part = TextBatch(*(tensor.to(device) for tensor in batches(made)[0]))
+    short = part._replace(tokens=part.tokens[:, :4], targets=part.targets[:, :4])
+    made.graphed = GraphedStep()
+    for each in (part, short, part, short, short):
+        made._graphed_losses(each, made.decoder.init_state(3))
+    assert [shapes[0] for shapes in made.graphed.recorded] == [part.tokens.shape]
 
 
 def test_seeds_are_those_of_the_steps(device: str) -> None:
@@ -150,11 +153,11 @@ def test_seeds_are_those_of_the_steps(device: str) -> None:
     made = model({"dropout": 0.5}).to(device).train()
     made.decoder.rnn.own_dropout = True
     batch = TextBatch(*(tensor.to(device) for tensor in batches(made)[0]))
-    step, state, losses = GraphedStep(), made.decoder.init_state(3), []
+    made.graphed, state, losses = GraphedStep(), made.decoder.init_state(3), []
     for seed in (1, 1, 2, 1, 1):
         torch.manual_seed(seed)
-        losses.append(step(made, batch, state)[0].detach())
-    assert step.recorded is not None
+        losses.append(made._graphed_losses(batch, state)[0].detach())
+    assert made.graphed.recorded
     values = torch.stack(losses).tolist()
     assert values[1] == pytest.approx(values[0], rel=1e-5) and values[3] == values[4] == values[1]
     assert abs(values[2] - values[1]) > 1e-3
@@ -163,17 +166,17 @@ def test_seeds_are_those_of_the_steps(device: str) -> None:
 def test_outputs_outlive_the_next_step(device: str) -> None:
     made = model().to(device).train()
     parts = [TextBatch(*(tensor.to(device) for tensor in part)) for part in batches(made)]
-    step, state = GraphedStep(), made.decoder.init_state(3)
+    made.graphed, state = GraphedStep(), made.decoder.init_state(3)
     kept, copies = [], []
     for part in parts[:4]:
-        nats, units, state = step(made, part, state)
+        nats, units, state = made._graphed_losses(part, state)
         made.zero_grad()
         nats.backward()
         gradients = [p.grad for p in made.parameters() if p.grad is not None]
         kept.append([nats, units, *state.recurrent, *gradients])
         copies.append([tensor.detach().clone() for tensor in kept[-1]])
         assert not any(tensor.requires_grad for tensor in (units, *state.recurrent))
-    assert step.recorded is not None
+    assert made.graphed.recorded
     for old, copied in zip(kept, copies, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(old, copied, strict=True))
 
@@ -181,20 +184,20 @@ def test_outputs_outlive_the_next_step(device: str) -> None:
 def test_evaluation_and_moved_weights_take_the_plain_step(device: str) -> None:
     made = model({"dropout": 0.5}).to(device).train()
     batch = TextBatch(*(tensor.to(device) for tensor in batches(made)[0]))
-    step, state = GraphedStep(), made.decoder.init_state(3)
+    made.graphed, state = GraphedStep(), made.decoder.init_state(3)
     for _ in range(2):
-        step(made, batch, state)
-    assert step.recorded is not None
+        made._graphed_losses(batch, state)
+    ((shapes, recorded),) = made.graphed.recorded.items()
     replays = []
-    step.recorded = step.recorded._replace(replay=lambda: replays.append(1))
+    made.graphed.recorded[shapes] = recorded._replace(replay=lambda: replays.append(1))
     made.eval()
-    assert torch.equal(step(made, batch, state)[0], made.losses(batch, state)[0])
+    assert torch.equal(made._graphed_losses(batch, state)[0], made.losses(batch, state)[0])
     made.train()
-    step(made, batch, state)
+    made._graphed_losses(batch, state)
     assert len(replays) == 1
     weight = made.decoder.output.weight
     weight.data = weight.data.clone()
-    step(made, batch, state)
+    made._graphed_losses(batch, state)
     assert len(replays) == 1
 
 
@@ -218,9 +221,9 @@ def test_copies_and_checkpoints_have_no_graph(device: str, tmp_path: Path) -> No
             self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, number: int
         ) -> None:
             if number == 3:
-                assert pl_module.graphed.recorded is not None
+                assert pl_module.graphed.recorded
                 for copied in (copy.copy, copy.deepcopy, lambda step: pickle.loads(pickle.dumps(step))):
-                    assert copied(pl_module.graphed).recorded is None
+                    assert not copied(pl_module.graphed).recorded
                 trainer.save_checkpoint(tmp_path / "last.ckpt")
 
     made = model(cuda_graphs=True)
@@ -240,7 +243,7 @@ class Waiting(LanguageModel):
 def test_a_recording_that_fails_is_told_once(
     device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(run: Any, device: Any) -> Any:
+    def fail(run: Any, device: Any, pool: Any) -> Any:
         torch.rand(3)
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 

@@ -1,59 +1,66 @@
-"""The training step of a language model as one CUDA graph, started by a single call.
+"""The training step of a decoder as one CUDA graph, started by a single call.
 
-On a GPU a step of truncated backpropagation takes as long as its hundreds of small kernels take to start. A
-CUDA graph records them once and starts them together (https://pytorch.org/docs/stable/notes/cuda.html). It
-reads and writes the same memory every time, so what goes in and what comes out is copied. PyTorch's own
-`make_graphed_callables` hands out gradients in that memory, where the next step overwrites accumulated ones
+On a GPU a step of an RNN takes as long as its hundreds of small kernels take to start. A CUDA graph records
+them once and starts them together (https://pytorch.org/docs/stable/notes/cuda.html). It reads and writes the
+same memory every time, so what goes in and what comes out is copied. PyTorch's own `make_graphed_callables`
+hands out gradients in that memory, where the next step overwrites accumulated ones
 (https://github.com/pytorch/pytorch/issues/181723). So this one records loss and gradients together.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from modules.decoding import DecoderState
 from modules.errors import tell
 from modules.recurrent import RecurrentStack
 
 if TYPE_CHECKING:
-    from modules.language.language_model import LanguageModel
+    from modules.training import TrainedModule
 
 WARM_UP = 3  # runs before the recording, in which libraries choose kernels and reserve memory
+MOST = 16  # graphs of a fit, each of inputs of other shapes
+
+# takes tensors; gives a sum to learn from, and what else is known after the step
+Step = Callable[..., tuple[Tensor, ...]]
 
 
 class Outcome(NamedTuple):
     """What a step computes.
 
     Attributes:
-        outputs: -log p of all targets (nats), their number, and the state after the batch, detached.
-        gradients: Of the nats, one for each parameter.
+        outputs: The sum to learn from and what else the step gives, detached.
+        gradients: Of that sum, one for each parameter.
     """
 
     outputs: tuple[Tensor, ...]
     gradients: tuple[Tensor, ...]
 
 
-def differentiate(
-    model: LanguageModel, batch: Sequence[Tensor], state: DecoderState, parameters: Sequence[Tensor]
-) -> Outcome:
-    """Returns `model.losses` and its gradients; nothing in it waits for the GPU."""
-    device = batch[0].device.type
+def differentiate(step: Step, given: Sequence[Tensor], parameters: Sequence[Tensor]) -> Outcome:
+    """Returns what a step gives and the gradients of its sum; nothing in it waits for the GPU."""
+    device = given[0].device.type
     half, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     # a backward pass runs outside of autocast; a cached copy of a weight would be that of the recording
     with torch.autocast(device, enabled=False):
         with torch.autocast(device, dtype, half, cache_enabled=False):
-            nats, units, after = model.losses(batch, state)  # type: ignore[arg-type]  # a batch of its kind
-        gradients = torch.autograd.grad(nats, tuple(parameters))
-    return Outcome((nats.detach(), units, *after.recurrent), gradients)
+            total, *others = step(*given)
+        gradients = torch.autograd.grad(total, tuple(parameters))
+    return Outcome((total.detach(), *(other.detach() for other in others)), gradients)
 
 
-def record(run: Callable[[], Outcome], device: torch.device) -> tuple[Callable[[], None], Outcome]:
+def record(run: Callable[[], Outcome], device: torch.device, pool: Any) -> tuple[Callable[[], None], Outcome]:
     """Returns what runs `run` again, and the outcome whose memory each such run writes to.
+
+    Args:
+        run: The step.
+        device: A GPU.
+        pool: Memory that all graphs of a fit share, as one's outcome is copied before another runs.
 
     Raises:
         RuntimeError: It cannot be recorded: it asks the GPU for a value, or memory is short.
@@ -66,7 +73,7 @@ def record(run: Callable[[], Outcome], device: torch.device) -> tuple[Callable[[
         for _ in range(WARM_UP):
             run()
         # threads that load data may go on meanwhile
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
             outcome = run()
     torch.cuda.current_stream(device).wait_stream(stream)
     return graph.replay, outcome
@@ -78,7 +85,7 @@ class Recorded(NamedTuple):
     Attributes:
         replay: Runs it.
         outcome: What it writes to.
-        inputs: What it reads: batch and state before.
+        inputs: What it reads.
         parameters: Those with gradients.
         places: Where they lay in memory.
     """
@@ -86,13 +93,12 @@ class Recorded(NamedTuple):
     replay: Callable[[], None]
     outcome: Outcome
     inputs: list[Tensor]
-    parameters: list[torch.nn.Parameter]
+    parameters: list[nn.Parameter]
     places: list[int]
 
-    def fits(self, shapes: list[torch.Size]) -> bool:
-        """Whether it can read inputs of these shapes, and its parameters are still where it reads them."""
-        moved = [parameter.data_ptr() for parameter in self.parameters] != self.places
-        return not moved and shapes == [tensor.shape for tensor in self.inputs]
+    def is_in_place(self) -> bool:
+        """Whether its parameters are still where it reads them."""
+        return [parameter.data_ptr() for parameter in self.parameters] == self.places
 
 
 class _Replay(torch.autograd.Function):
@@ -106,9 +112,9 @@ class _Replay(torch.autograd.Function):
             ours.copy_(theirs)
         recorded.replay()
         ctx.gradients = recorded.outcome.gradients
-        nats, *others = (output.clone() for output in recorded.outcome.outputs)
+        total, *others = (output.clone() for output in recorded.outcome.outputs)
         ctx.mark_non_differentiable(*others)
-        return nats, *others
+        return total, *others
 
     @staticmethod
     @once_differentiable
@@ -116,7 +122,7 @@ class _Replay(torch.autograd.Function):
         return None, None, *torch._foreach_mul(ctx.gradients, gradients[0])
 
 
-def obstacle(model: LanguageModel) -> str | None:
+def obstacle(model: TrainedModule) -> str | None:
     """Returns why no step of this fit can be a CUDA graph, or None."""
     if model.device.type != "cuda":
         return f"the fit runs on {model.device.type}, and only NVIDIA GPUs have CUDA graphs"
@@ -132,24 +138,30 @@ def _note(line: str) -> None:
 
 
 class GraphedStep:
-    """Computes `model.losses` by a CUDA graph once two batches of the same shapes came one after the other.
+    """Computes a step by a CUDA graph, from the second time on that it is given tensors of certain shapes.
 
-    Batches of other shapes, weights that moved in memory and evaluation take the plain way. So does all that
-    comes after a recording that failed, which one line tells. A copy of it, or a pickle, has no graph.
+    Other shapes, weights that moved in memory and evaluation take the plain way. So does all that comes after
+    a recording that failed, which one line tells. A copy of it, or a pickle, has no graph.
     """
 
     def __init__(self) -> None:
-        self.recorded: Recorded | None = None
-        self._shapes: list[torch.Size] = []  # of the batch before
+        self.recorded: dict[tuple[torch.Size, ...], Recorded] = {}
+        self._given: Counter[tuple[torch.Size, ...]] = Counter()
+        self._pool: Any = None
         self._failed = False
 
     def __reduce__(self) -> tuple[type[GraphedStep], tuple[()]]:
         return GraphedStep, ()
 
     @classmethod
-    def for_training(cls, model: LanguageModel) -> GraphedStep | None:
-        """Returns one for a fit that begins; None, and says why, where the plain step has to do."""
-        reason = obstacle(model)
+    def for_training(cls, model: TrainedModule, reason: str | None = None) -> GraphedStep | None:
+        """Returns one for a fit that begins; None, and says why, where the plain step has to do.
+
+        Args:
+            model: It begins to train.
+            reason: What the model itself has against it.
+        """
+        reason = obstacle(model) or reason
         if reason is not None:
             if model.global_rank == 0:
                 _note(reason)
@@ -159,40 +171,42 @@ class GraphedStep:
                 module.own_dropout = True
         return cls()
 
-    def __call__(
-        self, model: LanguageModel, batch: Any, state: DecoderState
-    ) -> tuple[Tensor, Tensor, DecoderState]:
-        """Returns what `model.losses(batch, state)` returns."""
+    def __call__(self, model: nn.Module, step: Step, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Returns what `step(*given)` returns.
+
+        Args:
+            model: Its parameters are learned.
+            step: The same at every call but for what it is given.
+            given: All that differs from call to call.
+        """
         if not model.training:
-            return model.losses(batch, state)
-        given = [*batch, *state.recurrent]
-        shapes = [tensor.shape for tensor in given]
-        if self.recorded is None and not self._failed and shapes == self._shapes:
-            self._record(model, batch, state)
-        self._shapes = shapes
-        recorded = self.recorded
-        if recorded is None or not recorded.fits(shapes):
-            return model.losses(batch, state)
-        nats, units, *after = _Replay.apply(recorded, given, *recorded.parameters)
-        return nats, units, DecoderState((), tuple(after))
+            return step(*given)
+        shapes = tuple(tensor.shape for tensor in given)
+        self._given[shapes] += 1
+        is_new = shapes not in self.recorded and len(self.recorded) < MOST
+        if is_new and not self._failed and self._given[shapes] > 1:
+            self._record(model, step, given, shapes)
+        recorded = self.recorded.get(shapes)
+        if recorded is None or not recorded.is_in_place():
+            return step(*given)
+        return _Replay.apply(recorded, given, *recorded.parameters)
 
-    def _record(self, model: LanguageModel, batch: Any, state: DecoderState) -> None:
-        device = model.device
-        kept = type(batch)(*(tensor.clone() for tensor in batch))
-        before = tuple(tensor.clone() for tensor in state.recurrent)
+    def _record(
+        self, model: nn.Module, step: Step, given: Sequence[Tensor], shapes: tuple[torch.Size, ...]
+    ) -> None:
+        device = given[0].device
+        kept = [tensor.clone() for tensor in given]
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-        def run() -> Outcome:
-            return differentiate(model, kept, DecoderState((), before), parameters)
-
+        if self._pool is None and device.type == "cuda":
+            self._pool = torch.cuda.graph_pool_handle()
         try:
             # the step itself then draws the dropout that the plain one would
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                replay, outcome = record(run, device)
+                replay, outcome = record(lambda: differentiate(step, kept, parameters), device, self._pool)
         except RuntimeError as error:
             self._failed = True
             why = str(error).strip() or type(error).__name__
             _note(f"the step cannot be recorded: {why.splitlines()[0]}")
             return
         places = [parameter.data_ptr() for parameter in parameters]
-        self.recorded = Recorded(replay, outcome, [*kept, *before], parameters, places)
+        self.recorded[shapes] = Recorded(replay, outcome, kept, parameters, places)
