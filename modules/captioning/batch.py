@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from modules.vocabulary import Vocabulary
+
+
+def padded_captions(tokens: Int[Tensor, "R T"], multiple: int) -> Int[Tensor, "R U"]:
+    """Returns captions of which a multiple of so many words is read."""
+    return F.pad(tokens, (0, -(tokens.shape[1] - 1) % multiple), value=Vocabulary.PAD)
 
 
 class CaptionBatch(NamedTuple):
@@ -36,12 +42,9 @@ class CaptionBatch(NamedTuple):
         What is added has no caption, or is no word: neither counts in training. Few shapes are left, so that
         a step can be recorded for each.
         """
-        images, words = len(self.tokens) - len(self.inputs), -(self.tokens.shape[1] - 1) % multiple
         rows = (0, 0) * (self.inputs.dim() - 1)  # of padding: the last dimension comes first
-        return self._replace(
-            inputs=F.pad(self.inputs, (*rows, 0, images)),  # (R, ...)
-            tokens=F.pad(self.tokens, (0, words), value=Vocabulary.PAD),  # (R, T' + 1)
-        )
+        inputs = F.pad(self.inputs, (*rows, 0, len(self.tokens) - len(self.inputs)))  # (R, ...)
+        return self._replace(inputs=inputs, tokens=padded_captions(self.tokens, multiple))
 
 
 class ImageBatch(NamedTuple):

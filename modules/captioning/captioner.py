@@ -20,7 +20,7 @@ from modules.captioning.agreement import Agreement, Judge
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
-from modules.captioning.graphed_losses import graphed_losses, obstacle
+from modules.captioning.graphed_losses import graphed_losses, graphed_self_critical_sum, obstacle
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import (
@@ -262,7 +262,10 @@ class Captioner(CaptionWriter, TrainedModule):
         else:
             advantages = leave_one_out(rewards)
         rewards, advantages = rewards.to(annotations.device), advantages.to(annotations.device)
-        loss, words = self_critical_sum(self.decoder, annotations, tokens, advantages)
+        if self.graphed is None:
+            loss, words = self_critical_sum(self.decoder, annotations, tokens, advantages)
+        else:
+            loss, words = graphed_self_critical_sum(self, self.graphed, annotations, tokens, advantages)
         self.decoder.train()
         total_words, total_reward, captions_scored = self.reduce_sum(
             torch.stack([words.float(), rewards.sum(), torch.tensor(float(len(names)), device=words.device)])

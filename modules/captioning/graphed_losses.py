@@ -1,12 +1,14 @@
-"""A captioner's teacher-forced losses by CUDA graphs: one for each length that captions are padded to."""
+"""A captioner's losses by CUDA graphs: one for each length that captions are padded to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from modules.captioning.batch import CaptionBatch
+from modules.captioning.batch import CaptionBatch, padded_captions
+from modules.captioning.reinforcement import self_critical_sum
 from modules.decoders.graphed_step import GraphedStep
 
 if TYPE_CHECKING:
@@ -41,3 +43,19 @@ def graphed_losses(captioner: Captioner, graphed: GraphedStep, batch: CaptionBat
         return captioner.losses(CaptionBatch(annotations, images, tokens, [], [], *weights), annotations)
 
     return graphed(captioner, step, given if batch.weights is None else [*given, batch.weights])
+
+
+def graphed_self_critical_sum(
+    captioner: Captioner,
+    graphed: GraphedStep,
+    annotations: Float[Tensor, "N L D"],
+    tokens: Int[Tensor, "NS T"],
+    advantages: Float[Tensor, "N S"],
+) -> tuple[Tensor, ...]:
+    """Returns `self_critical_sum`, which a CUDA graph may compute; its tensors are no batch's in number."""
+
+    def step(*given: Tensor) -> tuple[Tensor, ...]:
+        assert captioner.decoder is not None
+        return self_critical_sum(captioner.decoder, *given)
+
+    return graphed(captioner, step, (annotations, padded_captions(tokens, WORDS_APART), advantages))

@@ -176,7 +176,7 @@ class GraphedStep:
 
         Args:
             model: Its parameters are learned.
-            step: The same at every call but for what it is given.
+            step: The same at every call with such shapes.
             given: All that differs from call to call.
         """
         if not model.training:

@@ -15,6 +15,7 @@ from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.graphed_losses import WORDS_APART, graphed_losses, obstacle
 from modules.captioning.options import CaptioningTrainingOptions
+from modules.captioning.reinforcement import self_critical_sum
 from modules.decoders import graphed_step
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.decoders.graphed_step import GraphedStep
@@ -100,8 +101,10 @@ def test_nothing_that_is_recorded_waits_for_the_device(decoder: dict[str, Any]) 
     )
     with OnlyMeta():
         losses = made.losses(meta, meta.inputs)
-        torch.autograd.grad(losses[0], [p for p in made.parameters() if p.requires_grad])
-    assert all(loss.device.type == "meta" for loss in losses)
+        sampled = self_critical_sum(made.decoder, meta.inputs, meta.tokens, meta.weights.unsqueeze(1))
+        for total in (losses[0], sampled[0]):
+            torch.autograd.grad(total, [p for p in made.parameters() if p.requires_grad])
+    assert all(loss.device.type == "meta" for loss in (*losses, *sampled))
 
 
 class Losses(pl.Callback):
@@ -117,6 +120,28 @@ class Losses(pl.Callback):
             self.recorded |= pl_module.graphed.recorded.keys()
 
 
+class Batches(pl.LightningDataModule):
+    """Batches, and what rewards of sampled captions are counted from."""
+
+    def __init__(self, batches: list[CaptionBatch]) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.batches, batch_size=None)  # type: ignore[arg-type]
+
+    def training_words(self) -> Vocabulary:
+        return WORDS
+
+    def training_sentences(self) -> dict[str, list[list[int]]]:
+        sentences: dict[str, list[list[int]]] = {}
+        for part in self.batches:
+            for image, ids in zip(part.image_index.tolist(), part.tokens.tolist(), strict=True):
+                said = [number for number in ids[1:] if number != Vocabulary.PAD]
+                sentences.setdefault(part.names[image], []).append(said)
+        return sentences
+
+
 def fit(made: Captioner, batches: list[CaptionBatch], device: str = "cpu", **options: Any) -> Losses:
     watch = Losses()
     trainer = pl.Trainer(
@@ -130,7 +155,7 @@ def fit(made: Captioner, batches: list[CaptionBatch], device: str = "cpu", **opt
         enable_model_summary=False,
         **{"max_epochs": 2} | options,
     )
-    trainer.fit(made, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    trainer.fit(made, datamodule=Batches(batches))
     return watch
 
 
@@ -154,6 +179,27 @@ def test_fits_agree(device: str, kind: str, weighted: bool) -> None:
         left.append((watch.losses, made.decoder.cpu().state_dict()))
         assert made.graphed is None  # its memory is free again
     assert len({tokens for _, _, tokens, *_ in watch.recorded}) == 2  # of 8 and of 12 words
+    tolerance = {"rtol": 1e-3, "atol": 1e-4} if device == "cuda" else {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(left[1], left[0], **tolerance)
+
+
+def test_self_critical_fits_agree(device: str) -> None:
+    left = []
+    for graphs in (False, True):
+        made = captioner(
+            cuda_graphs=graphs,
+            learning_rate=0.01,
+            warmup_steps=0,
+            reinforce_epochs=2,
+            reinforce_learning_rate=0.01,
+            reinforce_samples=3,
+            reinforce_cross_entropy=0.5,
+        )
+        batches = [batch(made, 3, 6, words) for words in (7, 6, 8)]
+        watch = fit(made, batches, device, max_epochs=3)
+        left.append((watch.losses, made.decoder.cpu().state_dict()))
+    # the second tensor is the captions' images in teacher forcing, else the captions that were sampled
+    assert {len(shapes[1]) for shapes in watch.recorded} == {1, 2}
     tolerance = {"rtol": 1e-3, "atol": 1e-4} if device == "cuda" else {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(left[1], left[0], **tolerance)
 
