@@ -201,9 +201,8 @@ def _caption(
                 hasten(encoder, len(left), device, eight_bits=options.reduced_precision)
         return PictureBatches(left, transform), RowWriter(part, left, options.attention, model, states)
 
-    can_reduce = multiplies_eight_bits(device) or fast_dtype(device) == torch.bfloat16
-    if options.reduced_precision and not can_reduce and trainer.is_global_zero:
-        tell("warning: reduced_precision: this processor has no instructions for it")
+    if options.reduced_precision and trainer.is_global_zero:
+        warn_where_nothing_is_reduced(device)
     begun = time.monotonic()
     workers = options.num_workers
     with predicted_rows(states, part, model, trainer, prepare, batch_size, workers) as rows:
@@ -222,6 +221,12 @@ def _caption(
     if options.attention is not None:
         missing = f", {undrawn:,} pictures could not be written: see the rows' errors" if undrawn else ""
         print(f"attention in {options.attention}{missing}")
+
+
+def warn_where_nothing_is_reduced(device: torch.device) -> None:
+    """Says on stderr that reduced precision changes nothing, if so it is."""
+    if not multiplies_eight_bits(device) and fast_dtype(device) != torch.bfloat16:
+        tell("warning: reduced_precision: this processor has no instructions for it")
 
 
 def _name_wrong(output: Path, format: str, wrong: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import ray
 import ray.data
+import torch
 from ray.exceptions import RayError, RayTaskError
 
 from data_prep.captions.sources import Sources, list_sources
@@ -32,7 +33,13 @@ from modules.captioning.pretrained import PRETRAINED
 from modules.errors import InputError, tell
 from pipelines.captioning.on_ray.shards import MANIFEST, ShardSink, new_shards
 from pipelines.captioning.on_ray.stages import CaptionPictures, ReadPictures
-from pipelines.captioning.predict import CPU_BATCH_SIZE, GPU_BATCH_SIZE, PredictionOptions, instruct
+from pipelines.captioning.predict import (
+    CPU_BATCH_SIZE,
+    GPU_BATCH_SIZE,
+    PredictionOptions,
+    instruct,
+    warn_where_nothing_is_reduced,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 OBJECT_STORE = 2**30  # bytes on a cluster of this machine alone; what is more is spilled to disk
@@ -74,6 +81,7 @@ def caption_on_ray(
                 "decoding": asdict(options.decoding),
                 "captions": options.captions,
                 "mirrored": model.mirrored,
+                "reduced_precision": options.reduced_precision,
                 "seconds": round(time.monotonic() - begun, 1),
             }
         )
@@ -89,6 +97,9 @@ def stream(
     on_gpu = device == "cuda" or (device in (None, "auto") and gpus > 0)
     if on_gpu and not gpus:
         raise InputError("--device cuda: no machine of the cluster has a GPU; cpu always can")
+    address = options.ray_address or os.environ.get("RAY_ADDRESS")
+    if options.reduced_precision and address is None:  # else captioners are elsewhere, too
+        warn_where_nothing_is_reduced(torch.device("cuda" if on_gpu else "cpu"))
     actors = options.ray_actors or max(1, int(gpus if on_gpu else 0.75 * cpus))
     shares = sources.shares(min(MOST_SINGLE, max(16, -(-len(sources.pictures) // (4 * actors)))))
     items = [{"share": json.dumps(share)} for share in shares]  # escapes keep a name that is no UTF-8
