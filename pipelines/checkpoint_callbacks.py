@@ -1,13 +1,14 @@
-"""Which checkpoints a fit keeps: that of the best score, and the one from which a stopped run goes on."""
+"""What a fit keeps: the checkpoint of the best score, the one that a stopped run goes on from, its time."""
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from modules.checkpoints import write_checkpoint
@@ -48,6 +49,24 @@ class AveragedWeights(EMAWeightAveraging):
         if not averaged:
             self._average_model.update_parameters(pl_module)  # the first update copies
             averaged.zero_()
+
+
+class FitClock(Callback):
+    """Knows how long a fit took. A part before a stop counts up to the checkpoint from which it went on."""
+
+    def __init__(self) -> None:
+        self.started, self.earlier = time.monotonic(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since this part began, and of the parts before."""
+        return self.earlier + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.earlier = state_dict["seconds"]
 
 
 class BestCheckpoint(ModelCheckpoint):

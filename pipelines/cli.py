@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -21,7 +20,7 @@ from modules.errors import InputError
 from modules.training import TrainedModule
 from modules.whole_files import write_whole
 from pipelines.arguments import Parser, check_trainer, run_folder_of, take_options, take_seed
-from pipelines.checkpoint_callbacks import BestCheckpoint, LastCheckpoint, keep_checkpoints
+from pipelines.checkpoint_callbacks import BestCheckpoint, FitClock, LastCheckpoint, keep_checkpoints
 from pipelines.devices import TRAINER_HELP, check_strategy, fast_precision, take_device
 from pipelines.endings import Ending, blaming, end_of, plain_ending
 from pipelines.findings import Findings, print_findings, print_next, write_metrics
@@ -101,7 +100,7 @@ class RunCLI(LightningCLI):
     # ---- the sequence of all tasks
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self.started = time.monotonic()
+        self.clock = FitClock()
         self.command = argv[0]
         self.run_folder: Path | None = None
         self.ending = Ending()
@@ -238,6 +237,7 @@ class RunCLI(LightningCLI):
         if self.subcommand == "fit":
             callbacks += [
                 self.ending,
+                self.clock,
                 EpochLines(self.shown),
                 *self.fit_callbacks(),
                 LastCheckpoint(),
@@ -309,7 +309,7 @@ class RunCLI(LightningCLI):
             print("no validation came to a number, so the last weights are scored")
             best = str(last)
         if best:
-            seconds = {"fit": time.monotonic() - self.started}
+            seconds = {"fit": self.clock.seconds}
             self.load_model(best)
             if Path(best) != last:  # from which a fit goes on as it is
                 self.refine(Path(best))
@@ -342,7 +342,7 @@ class RunCLI(LightningCLI):
             return
         folder.mkdir(parents=True, exist_ok=True)
         found = self.find(split, folder)
-        seconds = {**seconds, "total": time.monotonic() - self.started}
+        seconds = {**seconds, "total": self.clock.seconds}
         found.files["metrics"] = write_metrics(folder, split, checkpoint, found, seconds)
         if page := self.write_page(folder):
             found.files["report"] = page

@@ -60,6 +60,20 @@ def test_a_resumed_fit_ends_with_the_weights_of_one_that_went_through(tmp_path):
     assert torch.equal(went.w, resumed.w)
 
 
+def test_the_time_of_a_resumed_fit_is_that_of_all_its_parts(tmp_path):
+    given = ["--runs", str(tmp_path), "--early_stopping.patience", "99"]
+    LineCLI(["fit", *QUIET, *given, "--trainer.max_epochs", "1"])
+    run = tmp_path / "line" / "run" / "version_0"
+    last = run / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=False)
+    assert 0 < checkpoint["callbacks"]["FitClock"]["seconds"] < 100
+    checkpoint["callbacks"]["FitClock"]["seconds"] = 1000.0
+    torch.save(checkpoint, last)
+    LineCLI(["fit", *QUIET, *given, "--trainer.max_epochs", "2", "--ckpt_path", str(last)])
+    seconds = json.loads((run / "metrics.json").read_text())["seconds"]
+    assert 1000 < seconds["fit"] <= seconds["total"] < 1100
+
+
 @pytest.mark.parametrize(
     ("given", "seed"),
     [([], 0), (["--seed_everything", "3"], 3), (["--seed_everything", "3", "--model.training.seed", "0"], 0)],
