@@ -35,6 +35,7 @@ from modules.captioning.scheduled_sampling import own_share, with_own_words
 from modules.captioning.writing import CaptionWriter
 from modules.decoders.captions import DECODERS, CaptionDecoder, DecoderOptions
 from modules.decoders.ensemble import Reader
+from modules.decoders.graphed_reader import GraphedReader
 from modules.decoders.graphed_step import GraphedStep
 from modules.decoders.hard_attention import Draw, LocationLoss
 from modules.decoders.mirrored import MirroredDecoder
@@ -89,6 +90,7 @@ class Captioner(CaptionWriter, TrainedModule):
         self.decoding = DecodingOptions()
         self.reward: CaptionReward | None = None  # of captions of training images
         self.graphed: GraphedStep | None = None  # in a fit that may use CUDA graphs
+        self.graphed_decoder: GraphedReader | None = None  # of the same, which samples
         self.keep_attention = False  # of predictions
         self.evaluation = Evaluation()
         self.agreement: Agreement | None = None  # what fit measures at its end, to judge sentences with
@@ -214,9 +216,13 @@ class Captioner(CaptionWriter, TrainedModule):
             self.reward = CaptionReward(data.training_sentences(), self.training_options.reinforce_bleu4)
         if self.training_options.cuda_graphs:
             self.graphed = GraphedStep.for_training(self, obstacle(self))
+        if self.graphed is not None:
+            assert self.decoder is not None
+            self.graphed_reader = GraphedReader(self.reader(), self.decoder)
+            self.graphed_decoder = GraphedReader(self.decoder, self.decoder)
 
     def on_train_end(self) -> None:
-        self.graphed = None  # a graph keeps its memory
+        self.graphed = self.graphed_reader = self.graphed_decoder = None  # a graph keeps its memory
 
     @property
     def reinforces_from(self) -> int | float:
@@ -253,11 +259,12 @@ class Captioner(CaptionWriter, TrainedModule):
         seed = self.global_step * self.trainer.world_size + self.global_rank
         # dropout makes a decoder say what it would not: drawn from it, training goes astray
         self.decoder.eval()
-        captions, tokens = sample_captions(self.decoder, annotations, samples, longest, seed)
+        reader = self.graphed_decoder or self.decoder
+        captions, tokens = sample_captions(reader, annotations, samples, longest, seed)
         names = [name for name in batch.names for _ in range(samples)]
         rewards = self.reward.each(names, captions).view(-1, samples)  # (N, S)
         if self.training_options.reinforce_baseline == "greedy":
-            said = greedy_captions(self.decoder, annotations, longest)
+            said = greedy_captions(reader, annotations, longest)
             advantages = rewards - self.reward.each(batch.names, said).unsqueeze(1)
         else:
             advantages = leave_one_out(rewards)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from modules.captioning.batch import CaptionBatch
 from modules.decoders.captions import CaptionDecoder
+from modules.decoders.ensemble import Reader
 from modules.decoding import DecodingOptions, Hypothesis, decode
 from modules.metrics.bleu import BleuReferences, bleu, count_ngrams
 from modules.metrics.cider import CiderD
@@ -86,7 +87,7 @@ def leave_one_out(rewards: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:
 
 
 def sample_captions(
-    decoder: CaptionDecoder,
+    decoder: Reader,
     annotations: Float[Tensor, "N L D"],
     samples: int,
     max_length: int,
@@ -113,9 +114,7 @@ def sample_captions(
     return captions, tokens.to(annotations.device)
 
 
-def greedy_captions(
-    decoder: CaptionDecoder, annotations: Float[Tensor, "N L D"], max_length: int
-) -> list[list[int]]:
+def greedy_captions(decoder: Reader, annotations: Float[Tensor, "N L D"], max_length: int) -> list[list[int]]:
     """Returns the greedy caption of each of N images, with end marks: what the decoder says when tested."""
     with torch.no_grad():
         options = DecodingOptions(method="greedy", max_length=max_length)

@@ -19,6 +19,7 @@ from modules.caption_tokens import detokenize, tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.preprocessing import EvalTransform
 from modules.decoders.ensemble import Reader
+from modules.decoders.graphed_reader import GraphedReader
 from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least
@@ -63,6 +64,7 @@ class CaptionWriter:
         keep_attention: Keep that of every word in predictions.
         captions: Different captions of each image in predictions, by beam search.
         reduced_precision: Write in bfloat16 where the device computes in it natively.
+        graphed_reader: Writes by CUDA graphs, where it was asked for.
         has_sentinel: Whether its attention may rest on a sentinel instead of the image.
         unsure_below: Score that nine tenths of the captions of unseen photographs reach, if it is known.
         device: Where the weights lie.
@@ -75,6 +77,7 @@ class CaptionWriter:
     keep_attention: bool
     captions: int = 1
     reduced_precision: bool = False
+    graphed_reader: GraphedReader | None = None
     has_sentinel: bool = False
     unsure_below: float | None = None
     device: Any
@@ -153,7 +156,7 @@ class CaptionWriter:
             keep_alpha: Keep the attention weights of every word.
             captions: Different captions of each image, the best and others; beam search has as many beams.
         """
-        reader = self.reader()
+        reader = self.graphed_reader or self.reader()
         precise = [view.float() for view in views] if isinstance(views, list) else views.float()
         options = options or self.decoding
         device = torch.device(self.device)

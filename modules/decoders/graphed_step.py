@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ MOST = 16  # graphs of a fit, each of inputs of other shapes
 
 # takes tensors; gives a sum to learn from, and what else is known after the step
 Step = Callable[..., tuple[Tensor, ...]]
+
+
+Made = TypeVar("Made")
 
 
 class Outcome(NamedTuple):
@@ -54,8 +57,8 @@ def differentiate(step: Step, given: Sequence[Tensor], parameters: Sequence[Tens
     return Outcome((total.detach(), *(other.detach() for other in others)), gradients)
 
 
-def record(run: Callable[[], Outcome], device: torch.device, pool: Any) -> tuple[Callable[[], None], Outcome]:
-    """Returns what runs `run` again, and the outcome whose memory each such run writes to.
+def record(run: Callable[[], Made], device: torch.device, pool: Any) -> tuple[Callable[[], None], Made]:
+    """Returns what runs `run` again, and what it returned, whose memory each such run writes to.
 
     Args:
         run: The step.
@@ -133,8 +136,15 @@ def obstacle(model: TrainedModule) -> str | None:
     return None
 
 
-def _note(line: str) -> None:
-    tell(f"note: model.training.cuda_graphs has no effect: {line}")
+def note(line: str) -> None:
+    """Says on stderr why there are no CUDA graphs, or no more."""
+    tell(f"note: cuda_graphs has no effect: {line}")
+
+
+def note_failure(error: RuntimeError) -> None:
+    """Says on stderr that a step could not be recorded."""
+    why = str(error).strip() or type(error).__name__
+    note(f"the step cannot be recorded: {why.splitlines()[0]}")
 
 
 class GraphedStep:
@@ -164,7 +174,7 @@ class GraphedStep:
         reason = obstacle(model) or reason
         if reason is not None:
             if model.global_rank == 0:
-                _note(reason)
+                note(reason)
             return None
         for module in model.modules():
             if isinstance(module, RecurrentStack):
@@ -205,8 +215,7 @@ class GraphedStep:
                 replay, outcome = record(lambda: differentiate(step, kept, parameters), device, self._pool)
         except RuntimeError as error:
             self._failed = True
-            why = str(error).strip() or type(error).__name__
-            _note(f"the step cannot be recorded: {why.splitlines()[0]}")
+            note_failure(error)
             return
         places = [parameter.data_ptr() for parameter in parameters]
         self.recorded[shapes] = Recorded(replay, outcome, kept, parameters, places)

@@ -1,4 +1,4 @@
-"""Language models and a captioner on a GPU: fits whose steps are CUDA graphs against those without.
+"""Language models and a captioner on a GPU: steps of fits and of writing as CUDA graphs, and without.
 
 python -m pytest tests/benchmarks/test_graphed_step_speed.py -m benchmark -s
 """
@@ -22,6 +22,7 @@ from modules.captioning.batch import CaptionBatch
 from modules.captioning.captioner import Captioner
 from modules.captioning.options import CaptioningTrainingOptions
 from modules.decoders.captions import DecoderOptions
+from modules.decoders.graphed_reader import GraphedReader
 from modules.decoders.language import LanguageDecoderOptions
 from modules.encoders.image import EncoderOptions
 from modules.language.language_model import LanguageModel
@@ -125,3 +126,27 @@ def test_a_graph_against_kernels_started_one_by_one() -> None:
         [(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.1f}") for name, (a, b) in found.items()],
     )
     assert all(graphed < plain for plain, graphed in found.values())
+
+
+def seconds_of_captions(graphs: bool) -> float:
+    """Returns the seconds in which the ready-made captioner writes captions of 256 annotated images."""
+    model = Captioner.pretrained().cuda()
+    shape = (256, 2, model.encoder.locations, model.encoder.annotation_size)
+    views = torch.rand(shape, generator=torch.Generator().manual_seed(0)).cuda()
+    if graphs:
+        model.graphed_reader = GraphedReader(model.reader(), model)
+    took = []
+    for _ in range(6):
+        begun = time.perf_counter()
+        model.caption(views, [""] * len(views))
+        took.append(time.perf_counter() - begun)
+    return statistics.median(took[2:])  # by then all is recorded
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_captions_by_graphs_against_kernels_started_one_by_one() -> None:
+    plain, graphed = seconds_of_captions(False), seconds_of_captions(True)
+    rows = [("beam search, 256 images", f"{plain:.2f}", f"{graphed:.2f}", f"{plain / graphed:.1f}")]
+    show(f"Writing on {torch.cuda.get_device_name()}, s", ("what", "plain", "graph", "ratio"), rows)
+    assert graphed < plain

@@ -1,19 +1,17 @@
 """What tests of steps that are CUDA graphs share where there is no GPU: a recorder, and what sees waiting."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from modules.decoders.graphed_step import Outcome
+Made = TypeVar("Made")
 
 
-def stand_in(
-    run: Callable[[], Outcome], device: torch.device, pool: Any
-) -> tuple[Callable[[], None], Outcome]:
+def stand_in(run: Callable[[], Made], device: torch.device, pool: Any) -> tuple[Callable[[], None], Made]:
     """Records as `graphed_step.record` does, without a graph: every replay fills the same memory anew."""
     outcome = run()
 

@@ -12,7 +12,7 @@ from data_prep.progress import SPEAKS_EVERY
 from modules.errors import InputError, check_at_least
 
 # what the local engine alone reads, but for the trainer's own options
-LOCAL_ONLY = ("attention", "every", "num_workers")
+LOCAL_ONLY = ("attention", "every", "num_workers", "cuda_graphs")
 RAY_ONLY = ("ray_address", "ray_actors")
 SHARDS = ("jsonl", "parquet")  # formats of --engine ray
 DEVICES = ("auto", "cpu", "cuda")

@@ -16,7 +16,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.graphed_losses import WORDS_APART, graphed_losses, obstacle
 from modules.captioning.options import CaptioningTrainingOptions
 from modules.captioning.reinforcement import self_critical_sum
-from modules.decoders import graphed_step
+from modules.decoders import graphed_reader, graphed_step
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.decoders.graphed_step import GraphedStep
 from modules.encoders.image import EncoderOptions
@@ -113,11 +113,13 @@ class Losses(pl.Callback):
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.recorded: set[Any] = set()
+        self.read: set[Any] = set()  # shapes of steps of sampling
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
         if pl_module.graphed is not None:
             self.recorded |= pl_module.graphed.recorded.keys()
+            self.read |= pl_module.graphed_decoder.recorded.keys()
 
 
 class Batches(pl.LightningDataModule):
@@ -163,7 +165,8 @@ def fit(made: Captioner, batches: list[CaptionBatch], device: str = "cpu", **opt
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Names the device; on a CPU the stand-in records."""
     if request.param == "cpu":
-        monkeypatch.setattr(graphed_step, "record", stand_in)
+        for module in (graphed_step, graphed_reader):
+            monkeypatch.setattr(module, "record", stand_in)
         monkeypatch.setattr(graphed_step, "obstacle", lambda model: None)
     return str(request.param)
 
@@ -177,7 +180,7 @@ def test_fits_agree(device: str, kind: str, weighted: bool) -> None:
         batches = [batch(made, 4, 6, words, weighted) for words in (7, 6, 5, 9, 8, 11)]
         watch = fit(made, batches, device)
         left.append((watch.losses, made.decoder.cpu().state_dict()))
-        assert made.graphed is None  # its memory is free again
+        assert made.graphed is made.graphed_reader is made.graphed_decoder is None  # memory is free again
     assert len({tokens for _, _, tokens, *_ in watch.recorded}) == 2  # of 8 and of 12 words
     tolerance = {"rtol": 1e-3, "atol": 1e-4} if device == "cuda" else {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(left[1], left[0], **tolerance)
@@ -200,6 +203,7 @@ def test_self_critical_fits_agree(device: str) -> None:
         left.append((watch.losses, made.decoder.cpu().state_dict()))
     # the second tensor is the captions' images in teacher forcing, else the captions that were sampled
     assert {len(shapes[1]) for shapes in watch.recorded} == {1, 2}
+    assert len(watch.read) == 1
     tolerance = {"rtol": 1e-3, "atol": 1e-4} if device == "cuda" else {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(left[1], left[0], **tolerance)
 
@@ -244,4 +248,4 @@ def test_a_cpu_says_so_once_and_trains_as_ever(capsys: pytest.CaptureFixture[str
     assert losses[0] == losses[1] and len(losses[0]) == 6
     said = capsys.readouterr().err.strip().splitlines()
     why = "the fit runs on cpu, and only NVIDIA GPUs have CUDA graphs"
-    assert said == [f"note: model.training.cuda_graphs has no effect: {why}"]
+    assert said == [f"note: cuda_graphs has no effect: {why}"]

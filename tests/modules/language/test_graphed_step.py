@@ -152,4 +152,4 @@ def test_a_cpu_says_so_once_and_trains_as_ever(capsys: pytest.CaptureFixture[str
     assert losses[0] == losses[1] and len(losses[0]) == 10
     said = capsys.readouterr().err.strip().splitlines()
     why = "the fit runs on cpu, and only NVIDIA GPUs have CUDA graphs"
-    assert said == [f"note: model.training.cuda_graphs has no effect: {why}"]
+    assert said == [f"note: cuda_graphs has no effect: {why}"]

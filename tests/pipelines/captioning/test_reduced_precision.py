@@ -1,4 +1,4 @@
-"""`predict --reduced_precision`: 8 bits and bfloat16, and a word where the processor has neither."""
+"""`predict --reduced_precision` and `--cuda_graphs`: a word where the processor has neither."""
 
 import numpy as np
 import pytest
@@ -48,3 +48,11 @@ def test_a_processor_with_them_uses_them_and_the_same_command_says_the_same(
     exact, rounded = (np.array([row["score"] for row in rows if "score" in row]) for rows in (plain, reduced))
     assert 0 < np.abs(rounded - exact).mean() < 0.1 * np.abs(exact).mean()
     assert predict(tmp_path / "again.jsonl", *REDUCED) == reduced
+
+
+def test_a_cpu_has_no_cuda_graphs_says_so_and_captions_as_ever(predict, tmp_path, capsys):
+    plain = predict(tmp_path / "plain.jsonl", "--device", "cpu")
+    assert "cuda_graphs" not in capsys.readouterr().err
+    assert predict(tmp_path / "graphs.jsonl", "--device", "cpu", "--cuda_graphs", "true") == plain
+    why = "captions are written on cpu, and only NVIDIA GPUs have CUDA graphs"
+    assert f"note: cuda_graphs has no effect: {why}" in capsys.readouterr().err.splitlines()
