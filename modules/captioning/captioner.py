@@ -20,7 +20,7 @@ from modules.captioning.agreement import Agreement, Judge
 from modules.captioning.batch import CaptionBatch
 from modules.captioning.collapse import writing_of
 from modules.captioning.evaluation import Evaluation
-from modules.captioning.graphed_losses import graphed_losses, graphed_self_critical_sum, obstacle
+from modules.captioning.graphed_losses import captioner_obstacle, graphed_losses, graphed_self_critical_sum
 from modules.captioning.options import CaptioningTrainingOptions, reinforced_rate_factor
 from modules.captioning.pretrained import pretrained_path
 from modules.captioning.reinforcement import (
@@ -215,11 +215,11 @@ class Captioner(CaptionWriter, TrainedModule):
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, unannounced
             self.reward = CaptionReward(data.training_sentences(), self.training_options.reinforce_bleu4)
         if self.training_options.cuda_graphs:
-            self.graphed = GraphedStep.for_training(self, obstacle(self))
+            self.graphed = GraphedStep.for_training(self, captioner_obstacle(self))
         if self.graphed is not None:
             assert self.decoder is not None
-            self.graphed_reader = GraphedReader(self.reader(), self.decoder)
-            self.graphed_decoder = GraphedReader(self.decoder, self.decoder)
+            self.write_by_graphs()
+            self.graphed_decoder = GraphedReader(self.decoder, [self.decoder])
 
     def on_train_end(self) -> None:
         self.graphed = self.graphed_reader = self.graphed_decoder = None  # a graph keeps its memory
@@ -302,6 +302,10 @@ class Captioner(CaptionWriter, TrainedModule):
     def reader(self) -> Reader:
         assert self.decoder is not None
         return MirroredDecoder(self.decoder, self.encoder.grid) if self.mirrored else self.decoder
+
+    def decoders(self) -> list[CaptionDecoder]:
+        assert self.decoder is not None
+        return [self.decoder]
 
     def begin_evaluation(self) -> None:
         self.evaluation = Evaluation()

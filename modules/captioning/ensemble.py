@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from modules.captioning.captioner import Captioner
 from modules.captioning.writing import CaptionWriter
+from modules.decoders.captions import CaptionDecoder
 from modules.decoders.ensemble import EnsembleDecoder
 from modules.errors import InputError
 
@@ -80,6 +81,9 @@ class CaptionerEnsemble(CaptionWriter, pl.LightningModule):
 
     def reader(self) -> EnsembleDecoder:
         return EnsembleDecoder([member.reader() for member in self.members])
+
+    def decoders(self) -> list[CaptionDecoder]:
+        return [decoder for member in self.members for decoder in member.decoders()]
 
 
 def _read_alike(one: Captioner, other: Captioner) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WORDS_APART = 4  # are the lengths: 30 words have eight, and a caption has two words of padding on the average
 
 
-def obstacle(captioner: Captioner) -> str | None:
+def captioner_obstacle(captioner: Captioner) -> str | None:
     """Returns why no step of a captioner can be a CUDA graph, or None."""
     if not captioner.encoder.is_frozen:
         return "the encoder is fine-tuned, and its kernels are long"
@@ -42,7 +42,7 @@ def graphed_losses(captioner: Captioner, graphed: GraphedStep, batch: CaptionBat
     def step(annotations: Tensor, images: Tensor, tokens: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
         return captioner.losses(CaptionBatch(annotations, images, tokens, [], [], *weights), annotations)
 
-    return graphed(captioner, step, given if batch.weights is None else [*given, batch.weights])
+    return graphed(captioner, "losses", step, given if batch.weights is None else [*given, batch.weights])
 
 
 def graphed_self_critical_sum(
@@ -52,10 +52,11 @@ def graphed_self_critical_sum(
     tokens: Int[Tensor, "NS T"],
     advantages: Float[Tensor, "N S"],
 ) -> tuple[Tensor, ...]:
-    """Returns `self_critical_sum`, which a CUDA graph may compute; its tensors are no batch's in number."""
+    """Returns `self_critical_sum`, which a CUDA graph may compute."""
 
     def step(*given: Tensor) -> tuple[Tensor, ...]:
         assert captioner.decoder is not None
         return self_critical_sum(captioner.decoder, *given)
 
-    return graphed(captioner, step, (annotations, padded_captions(tokens, WORDS_APART), advantages))
+    given = (annotations, padded_captions(tokens, WORDS_APART), advantages)
+    return graphed(captioner, "self_critical_sum", step, given)

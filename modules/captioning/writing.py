@@ -18,6 +18,7 @@ from torch import Tensor
 from modules.caption_tokens import detokenize, tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.preprocessing import EvalTransform
+from modules.decoders.captions import CaptionDecoder
 from modules.decoders.ensemble import Reader
 from modules.decoders.graphed_reader import GraphedReader
 from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
@@ -89,6 +90,14 @@ class CaptionWriter:
     def reader(self) -> Reader:
         """Returns what reads the views and writes a caption word by word."""
         raise NotImplementedError
+
+    def decoders(self) -> list[CaptionDecoder]:
+        """Returns the decoders that the reader consists of."""
+        raise NotImplementedError
+
+    def write_by_graphs(self) -> None:
+        """Lets CUDA graphs compute the steps of all captions from now on; the device has to be a GPU."""
+        self.graphed_reader = GraphedReader(self.reader(), self.decoders())
 
     def setup(self, stage: str) -> None:
         """Refuses a trainer that would turn the weights into another number type."""

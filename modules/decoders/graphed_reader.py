@@ -8,7 +8,7 @@ computed of those that are none is left out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -45,13 +45,15 @@ class GraphedReader:
 
     Args:
         reader: In evaluation mode.
-        model: Has the reader's weights.
+        decoders: Have the reader's weights.
     """
 
-    def __init__(self, reader: Reader, model: nn.Module) -> None:
-        self.reader, self.weights = reader, list(model.parameters())
+    def __init__(self, reader: Reader, decoders: Sequence[nn.Module]) -> None:
+        self.reader = reader
+        self.weights = [weight for decoder in decoders for weight in decoder.parameters()]
         self.recorded: dict[tuple[Any, ...], Recorded] = {}
         self._given: Counter[tuple[Any, ...]] = Counter()
+        self._read: dict[tuple[Any, ...], tuple[Tensor, ...]] = {}  # the memory that each has a copy of
         self._pool: Any = None
         self._failed = False
 
@@ -76,8 +78,12 @@ class GraphedReader:
         recorded = self.recorded.get(key)
         if recorded is None or recorded.places != self._places():
             return self.reader.step(tokens, state)
-        for ours, theirs in zip(recorded.inputs, given, strict=True):
-            ours[: len(theirs)].copy_(theirs)
+        is_read = self._read.get(key)  # it is the same from word to word, and large
+        is_kept = is_read is not None and all(a is b for a, b in zip(is_read, state.memory, strict=True))
+        self._read[key] = state.memory
+        for number, (ours, theirs) in enumerate(zip(recorded.inputs, given, strict=True)):
+            if not is_kept or not 1 <= number <= len(state.memory):
+                ours[: len(theirs)].copy_(theirs)
         recorded.replay()
         logits, *others = (output[:rows].clone() for output in recorded.outputs)
         recurrent, alpha = others[: len(state.recurrent)], others[len(state.recurrent) :]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modules.training import TrainedModule
 
 WARM_UP = 3  # runs before the recording, in which libraries choose kernels and reserve memory
-MOST = 16  # graphs of a fit, each of inputs of other shapes
+MOST = 16  # graphs of a kind of step, each of inputs of other shapes
 
 # takes tensors; gives a sum to learn from, and what else is known after the step
 Step = Callable[..., tuple[Tensor, ...]]
@@ -105,7 +105,7 @@ class Recorded(NamedTuple):
 
 
 class _Replay(torch.autograd.Function):
-    """Runs a recorded step; its backward pass only scales the gradients, into memory of their own."""
+    """Runs a recorded step; its backward pass, of which there is one, only scales the gradients."""
 
     @staticmethod
     def forward(
@@ -114,7 +114,8 @@ class _Replay(torch.autograd.Function):
         for ours, theirs in zip(recorded.inputs, given, strict=True):
             ours.copy_(theirs)
         recorded.replay()
-        ctx.gradients = recorded.outcome.gradients
+        # of their own, since before the backward pass another graph may run in the same memory
+        ctx.gradients = [gradient.clone() for gradient in recorded.outcome.gradients]
         total, *others = (output.clone() for output in recorded.outcome.outputs)
         ctx.mark_non_differentiable(*others)
         return total, *others
@@ -122,7 +123,8 @@ class _Replay(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *torch._foreach_mul(ctx.gradients, gradients[0])
+        torch._foreach_mul_(ctx.gradients, gradients[0])
+        return None, None, *ctx.gradients
 
 
 def obstacle(model: TrainedModule) -> str | None:
@@ -147,16 +149,19 @@ def note_failure(error: RuntimeError) -> None:
     note(f"the step cannot be recorded: {why.splitlines()[0]}")
 
 
+Key = tuple[str | torch.Size, ...]
+
+
 class GraphedStep:
-    """Computes a step by a CUDA graph, from the second time on that it is given tensors of certain shapes.
+    """Computes steps by CUDA graphs, from the second time on that one is given tensors of certain shapes.
 
     Other shapes, weights that moved in memory and evaluation take the plain way. So does all that comes after
     a recording that failed, which one line tells. A copy of it, or a pickle, has no graph.
     """
 
     def __init__(self) -> None:
-        self.recorded: dict[tuple[torch.Size, ...], Recorded] = {}
-        self._given: Counter[tuple[torch.Size, ...]] = Counter()
+        self.recorded: dict[Key, Recorded] = {}
+        self._given: Counter[Key] = Counter()
         self._pool: Any = None
         self._failed = False
 
@@ -181,29 +186,30 @@ class GraphedStep:
                 module.own_dropout = True
         return cls()
 
-    def __call__(self, model: nn.Module, step: Step, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def __call__(
+        self, model: nn.Module, name: str, step: Step, given: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
         """Returns what `step(*given)` returns.
 
         Args:
             model: Its parameters are learned.
-            step: The same at every call with such shapes.
+            name: Of the kind of step, which is the same at every call but for what it is given.
+            step: The step.
             given: All that differs from call to call.
         """
         if not model.training:
             return step(*given)
-        shapes = tuple(tensor.shape for tensor in given)
-        self._given[shapes] += 1
-        is_new = shapes not in self.recorded and len(self.recorded) < MOST
-        if is_new and not self._failed and self._given[shapes] > 1:
-            self._record(model, step, given, shapes)
-        recorded = self.recorded.get(shapes)
+        key: Key = (name, *(tensor.shape for tensor in given))
+        self._given[key] += 1
+        is_new = key not in self.recorded and sum(known[0] == name for known in self.recorded) < MOST
+        if is_new and not self._failed and self._given[key] > 1:
+            self._record(model, step, given, key)
+        recorded = self.recorded.get(key)
         if recorded is None or not recorded.is_in_place():
             return step(*given)
         return _Replay.apply(recorded, given, *recorded.parameters)
 
-    def _record(
-        self, model: nn.Module, step: Step, given: Sequence[Tensor], shapes: tuple[torch.Size, ...]
-    ) -> None:
+    def _record(self, model: nn.Module, step: Step, given: Sequence[Tensor], key: Key) -> None:
         device = given[0].device
         kept = [tensor.clone() for tensor in given]
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -218,4 +224,4 @@ class GraphedStep:
             note_failure(error)
             return
         places = [parameter.data_ptr() for parameter in parameters]
-        self.recorded[shapes] = Recorded(replay, outcome, kept, parameters, places)
+        self.recorded[key] = Recorded(replay, outcome, kept, parameters, places)

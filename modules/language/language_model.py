@@ -233,7 +233,7 @@ class LanguageModel(TrainedModule):
             nats, units, after = self.losses(type(batch)(*given[: len(batch)]), before)
             return nats, units, *after.recurrent
 
-        nats, units, *after = self.graphed(self, step, (*batch, *state.recurrent))
+        nats, units, *after = self.graphed(self, "losses", step, (*batch, *state.recurrent))
         return nats, units, DecoderState((), tuple(after))
 
     def _smooth(self, loss: Tensor, steps: int) -> None:

@@ -22,7 +22,6 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.decoders.graphed_reader import GraphedReader
 from modules.decoders.graphed_step import note
 from modules.decoding import DecodingOptions
 from modules.decoding.hypotheses import MOST_BEAMS
@@ -209,7 +208,7 @@ def _caption(
     if options.reduced_precision and trainer.is_global_zero:
         warn_where_nothing_is_reduced(device)
     if options.cuda_graphs and device.type == "cuda":
-        model.graphed_reader = GraphedReader(model.reader(), model)
+        model.write_by_graphs()
     elif options.cuda_graphs and trainer.is_global_zero:
         note(f"captions are written on {device.type}, and only NVIDIA GPUs have CUDA graphs")
     begun = time.monotonic()

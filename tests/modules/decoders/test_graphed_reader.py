@@ -84,7 +84,7 @@ def texts(reader: Reader, read: Any, options: DecodingOptions, images: int = IMA
 def test_captions_are_the_same(device: str, kind: dict[str, Any], options: DecodingOptions) -> None:
     made, read = decoder(kind).to(device), annotations().to(device)
     reader = EndsInTurn(made)
-    graphed, expected = GraphedReader(reader, made), texts(reader, read, options)
+    graphed, expected = GraphedReader(reader, [made]), texts(reader, read, options)
     assert len({len(text) for text in expected}) > 3  # what is left of the batch is less and less
     for _ in range(2):
         assert texts(graphed, read, options) == expected
@@ -100,14 +100,14 @@ def test_those_of_mirrored_images_and_of_several_decoders_are_too(
     views = annotations(IMAGES, 2).to(device)
     both = EnsembleDecoder([mirrored, second])
     for reader, read in ((mirrored, views), (both, [views, views[:, 0]])):
-        graphed = GraphedReader(reader, torch.nn.ModuleList([first, second]))
+        graphed = GraphedReader(reader, [first, second])
         assert texts(graphed, read, options) == texts(reader, read, options)
         assert graphed.recorded
 
 
 def test_batches_of_about_as_many_images_share_a_graph(device: str) -> None:
     made = decoder().to(device)
-    graphed, options = GraphedReader(made, made), METHODS[0]
+    graphed, options = GraphedReader(made, [made]), METHODS[0]
     for images in (IMAGES, 5, IMAGES_APART, IMAGES_APART + 1, IMAGES_APART + 3):
         read = annotations(images).to(device)
         assert texts(graphed, read, options, images) == texts(made, read, options, images)
@@ -134,7 +134,7 @@ def step_twice(graphed: GraphedReader, read: Tensor) -> tuple[Tensor, DecoderSta
 
 def test_what_a_step_gave_outlives_the_next(device: str) -> None:
     made, read = decoder().to(device), annotations().to(device)
-    graphed = GraphedReader(made, made)
+    graphed = GraphedReader(made, [made])
     logits, after = step_twice(graphed, read)
     kept = [tensor.clone() for tensor in (logits, *after.recurrent)]
     graphed.step(torch.full((IMAGES,), 5, device=device), after)
@@ -144,7 +144,7 @@ def test_what_a_step_gave_outlives_the_next(device: str) -> None:
 def test_a_fit_samples_by_what_was_recorded_in_a_validation(device: str) -> None:
     """Lightning validates in inference mode, whose tensors nothing else may write to."""
     made, read = decoder().to(device), annotations().to(device)
-    graphed = GraphedReader(made, made)
+    graphed = GraphedReader(made, [made])
     with torch.inference_mode():
         expected = step_twice(graphed, read)[0].clone()
     ((key, recorded),) = graphed.recorded.items()
@@ -157,7 +157,7 @@ def test_a_fit_samples_by_what_was_recorded_in_a_validation(device: str) -> None
 
 def test_each_precision_has_its_own(device: str) -> None:
     made, read = decoder().to(device), annotations().to(device)
-    graphed = GraphedReader(made, made)
+    graphed = GraphedReader(made, [made])
     exact = step_twice(graphed, read)[0]
     with torch.autocast(device, torch.bfloat16):
         rounded = step_twice(graphed, read)[0]
@@ -168,7 +168,7 @@ def test_each_precision_has_its_own(device: str) -> None:
 
 def test_new_weights_are_read_and_moved_ones_take_the_plain_step(device: str) -> None:
     made, read = decoder().to(device), annotations().to(device)
-    graphed = GraphedReader(made, made)
+    graphed = GraphedReader(made, [made])
     before = step_twice(graphed, read)[0]
     made.output.weight.data.mul_(2)
     tokens = torch.ones(IMAGES, dtype=torch.long, device=device)
@@ -192,7 +192,7 @@ def test_a_recording_that_fails_is_told_once(
     monkeypatch.setattr(graphed_reader, "record", fail)
     made, read = decoder().to(device), annotations().to(device)
     for options in METHODS:
-        assert texts(GraphedReader(made, made), read, options) == texts(made, read, options)
+        assert texts(GraphedReader(made, [made]), read, options) == texts(made, read, options)
     said = capsys.readouterr().err.strip().splitlines()
     reason = "operation not permitted when stream is capturing"
     assert said == [f"note: cuda_graphs has no effect: the step cannot be recorded: {reason}"] * len(METHODS)

@@ -145,7 +145,7 @@ def test_no_more_shapes_are_recorded_than_there_is_memory_for(
     made.graphed = GraphedStep()
     for each in (part, short, part, short, short):
         made._graphed_losses(each, made.decoder.init_state(3))
-    assert [shapes[0] for shapes in made.graphed.recorded] == [part.tokens.shape]
+    assert [key[:2] for key in made.graphed.recorded] == [("losses", part.tokens.shape)]
 
 
 def test_seeds_are_those_of_the_steps(device: str) -> None:
