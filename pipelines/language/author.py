@@ -22,6 +22,7 @@ from modules.text_codec import normalised
 from pipelines.arguments import CONFIGS
 from pipelines.devices import chosen_device
 from pipelines.language.authorship.fit import AuthorCLI
+from pipelines.running.comparisons import one_process
 
 CONFIG = CONFIGS / "text" / "author.yaml"
 LEAST_KNOWN = 0.5  # of a text's characters, for anything to be said of its author
@@ -129,7 +130,11 @@ def trained(root: Path, device: str, encoding: str | None = None) -> Path:
             goes_on = ["--ckpt_path", str(begun[-1])] if begun else []
             read_as = ["--data.encoding", encoding] if encoding else []
             words = ["--data.root", str(root), "--runs", str(runs), "--device", device, *read_as, *goes_on]
-            AuthorCLI(["fit", "--config", str(CONFIG), *words])
+            fit = AuthorCLI(["fit", "--config", str(CONFIG), *words, *one_process(words)])
+            if fit.ending.asked:  # it ended before its end, and is not what was asked for
+                assert fit.run_folder is not None
+                (fit.run_folder / "metrics.json").unlink(missing_ok=True)
+                raise KeyboardInterrupt
             finished = sorted(runs.glob("text/author/*/metrics.json"))
     if not finished:
         raise InputError(f"{root}: training did not come to its end; the same command goes on with it")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from data_prep.input_files import read_jsonl
 from data_prep.terminal import saying_how_to_resume
 from modules.errors import LARGEST_SEED, InputError
 from modules.whole_files import write_whole
+from pipelines.cli import RunCLI
 from pipelines.output_files import written_by_one
 from pipelines.reports.run_files import read_metrics
 
@@ -51,13 +53,22 @@ def settings_of(words: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def one_process(words: Sequence[str]) -> list[str]:
+    """Returns what keeps a fit to one process, where its options do not name its device: cuda:1 is one.
+
+    A second process would begin the command that makes the fit once more, and wait for the first.
+    """
+    named = [device for word, device in pairwise(words) if word == "--device" and ":" in device]
+    return [] if named else ["--trainer.devices", "1"]
+
+
 def compared_rows(
     output: Path,
     task: str,
     seeds: Sequence[str],
     settings: Mapping[str, str],
     parts: Sequence[str],
-    fit: Callable[[str, str, list[str]], object],
+    fit: Callable[[str, str, list[str]], RunCLI],
     kinds: Sequence[str] | None = None,
 ) -> Rows:
     """Returns the rows of all kinds and seeds; fits what is missing, or goes on with what was killed.
@@ -70,7 +81,7 @@ def compared_rows(
         seeds: a first row of every kind comes before the second of any.
         settings: of each kind that the table may have.
         parts: of metrics.json that a row keeps.
-        fit: is given kind, seed, and the options for folder, name and checkpoint.
+        fit: is given kind, seed, and further options, such as folder, name and checkpoint.
         kinds: that are wanted; by default all.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -85,7 +96,9 @@ def compared_rows(
                     _sign(folder, settings[kind], output, bool(begun))
                     print(f"{folder.name}: {'goes on' if begun else 'begins'}", flush=True)
                     goes_on = ["--ckpt_path", str(begun[-1])] if begun else []
-                    fit(kind, seed, ["--runs", str(output / "fits"), "--name", folder.name, *goes_on])
+                    place = ["--runs", str(output / "fits"), "--name", folder.name]
+                    if fit(kind, seed, [*place, *goes_on]).ending.asked:
+                        raise KeyboardInterrupt  # it ended before its end
                     row = {"kind": kind, "seed": seed, "settings": settings[kind], **_fitted(folder, parts)}
                     append_lines(output / TABLE, [row])
                     rows[kind, seed] = row
@@ -141,7 +154,13 @@ def _other_options(output: Path) -> InputError:
 
 
 def _fitted(folder: Path, parts: Sequence[str]) -> dict[str, Any]:
-    run = max(folder.glob("version_*/metrics.json"), key=_written).parent
+    found = list(folder.glob("version_*/metrics.json"))
+    if not found:
+        raise InputError(
+            f"{folder}: its fit was not tested, so there is nothing to compare; leave out "
+            "trainer.limit_test_batches and trainer.fast_dev_run"
+        )
+    run = max(found, key=_written).parent
     metrics = read_metrics(run)
     checkpoint = run / "checkpoints" / "best.ckpt"
     return {"run": str(run), "checkpoint": str(checkpoint), **{part: metrics[part] for part in parts}}

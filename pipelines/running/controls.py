@@ -43,7 +43,10 @@ def train_control(
     ending, shows_bar = Ending(), config.trainer.enable_progress_bar is not False
     validates = config.trainer.limit_val_batches != 0
     bar = [ProgressBar()] if shows_bar else []
-    same = "gradient_clip_val gradient_clip_algorithm limit_train_batches limit_val_batches"
+    same = (
+        "gradient_clip_val gradient_clip_algorithm accumulate_grad_batches limit_train_batches "
+        "limit_val_batches"
+    )
     trainer = plain_trainer(
         config,
         max_epochs=-1,

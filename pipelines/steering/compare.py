@@ -19,7 +19,7 @@ from modules.errors import InputError
 from modules.steering.units import unit_of
 from pipelines.arguments import CONFIGS, Parser, find_config, read_config
 from pipelines.reports.page import duration
-from pipelines.running.comparisons import compared_rows, listed, seeds_of, settings_of
+from pipelines.running.comparisons import compared_rows, listed, one_process, seeds_of, settings_of
 from pipelines.steering.fit import SteerCLI
 from pipelines.steering.report import write_report
 
@@ -36,7 +36,10 @@ def compare(argv: Sequence[str]) -> None:
     named = listed(own.configs) if own.configs else plan.get("configs")
     if not named or not isinstance(named, list) or not isinstance(plan.get("options", {}), dict):
         raise InputError(f"{own.config}: needs configs, a list of one a row, and options by name, if any")
-    configs = {Path(name).stem: _config(name) for name in named}
+    paths = [_config(name) for name in named]
+    configs = {path.stem: path for path in paths}
+    if len(configs) < len(paths):
+        raise InputError(f"configs: {', '.join(map(str, paths))}: two rows would have the same name")
     shared = [word for name, value in plan.get("options", {}).items() for word in (f"--{name}", str(value))]
     root = own.data.root if isinstance(own.data.root, list) else [own.data.root]
     roots = ["--data.root", *map(str, root)] if own.data.root else []
@@ -44,9 +47,9 @@ def compare(argv: Sequence[str]) -> None:
     settings = {name: settings_of(words) for name, words in given.items()}
     seeds = seeds_of(own.seeds)
 
-    def fit(name: str, seed: str, more: list[str]) -> None:
+    def fit(name: str, seed: str, more: list[str]) -> SteerCLI:
         seeded = ["--model.training.seed", seed, "--data.seed", seed, "--seed_everything", seed]
-        SteerCLI([*given[name], *seeded, *more])
+        return SteerCLI([*given[name], *one_process(given[name]), *seeded, *more])
 
     rows = compared_rows(own.output, "steer", seeds, settings, PARTS, fit)
     chosen = {name: [rows[name, seed] for seed in seeds] for name in configs}
@@ -78,7 +81,9 @@ def _parser() -> Parser:
     return parser
 
 
-def _config(name: str) -> Path:
+def _config(name: Any) -> Path:
+    if not isinstance(name, str):
+        raise InputError(f"configs: {name!r} is no name of a configuration")
     path = Path(name) if name.endswith(".yaml") else CONFIGS / "steer" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(path.stem for path in (CONFIGS / "steer").glob("*.yaml")))
@@ -99,13 +104,19 @@ def summarise(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     mean = statistics.mean(of_seeds)
     return {
         "name": name,
-        "scores": {key: statistics.mean(each[key] or 0.0 for each in scores) for key in SCORES},
+        "scores": {key: _mean([each[key] for each in scores]) for key in SCORES},
         "spread": (max(of_seeds) - min(of_seeds)) / mean,
         "seeds": [f"{value:.4f}" for value in of_seeds],
         "ridge": unit.of_scores(rows[0]["baselines"].get(RIDGE, {})).get("rmse_rad"),
         "unit": unit.label,
         "time": duration(statistics.mean(row["seconds"]["fit"] for row in rows)),
     }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
 
 
 def remark(row: dict[str, Any]) -> str:
@@ -127,8 +138,8 @@ def table_of(rows: Sequence[dict[str, Any]]) -> Table:
     for column in (*SCORES.values(), "spread", "each seed", "ridge", "fit"):
         table.add_column(column, justify="right", no_wrap=column != "each seed")
     for row in rows:
-        scores = [f"{row['scores'][name]:.4f}" for name in SCORES]
-        ridge = "-" if row["ridge"] is None else f"{row['ridge']:.4f}"
+        numbers = [*(row["scores"][name] for name in SCORES), row["ridge"]]
+        *scores, ridge = ("-" if number is None else f"{number:.4f}" for number in numbers)
         cells = [f"{row['spread']:.0%}", " ".join(row["seeds"]), ridge, row["time"]]
         table.add_row(row["name"], *scores, *cells)
     table.caption = "spread: largest less smallest RMSE of the seeds, as a share of the mean"

@@ -117,7 +117,7 @@ class SteerCLI(RunCLI):
         assert self.run_folder is not None
         begun = time.monotonic()
         single, folder = self.model.single_frame_model(), self.run_folder / "checkpoints"
-        kept = [FirstStage(self.model), *FirstStage.last_checkpoints(folder, config.save_minutes)]
+        kept = [self.clock, FirstStage(self.model), *FirstStage.last_checkpoints(folder, config.save_minutes)]
         learnt = learn_single_frames(
             single, self.datamodule, config, epochs, folder, self.ending, kept, self.first_stage
         )

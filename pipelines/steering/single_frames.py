@@ -99,8 +99,8 @@ def learn_single_frames(
     limit = config.trainer.max_time
     seconds = None if limit is None else Timer(limit).time_remaining()
     same = (
-        "gradient_clip_val gradient_clip_algorithm max_steps limit_train_batches limit_val_batches "
-        "overfit_batches fast_dev_run enable_progress_bar"
+        "gradient_clip_val gradient_clip_algorithm accumulate_grad_batches max_steps limit_train_batches "
+        "limit_val_batches overfit_batches fast_dev_run enable_progress_bar"
     )
     trainer = plain_trainer(
         config,

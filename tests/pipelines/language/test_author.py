@@ -132,6 +132,25 @@ def test_a_killed_training_goes_on(root, cache, by_bob, capsys):
     assert finished.is_file() and len(list(finished.parent.parent.iterdir())) == 1
 
 
+def test_a_training_that_was_asked_to_end_is_not_taken_for_the_whole(
+    root, cache, by_bob, capsys, monkeypatch
+):
+    class Asked(command.AuthorCLI):
+        def __init__(self, words):
+            super().__init__(words)
+            self.ending.asked = True
+
+    (finished,) = (cache / "authors" / fingerprint(root)).glob("text/author/version_0/metrics.json")
+    finished.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "AuthorCLI", Asked)
+        assert main(["author", "--train", str(root), "--file", str(by_bob), "--device", "cpu"]) == 130
+    assert "the same command goes on with the training" in capsys.readouterr().err
+    assert not finished.exists()
+    assert "likeliest: bob" in asked(capsys, "--train", root, "--file", by_bob)
+    assert finished.is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [

@@ -1,11 +1,12 @@
 """What makes two comparisons one, and tables that somebody has edited."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from modules.errors import InputError
-from pipelines.running.comparisons import compared_rows, settings_of
+from pipelines.running.comparisons import compared_rows, one_process, settings_of
 
 ROW = {"kind": "a", "seed": "0", "settings": "s", "run": "r", "checkpoint": "c", "scores": {"cider_d": 0.5}}
 
@@ -67,3 +68,40 @@ def test_a_fit_that_was_killed_is_not_taken_up_with_other_options(tmp_path):
         rows_of(tmp_path, fit=killed)
     with pytest.raises(InputError, match="other options"):
         rows_of(tmp_path, settings="others", fit=killed)
+
+
+def test_a_fit_that_was_asked_to_end_gets_no_row(tmp_path):
+    """The first Ctrl-C ends a fit politely, with a validation and metrics: it is not what was asked for."""
+
+    def stopped(kind, seed, more):
+        folder = tmp_path / "fits" / "caption" / "a-0" / "version_0"
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text('{"scores": {"cider_d": 0.1}}')
+        (folder / "checkpoints" / "last.ckpt").touch()
+        return SimpleNamespace(ending=SimpleNamespace(asked="--ckpt_path" not in more))
+
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        rows_of(tmp_path, fit=stopped)
+    assert not (tmp_path / "compare.jsonl").exists()
+    rows = rows_of(tmp_path, fit=stopped)  # which goes on with it
+    assert rows["a", "0"]["scores"] == {"cider_d": 0.1}
+
+
+def test_a_fit_without_scores_is_one_line(tmp_path):
+    def untested(kind, seed, more):
+        return SimpleNamespace(ending=SimpleNamespace(asked=False))
+
+    with pytest.raises(InputError, match=r"a-0: its fit was not tested, .* leave out trainer\.limit_test"):
+        rows_of(tmp_path, fit=untested)
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["fit", "--config", "a.yaml"], ["--trainer.devices", "1"]),
+        (["fit", "--device", "cuda"], ["--trainer.devices", "1"]),
+        (["fit", "--device", "cuda:1"], []),
+    ],
+)
+def test_a_fit_stays_in_the_process_of_its_command(words, more):
+    assert one_process(words) == more

@@ -38,6 +38,41 @@ def test_a_line_has_mean_and_spread_and_says_what_is_wrong() -> None:
     assert not remark(summarise("one", [row(0.1)]))
 
 
+def test_what_one_seed_has_no_number_for_is_no_zero() -> None:
+    lines = [row(0.1), row(0.12)]
+    lines[0]["scores"] |= {"r2": 0.9, "whiteness_rad_s": 0.3}
+    lines[1]["scores"]["r2"] = None
+    assert summarise("one", lines)["scores"] == {
+        "rmse_rad": pytest.approx(0.11),
+        "r2": 0.9,
+        "whiteness_rad_s": 0.3,
+    }
+    nothing = summarise("one", [row(0.1)])
+    assert nothing["scores"]["whiteness_rad_s"] is None
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table_of([nothing]))
+    assert " - " in capture.get()
+
+
+@pytest.mark.parametrize(
+    ("configs", "said"),
+    [
+        ("[transfer, other/transfer.yaml]", "two rows would have the same name"),
+        ("[transfer, 1]", "configs: 1 is no name of a configuration"),
+    ],
+)
+def test_a_plan_that_cannot_be_a_table_is_one_line(
+    configs: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "transfer.yaml").touch()
+    (tmp_path / "plan.yaml").write_text(f"configs: {configs}")
+    assert main(["compare", "--config", "plan.yaml", "--output", "out"]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_every_number_of_the_table_is_whole_on_80_columns() -> None:
     names = ["komanda_paper", "chauffeur"]
     lines = [summarise(name, [row(0.1234), row(0.1345), row(0.1456, seconds=712)]) for name in names]
