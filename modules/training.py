@@ -132,6 +132,7 @@ class TrainedModule(pl.LightningModule):
         self.save_hyperparameters({name: asdict(group) for name, group in options.items()})
         self.training_options = options["training"]
         self.divergence: str | None = None  # what happened in the step at which training diverged
+        self.batch_number = 0  # of the batch that is trained on, over the whole fit
         self.step_loss: Tensor | None = None
         self.gradient_norm = math.nan  # before clipping, of the last step
 
@@ -203,8 +204,10 @@ class TrainedModule(pl.LightningModule):
             self.use_data(data)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # every step's dropout depends on its number alone, not on what ran before it in this process
-        seed = self.training_options.seed * 1_000_003 + self.global_step
+        # every batch's dropout depends on its number alone, not on what ran before it in this process
+        together = self.trainer.accumulate_grad_batches  # batches of a step
+        self.batch_number = self.global_step * together + batch_idx % together
+        seed = self.training_options.seed * 1_000_003 + self.batch_number
         torch.manual_seed(seed * 1009 + self.global_rank)
 
     def build_optimizer(self) -> torch.optim.Optimizer:

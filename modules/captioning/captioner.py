@@ -192,7 +192,7 @@ class Captioner(CaptionWriter, TrainedModule):
         assert self.decoder is not None
         given, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]  # (R, T)
         if own_words:
-            seed = self.global_step * self.trainer.world_size + self.global_rank
+            seed = self.batch_number * self.trainer.world_size + self.global_rank
             generator = torch.Generator().manual_seed(seed)
             given = with_own_words(self.decoder, annotations, given, batch.image_index, own_words, generator)
         is_drawn = self.location_loss is not None and self.decoder.training
@@ -256,7 +256,7 @@ class Captioner(CaptionWriter, TrainedModule):
         annotations = self.annotate(batch.inputs)
         samples = self.training_options.reinforce_samples
         longest = batch.tokens.shape[1] + 5  # what is much longer than people's captions has no future
-        seed = self.global_step * self.trainer.world_size + self.global_rank
+        seed = self.batch_number * self.trainer.world_size + self.global_rank
         # dropout makes a decoder say what it would not: drawn from it, training goes astray
         self.decoder.eval()
         reader = self.graphed_decoder or self.decoder

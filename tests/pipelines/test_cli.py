@@ -74,6 +74,14 @@ def test_the_time_of_a_resumed_fit_is_that_of_all_its_parts(tmp_path):
     assert 1000 < seconds["fit"] <= seconds["total"] < 1100
 
 
+def test_batches_of_one_step_draw_other_numbers(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(torch, "rand", lambda *size: drawn.append(torch.randn(1).item()) or torch.ones(*size))
+    given = ["--runs", str(tmp_path), "--trainer.max_epochs", "2", "--early_stopping.patience", "9"]
+    LineCLI(["fit", *QUIET, *given, "--trainer.accumulate_grad_batches", "4"])
+    assert len(drawn) == len(set(drawn)) == 20
+
+
 @pytest.mark.parametrize(
     ("given", "seed"),
     [([], 0), (["--seed_everything", "3"], 3), (["--seed_everything", "3", "--model.training.seed", "0"], 0)],

@@ -72,7 +72,7 @@ def test_hard_attention_draws_in_training_alone_and_its_checkpoint_keeps_the_bas
     model, given = captioner(hard=True).train(), batch()
     annotations = model.annotate(given.inputs)
     for own_words in (0.0, 0.5):
-        model._trainer = SimpleNamespace(world_size=1, global_rank=0, global_step=0)
+        model._trainer = SimpleNamespace(world_size=1, global_rank=0)
         losses = [model.losses(given, annotations, own_words) for _ in range(2)]
         assert losses[0][1] != losses[1][1]
     baseline = model.location_loss.baseline.item()
