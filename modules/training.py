@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -275,6 +275,26 @@ class TrainedModule(pl.LightningModule):
         if self.world_size > 1:
             torch.distributed.all_gather_object(parts, part)
         return parts
+
+    def streams_of_all(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the state of all processes' streams, in the order of the streams, on the CPU.
+
+        Args:
+            state: A row a stream of this process; process r has the streams r, r + world, ...
+        """
+        parts = self.of_all_processes([tensor.cpu() for tensor in state])
+        streams = []
+        for of_each in zip(*parts, strict=True):
+            whole = of_each[0].new_empty(sum(map(len, of_each)), *of_each[0].shape[1:])
+            for rank, part in enumerate(of_each):
+                whole[rank :: self.world_size] = part
+            streams.append(whole)
+        return streams
+
+    def own_streams(self, streams: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Returns this process's rows of what `streams_of_all` returned."""
+        rank = self._trainer.global_rank if self._trainer is not None else 0
+        return tuple(tensor[rank :: self.world_size] for tensor in streams)
 
     def on_validation_epoch_start(self) -> None:
         self.begin_evaluation()

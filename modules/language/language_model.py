@@ -141,30 +141,14 @@ class LanguageModel(TrainedModule):
         checkpoint["reads_backward"] = self.reads_backward
         checkpoint["logits_divided_by"] = self.logits_divided_by
         checkpoint["smooth_loss"] = None if self.smooth_loss is None else self.smooth_loss.cpu()
-        checkpoint["carried"] = self._gather_streams()
-
-    def _gather_streams(self) -> list[Tensor]:
-        """Returns the state of all processes' streams, in the order of the streams."""
-        if self.carried is None:
-            return []
-        world = self.world_size
-        if world == 1:
-            return [tensor.cpu() for tensor in self.carried.recurrent]
-        streams = []
-        for tensor in self.carried.recurrent:
-            gathered = self.all_gather(tensor)  # (world, B / world, ...)
-            assert isinstance(gathered, Tensor)
-            # process r has the streams r, r + world, ...
-            streams.append(gathered.transpose(0, 1).flatten(0, 1).cpu())
-        return streams
+        checkpoint["carried"] = self.streams_of_all(() if self.carried is None else self.carried.recurrent)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.use_codec(TextCodec.from_dict(checkpoint["codec"]))
         self.inherited_units = checkpoint.get("inherited_units", 0)
         self.reads_backward = checkpoint.get("reads_backward", False)
         self.smooth_loss = checkpoint["smooth_loss"]
-        rank = self._trainer.global_rank if self._trainer is not None else 0
-        carried = tuple(tensor[rank :: self.world_size] for tensor in checkpoint["carried"])
+        carried = self.own_streams(checkpoint["carried"])
         self.carried = DecoderState((), carried) if carried else None
         # training goes on with the weights that were learnt
         weights, factor = checkpoint["state_dict"], checkpoint.pop("logits_divided_by", 1.0)

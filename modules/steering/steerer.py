@@ -151,15 +151,22 @@ class Steerer(TrainedModule):
         checkpoint["drives"], checkpoint["recorder"] = self.drives, self.recorder
         checkpoint["cars"] = self.cars
         checkpoint["ridges"] = {name: asdict(ridge) for name, ridge in self.ridges.items()}
+        checkpoint["carried"] = [self.streams_of_all(state) for state in self.carried or ()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes over the drives of the fit that goes on; its own ones join them in `setup`."""
+        """Takes over the drives and streams of the fit that goes on; its own drives join them in `setup`."""
+        self._know_drives(checkpoint)
+        free, forced = checkpoint.get("carried") or (None, None)
+        if free is not None and forced is not None:
+            self.carried = self.own_streams(free), self.own_streams(forced)
+
+    def _know_drives(self, checkpoint: dict[str, Any]) -> None:
         if self.drives is None:
             self.drives = checkpoint.get("drives")
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
-        self.on_load_checkpoint(checkpoint)
+        self._know_drives(checkpoint)
         self.recorder, self.cars = checkpoint.get("recorder"), checkpoint.get("cars", {})
         self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 
@@ -190,7 +197,8 @@ class Steerer(TrainedModule):
             return initial
         begins = [resets.view(-1, *[1] * (tensor.dim() - 1)) for tensor in initial]
         return tuple(
-            torch.where(begin, fresh, old) for begin, fresh, old in zip(begins, initial, carried, strict=True)
+            torch.where(begin, fresh, old.to(fresh.device))  # from a checkpoint it is on the CPU
+            for begin, fresh, old in zip(begins, initial, carried, strict=True)
         )
 
     def errors(self, batch: ClipBatch) -> list[tuple[Tensor, Tensor]]:
@@ -215,10 +223,9 @@ class Steerer(TrainedModule):
         self.carried = None if warm_up else (detach_state(free), detach_state(forced or ()))
         return results
 
-    def on_train_epoch_start(self) -> None:
-        self.carried = None
-
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        if batch_idx == 0:  # of an epoch: a fit that goes on amid one has its streams from its checkpoint
+            self.carried = None
         (free, free_count), *forced = self.errors(batch)
         weight = self.training_options.auxiliary_weight
         # MSE(free-running angle) + 0.1 (MSE(free-running, all outputs) + MSE(fed the truth, all outputs))

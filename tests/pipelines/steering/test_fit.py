@@ -167,6 +167,36 @@ def test_a_model_drives_unseen_roads(run, monkeypatch):
     assert driven["controls"]["single_frame"] != driven["controls"]["always_straight"]
 
 
+def test_a_fit_that_is_killed_amid_an_epoch_goes_on_with_the_state_of_its_streams(
+    drives, tmp_path, monkeypatch
+):
+    begin, carried = Steerer.on_train_batch_start, []
+
+    def killed(model: Steerer, batch, batch_idx):
+        if batch_idx == 3:
+            carried.append(model.carried[0])
+            if len(carried) == 2:  # the first fit went through
+                raise RuntimeError("killed")
+        begin(model, batch, batch_idx)
+
+    monkeypatch.setattr(Steerer, "on_train_batch_start", killed)
+    once = ["--trainer.max_epochs", "1", "--model.training.pretrain_epochs", "0", "--save_minutes", "1e-9"]
+    short = ["--data.sequence_length", "5"]
+    options = ["fit", *SMALL, *once, *short, "--data.root", str(drives)]
+    assert main([*options, "--runs", str(tmp_path / "through")]) == 0
+    with pytest.raises(RuntimeError, match="killed"):
+        main([*options, "--runs", str(tmp_path / "killed")])
+    folders = [
+        tmp_path / name / "steer" / "road" / "version_0" / "checkpoints" for name in ("through", "killed")
+    ]
+    assert main([*options, "--ckpt_path", str(folders[1] / "last.ckpt")]) == 0
+    through, _, resumed = carried
+    assert all(torch.equal(a, b) and a.abs().sum() > 0 for a, b in zip(through, resumed, strict=True))
+    through, resumed = (Steerer.load(folder / "last.ckpt") for folder in folders)
+    for name, weight in through.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
 @pytest.mark.slow
 def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, monkeypatch, capsys):
     begin = Steerer.on_train_batch_start
