@@ -21,19 +21,9 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
     Raises:
         InputError: the file is absent, no checkpoint, damaged, or of another task.
     """
-    import torch  # not for a file that is not there
-
     path = Path(path)
     check_checkpoint_file(path)
-    try:
-        if path.suffix == ".safetensors":
-            checkpoint = _read_safetensors(path)
-        else:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and key errors of every kind
-        raise InputError(
-            f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"
-        ) from error
+    checkpoint = stored_in(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint or "task" not in checkpoint:
         raise InputError(
             f"{path}: a PyTorch file, but no checkpoint of this project (no task is named in it)"
@@ -45,6 +35,20 @@ def read_checkpoint(path: Path | str, task: str) -> dict[str, Any]:
     if "hyper_parameters" not in checkpoint:
         raise InputError(f"{path}: a checkpoint without its options (hyper_parameters); it cannot be rebuilt")
     return checkpoint
+
+
+def stored_in(path: Path) -> Any:
+    """Returns what a checkpoint's file holds, whatever that is; InputError where it is damaged."""
+    import torch  # not for a file that is not there
+
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and key errors of every kind
+        raise InputError(
+            f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"
+        ) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

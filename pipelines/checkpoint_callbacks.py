@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from modules.checkpoints import write_checkpoint
+from modules.checkpoints import stored_in, write_checkpoint
 
 
 class AveragedWeights(EMAWeightAveraging):
@@ -98,7 +98,7 @@ class BestCheckpoint(ModelCheckpoint):
             return  # a run in a new folder has no best score yet
         if self.save_top_k == 1:
             # or an older one is named than the folder has
-            stored = torch.load(best, map_location="cpu", weights_only=True)
+            stored = stored_in(best)
             state_dict = stored.get("callbacks", {}).get(self.state_key, state_dict)
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         names = ("best_model_path", "kth_best_model_path", "last_model_path")

@@ -59,7 +59,7 @@ class CaptionDataset:
         for row, of_caption in enumerate(ids):
             tokens[row, : len(of_caption)] = of_caption
         return CaptionBatch(
-            self.inputs(images.tolist()),
+            self.inputs(images.tolist(), captions),
             torch.from_numpy(image_index),
             torch.from_numpy(tokens),
             [self.records[image].image for image in images],

@@ -20,7 +20,7 @@ class Pixels:
     def __init__(self, paths: Sequence[Path], transform: EvalTransform | TrainTransform) -> None:
         self.paths, self.transform = list(paths), transform
 
-    def __call__(self, images: Sequence[int]) -> Tensor:
+    def __call__(self, images: Sequence[int], captions: Sequence[int] = ()) -> Tensor:
         read = (read_image(self.paths[image], self.transform.minimum_size) for image in images)
         return torch.stack([self.transform(image) for image in read])
 
@@ -31,7 +31,7 @@ class Annotations:
     def __init__(self, cache: FeatureCache, rows: np.ndarray) -> None:
         self.cache, self.rows = cache, rows
 
-    def __call__(self, images: Sequence[int]) -> Tensor:
+    def __call__(self, images: Sequence[int], captions: Sequence[int] = ()) -> Tensor:
         return self.cache.read(self.rows[list(images)])
 
 
@@ -47,12 +47,15 @@ class MirroredAnnotations:
     def __init__(self, plain: Annotations, mirrored: Annotations, is_training: bool) -> None:
         self.plain, self.mirrored, self.is_training = plain, mirrored, is_training
 
-    def __call__(self, images: Sequence[int]) -> Tensor:
+    def __call__(self, images: Sequence[int], captions: Sequence[int] = ()) -> Tensor:
+        """Returns the images, which of both views by their captions in the order of the batch, if given."""
         if not self.is_training:
             return torch.stack([self.plain(images), self.mirrored(images)], dim=1)
         numbers = np.asarray(images)
-        # what is drawn depends on the batch alone: a resumed run sees what the uninterrupted one did
-        is_mirrored = np.random.default_rng(numbers).random(len(numbers)) < 0.5
+        # what is drawn depends on the batch alone: a resumed run sees what the uninterrupted one did. Its
+        # order is another in each epoch, also where all images are in one batch
+        random = np.random.default_rng(np.asarray(captions) if len(captions) else numbers)
+        is_mirrored = random.random(len(numbers)) < 0.5
         annotations = self.plain(images)
         annotations[torch.from_numpy(is_mirrored)] = self.mirrored(numbers[is_mirrored].tolist())
         return annotations

@@ -265,10 +265,11 @@ class LanguageModel(TrainedModule):
 
     def conclude_evaluation(self, stage: str) -> None:
         """Logs what the sums of all processes come to under `stage/`."""
-        sums = torch.tensor([self.nats, self.units], device=self.device)
-        self.nats, self.units = (float(value) for value in self.reduce_sum(sums))
+        # float32 would miscount a text of more than 16,777,216 units
+        parts = self.of_all_processes((self.nats, self.units))
+        self.nats, self.units = (sum(values) for values in zip(*parts, strict=True))
         if self.temperatures is not None:
-            self.temperatures.nats = self.reduce_sum(self.temperatures.nats.to(sums)).cpu()
+            self.temperatures.nats = self.reduce_sum(self.temperatures.nats.to(self.device)).cpu()
         self.evaluated = None
         loss = self.nats / self.units if self.units else math.nan  # nothing was scored: no number
         # a part of a split is scored as if the rest were like it

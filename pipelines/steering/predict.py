@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving.clocks import frame_period
 from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.frame_sources import decode_frames, decode_in_order
 from data_prep.driving.table import DriveTable
+from data_prep.left_out import SHOWN, warn_of
 from data_prep.progress import counting_bar
 from modules.errors import InputError, tell
 from modules.metrics.calibration import Calibration
@@ -37,7 +37,6 @@ from pipelines.steering.steered_frames import SteeredFrame, steer_frames
 from pipelines.steering.true_angles import needs_drives, true_angles
 
 _PICTURES = 48  # in which the horizon is looked for
-_SHOWN = 10  # warnings of one kind that are printed
 
 
 @dataclass
@@ -103,8 +102,9 @@ def _steer(options: SteerPredictionOptions) -> None:
     device = chosen_device(options.device)
     models = load_models(options.ckpt_path, device)
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
-    _say("note", notes)
-    rate_hz, some = _rate_hz(table, options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
+    for note in notes:
+        tell(f"note: {note}")
+    rate_hz, some = table.rate_hz(options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
     learnt = steered_for(models, table.recorder, options.ckpt_path)
     unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)
@@ -139,14 +139,9 @@ def _steer(options: SteerPredictionOptions) -> None:
     more = [DEVIATION] * (len(models) > 1) + ["throttle"] * any(model.says_throttle for model in models)
     _write(options.output, table, steered, unit, more)
     failed = [(table.root / table.file[frame.row], frame.reason) for frame in steered if frame.reason]
-    _say("warning", [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed])
+    lines = [f"{file}: {why}; its angle is empty and the drive is cut there" for file, why in failed]
+    warn_of(lines, "more like the last")
     _summarise(options, table, steered, time.monotonic() - begun, unit)
-
-
-def _rate_hz(table: DriveTable, otherwise: float) -> float:
-    periods = np.array([frame_period(table.time_s[rows]) for rows in table.series()])
-    known = periods[np.isfinite(periods)]
-    return float(1 / np.median(known)) if len(known) else otherwise
 
 
 def _pictures(
@@ -225,13 +220,6 @@ def _write(
     write_whole(path, text.getvalue().encode())
 
 
-def _say(kind: str, lines: Sequence[str]) -> None:
-    for line in lines[:_SHOWN]:
-        tell(f"{kind}: {line}")
-    if len(lines) > _SHOWN:
-        tell(f"{kind}: {len(lines) - _SHOWN:,} more like the last")
-
-
 def _summarise(
     options: SteerPredictionOptions,
     table: DriveTable,
@@ -245,7 +233,7 @@ def _summarise(
     lines = [("frames", f"{len(steered):,} in {parts}")]
     failed = [str(table.frame[frame.row]) for frame in steered if frame.reason]
     if failed:
-        names = ", ".join(failed[:_SHOWN]) + (", ..." if len(failed) > _SHOWN else "")
+        names = ", ".join(failed[:SHOWN]) + (", ..." if len(failed) > SHOWN else "")
         lines.append(("unreadable", f"{len(failed):,}, their angles are empty: {names}"))
     lines.append(("seconds", f"{seconds:.0f}, {len(steered) / max(seconds, 1e-9):.0f} frames/s"))
     lines.append(("predictions", str(options.output)))

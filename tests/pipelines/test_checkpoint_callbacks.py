@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from modules.errors import InputError
 from tests.pipelines.toy_task import QUIET, Line, LineCLI
 
 PART = 20  # bytes that a full disk takes
@@ -27,6 +28,15 @@ def test_a_resumed_run_remembers_its_best_score(tmp_path, monkeypatch, moved):
     LineCLI([*resume, "4"])
     assert (checkpoints / "best.ckpt").read_bytes() != best
     assert {path.name for path in checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_damaged_best_checkpoint_is_one_line(tmp_path):
+    LineCLI(["fit", *QUIET, "--runs", str(tmp_path), "--trainer.max_epochs", "1"])
+    checkpoints = tmp_path / "line" / "run" / "version_0" / "checkpoints"
+    best = checkpoints / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"best\.ckpt: no readable checkpoint"):
+        LineCLI(["fit", *QUIET, "--trainer.max_epochs", "2", "--ckpt_path", str(checkpoints / "last.ckpt")])
 
 
 @pytest.mark.parametrize("steps", [7, 8, 10, 14], ids=["amid", "validated", "epoch", "second"])

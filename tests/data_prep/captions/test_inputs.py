@@ -37,6 +37,9 @@ def test_training_reads_either_view_of_each_image_and_the_same_one_again():
     seen = {inputs([7, other])[0, 0, 0].item() for other in range(8, IMAGES)}
     assert seen == {8.0, -8.0}
     assert inputs([7]).shape == (1, L, D)
+    # and with the same images, whose captions come in another order
+    orders = [inputs(images, order)[:, 0, 0].tolist() for order in ([0, 1, 2], [2, 1, 0], [0, 1, 2])]
+    assert orders[0] == orders[2] != orders[1]
 
 
 def test_the_mirror_transform_mirrors_left_and_right():
