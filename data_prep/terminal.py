@@ -11,12 +11,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from modules.errors import InputError, tell
 
 _SHOWN = "seqsight-shown"
 _AGAIN_S = 0.05  # until SIGTERM is looked at once more
+
+
+def open_what_is_closed() -> None:
+    """Lets what is printed go nowhere where a stream was closed (`>&-`), instead of failing."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)  # a file that was opened since has its number
+            except OSError:
+                nowhere = os.open(os.devnull, os.O_RDWR)  # or the next file that is opened would have it
+                if nowhere != number:
+                    os.dup2(nowhere, number)
+                    os.close(nowhere)
+            setattr(sys, name, Path(os.devnull).open("w" if number else "r"))  # noqa: SIM115  to the end
 
 
 def print_what_can_be_shown() -> None:
@@ -52,6 +67,7 @@ class Terminated(BaseException):
 
 def run(main: Callable[[], int | None]) -> int:
     """Returns the exit status of a command: its own, or 2 after one line on what the user can mend."""
+    open_what_is_closed()
     print_what_can_be_shown()
     try:
         try:

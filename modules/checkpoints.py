@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def stored_in(path: Path) -> Any:
     """Returns what a checkpoint's file holds, whatever that is; InputError where it is damaged."""
     import torch  # not for a file that is not there
 
+    warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of what is no checkpoint
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)

@@ -164,7 +164,8 @@ class TrainedModule(pl.LightningModule):
         """Returns the model of a checkpoint, on the CPU, in evaluation mode.
 
         Raises:
-            InputError: the file is absent, no checkpoint, damaged, or of another task.
+            InputError: the file is absent, no checkpoint, damaged, or of another task, or a weight is no
+                number.
         """
         checkpoint = read_checkpoint(path, cls.task)
         kinds = get_type_hints(cls.__init__)
@@ -182,6 +183,9 @@ class TrainedModule(pl.LightningModule):
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path}: a damaged checkpoint, or one of another version: {reason}") from error
+        for name, weight in model.named_parameters():
+            if not weight.isfinite().all():
+                raise InputError(f"{path}: {name} holds numbers that are none, as after a fit that diverged")
         return model.eval()
 
     # ---- training

@@ -29,6 +29,7 @@ from pipelines.memory import keep_freed_memory
 from pipelines.options.unread_options import settle_unread
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.run_folders import UNTOLD, given_back_without_checkpoint, is_first_process, reserve_run_folder
+from pipelines.running.resuming import check_resumable, named_checkpoint
 
 DESCRIPTIONS = {
     "fit": "Train a model, then score the test split with its best checkpoint.",
@@ -69,6 +70,7 @@ class RunCLI(LightningCLI):
     shown: tuple[str, ...]  # metrics to print after every epoch
     first: tuple[str, ...]  # options of the task that --help begins with
     following: tuple[str, ...]  # commands for a checkpoint of a fit, without its path
+    beside: tuple[str, ...] = ()  # names of checkpoints of controls, beside those of a fit
 
     # ---- what a task says
 
@@ -173,15 +175,14 @@ class RunCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Lets a checkpoint decide the model it holds, and says so where the configuration differs."""
-        config = self.config[self.config.subcommand]
-        path = config.get("ckpt_path")
-        if self.config.subcommand != "fit" and not path:
-            raise InputError(f"{self.config.subcommand} needs --ckpt_path RUN/checkpoints/best.ckpt")
-        if not path:
-            return
-        if path in ("best", "last", "hpc", "registry"):
-            raise InputError(f"--ckpt_path {path}: name the file, such as RUN/checkpoints/{path}.ckpt")
-        take_options(config.model, self.stored_options(read_checkpoint(path, self.model_class.task)))
+        config, command = self.config[self.config.subcommand], self.config.subcommand
+        if path := config.get("ckpt_path"):
+            stored = named_checkpoint(path, self.model_class.task)
+            if command == "fit":
+                check_resumable(path, stored, self.beside)
+            take_options(config.model, self.stored_options(stored))
+        elif command != "fit":
+            raise InputError(f"{command} needs --ckpt_path RUN/checkpoints/best.ckpt")
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]

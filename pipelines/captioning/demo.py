@@ -42,4 +42,6 @@ def demo(
         model = Captioner.load(ckpt_path or PRETRAINED).to(chosen_device(device))
         app = application(DemoModel(model), Library(captions, images), listening.getsockname()[1])
         print(f"demo at {address}, for this machine alone; Ctrl-C ends it", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listening])
+        # who has not sent a picture to its end by then is not waited for
+        config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listening])

@@ -34,6 +34,7 @@ class ReaderCLI(RunCLI):
     shown = ("train/loss", "val/accuracy", "val/digit_accuracy")
     first = ("data.root", "data.batch_size", "model.reader.kind", "model.training.learning_rate")
     following = ("read --images DIR --output out.csv",)
+    beside = CONTROLS
     model: NumberReader
     datamodule: NumberDataModule
     controls: dict[str, list[dict[str, Any]]]  # what each control read

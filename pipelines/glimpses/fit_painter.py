@@ -42,6 +42,7 @@ class PainterCLI(RunCLI):
         "model.training.learning_rate",
     )
     following = ("paint --number 1247 --output sheet.png --animation paint.gif",)
+    beside = (CONTROL,)
     model: Painter
     datamodule: NumberDataModule
     control: float | None  # bits per pixel of the autoencoder

@@ -62,6 +62,7 @@ class SteerCLI(RunCLI):
     shown = ("train/loss", "val/rmse_rad")
     first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")
     following: tuple[str, ...] = ("predict --frames DIR_OR_VIDEO", "drive")
+    beside = (CONTROL,)
     model: Steerer
     datamodule: SteerDataModule
     control: DrivesPredicted | None
@@ -84,11 +85,6 @@ class SteerCLI(RunCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         path = config.ckpt_path
-        if self.subcommand == "fit" and path and Path(path).name == f"{CONTROL}.ckpt":
-            raise InputError(
-                f"{path}: is the model of single frames beside a run's own; go on from "
-                f"{Path(path).with_name('last.ckpt')}"
-            )
         super().before_instantiate_classes()
         epochs = config.single_frame_epochs
         if epochs < 0:

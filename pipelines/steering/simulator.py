@@ -60,5 +60,6 @@ def simulator(
             access_log=False,
             ws="wsproto",
             ws_max_size=2 * LARGEST,
+            timeout_graceful_shutdown=3,
         )
         uvicorn.Server(config).run(sockets=[listening])

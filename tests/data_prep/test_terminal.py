@@ -3,12 +3,16 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from data_prep.terminal import print_what_can_be_shown, run, saying_how_to_resume
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -44,6 +48,22 @@ def test_what_is_no_file_is_left_alone(monkeypatch):
     print_what_can_be_shown()
     print("☃")
     assert sys.stdout.getvalue() == "☃\n"
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])
+def test_a_closed_stream_ends_no_command(tmp_path, closed):
+    (tmp_path / "command.py").write_text(
+        "import sys\n"
+        "from data_prep.terminal import run\n"
+        "def main():\n"
+        "    print('said'); print('told', file=sys.stderr)\n"
+        "    open(sys.argv[1], 'w').write('whole')\n"
+        "sys.exit(run(main))\n"
+    )
+    script = f'"$0" command.py out.txt {closed}'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script, sys.executable], cwd=tmp_path, env=environment)
+    assert done.returncode == 0 and (tmp_path / "out.txt").read_text() == "whole"
 
 
 def test_ctrl_c_is_one_line_with_what_goes_on(capsys):

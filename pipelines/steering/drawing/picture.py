@@ -72,6 +72,8 @@ def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0)
     check_video(path)
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     writer = None
+    # of a disk that is full it would warn at every frame
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for frame in frames:

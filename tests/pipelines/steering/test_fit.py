@@ -222,7 +222,7 @@ def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, 
     control = str(run / "checkpoints" / "single_frame.ckpt")
     assert main(["fit", *options, "--ckpt_path", control]) == 2
     error = capsys.readouterr().err
-    assert "model of single frames" in error and "last.ckpt" in error and error.count("\n") == 1
+    assert "is a model beside a run's own" in error and "last.ckpt" in error and error.count("\n") == 1
 
 
 @pytest.mark.slow
