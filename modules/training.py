@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -299,6 +299,18 @@ class TrainedModule(pl.LightningModule):
         """Returns this process's rows of what `streams_of_all` returned."""
         rank = self._trainer.global_rank if self._trainer is not None else 0
         return tuple(tensor[rank :: self.world_size] for tensor in streams)
+
+    def log_scores(self, stage: str, scores: Mapping[str, float], *shown: str) -> None:
+        """Logs scores under `stage/`; every process has computed the same, so there is nothing to reduce.
+
+        Args:
+            stage: val or test.
+            scores: By name.
+            shown: Names of those that the progress bar of a validation has.
+        """
+        for name, value in scores.items():
+            is_shown = stage == "val" and name in shown
+            self.log(f"{stage}/{name}", float(value), prog_bar=is_shown, rank_zero_only=False)
 
     def on_validation_epoch_start(self) -> None:
         self.begin_evaluation()

@@ -71,7 +71,7 @@ def print_next(task: str, commands: Sequence[str], checkpoint: Path | str) -> No
     """Prints what can be done with a checkpoint, ready to copy, by the door that was called.
 
     Args:
-        task: caption, steer or text.
+        task: caption, steer, text or house_numbers.
         commands: Each with its options but for the checkpoint.
         checkpoint: What they take as `--ckpt_path`.
     """

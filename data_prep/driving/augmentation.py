@@ -103,7 +103,7 @@ def recovery_angle(
 
 
 def side_camera_targets(targets: np.ndarray, camera: str, options: AugmentationOptions) -> np.ndarray:
-    """Returns targets (T, 3) as seen from a camera: left and right ones are led back to the centre."""
+    """Returns targets (T, 4) as seen from a camera: left and right ones are led back to the centre."""
     if camera not in _SIDES:
         return targets
     corrected = targets.copy()
@@ -137,11 +137,11 @@ class ClipAugmentation:
         self.focal_pixels = p.width / 2 / math.tan(math.radians(options.field_of_view_deg) / 2)
 
     def __call__(self, frames: np.ndarray, targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a varied clip (S, 3, H, W) uint8 and its targets (T, 3); the same for the same seed.
+        """Returns a varied clip (S, 3, H, W) uint8 and its targets (T, 4); the same for the same seed.
 
         Args:
             frames: RGB bytes (S, 3, H, W).
-            targets: angle_rad, torque, speed_mps (T, 3).
+            targets: angle_rad, torque, speed_mps, throttle (T, 4).
             seed: Of the draw.
         """
         o = self.options

@@ -342,7 +342,4 @@ class Captioner(CaptionWriter, TrainedModule):
         self.evaluation.writing = writing_of(captions, references)
         scores |= asdict(self.evaluation.writing)
         scores |= {"loss": self.evaluation.mean_loss, "perplexity": self.evaluation.perplexity}
-        for name, value in scores.items():
-            shown = stage == "val" and name in ("bleu4", "cider_d")
-            # every process computed the same value: there is nothing to reduce
-            self.log(f"{stage}/{name}", float(value), prog_bar=shown, rank_zero_only=False, sync_dist=False)
+        self.log_scores(stage, scores, "bleu4", "cider_d")

@@ -247,10 +247,7 @@ class NumberReader(TrainedModule):
         parts = [row for rows in self.of_all_processes(self.rows) for row in rows]
         self.rows = list({row["image"]: row for row in parts}.values())
         scores = number_scores([row["number"] for row in self.rows], [row["true"] for row in self.rows])
-        for name, value in scores.items():
-            # every process computed the same value: there is nothing to reduce
-            shown = stage == "val" and name == "accuracy"
-            self.log(f"{stage}/{name}", value, prog_bar=shown, rank_zero_only=False, sync_dist=False)
+        self.log_scores(stage, scores, "accuracy")
 
     def control(self, kind: str) -> NumberReader:
         """Returns an untrained control of this reader: centre or cnn."""

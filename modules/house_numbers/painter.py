@@ -136,8 +136,7 @@ class Painter(TrainedModule):
             "kl_bits": sum(self.kl_bits),
             **{f"kl_bits_{step:02d}": bits for step, bits in enumerate(self.kl_bits, 1)},
         }
-        for name, value in scores.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "bits_per_pixel", rank_zero_only=False)
+        self.log_scores(stage, scores, "bits_per_pixel")
 
     # ---- painting
 

@@ -220,8 +220,7 @@ class AuthorModel(LanguageModel):
             "accuracy": accuracy(confusion),
             "macro_f1": float(macro_f1(confusion)),
         }
-        for name, value in scores.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "accuracy", rank_zero_only=False)
+        self.log_scores(stage, scores, "accuracy")
 
     @property
     def confusion(self) -> Int[np.ndarray, "K K"]:

@@ -200,8 +200,7 @@ class TextClassifier(TrainedModule):
             "accuracy": accuracy(self.confusion),
             "macro_f1": float(macro_f1(self.confusion)),
         }
-        for name, value in scores.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "macro_f1", rank_zero_only=False)
+        self.log_scores(stage, scores, "macro_f1")
 
     # ---- use
 

@@ -279,6 +279,4 @@ class LanguageModel(TrainedModule):
             "perplexity": perplexity(self.nats, int(self.units)),
             "bits_per_char": bits_per_character(loss * size.units, size.characters, size.unknown_bits),
         }
-        for name, value in scores.items():
-            # every process computed the same value: there is nothing to reduce
-            self.log(f"{stage}/{name}", value, prog_bar=name == "bits_per_char", rank_zero_only=False)
+        self.log_scores(stage, scores, "bits_per_char")

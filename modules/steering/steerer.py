@@ -288,7 +288,4 @@ class Steerer(TrainedModule):
         self.evaluation = DrivesPredicted.merge(parts)
         scores = self.evaluation.scores()
         scores["loss"] = (scores["rmse_rad"] / float(self.target_std[0])) ** 2
-        for name, value in scores.items():
-            # every process computed the same value: there is nothing to reduce
-            shown = stage == "val" and name == "rmse_rad"
-            self.log(f"{stage}/{name}", value, prog_bar=shown, rank_zero_only=False, sync_dist=False)
+        self.log_scores(stage, scores, "rmse_rad")

@@ -139,9 +139,9 @@ def caption_pictures(
 ) -> None:
     """Captions all pictures into one file, in their order.
 
-    Rows are written as they come to `OUTPUT.part-RANK`; the output appears when all are there. A run that was
-    killed goes on where it stopped if checkpoint, decoding and images are the same. What could not be read,
-    and a file that has changed since, is captioned anew.
+    Rows are written as they come to `OUTPUT.part-IDENTITY-RANK`; the output appears when all are there. A run
+    that was killed goes on where it stopped if checkpoint, decoding and images are the same. What could not
+    be read, and a file that has changed since, is captioned anew.
     """
     check_at_least(0, num_workers=options.num_workers)
     instruct(model, options)

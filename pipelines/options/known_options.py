@@ -46,7 +46,7 @@ def check_early(task: str, argv: Sequence[str]) -> None:
     """Refuses what needs no model to be refused.
 
     Args:
-        task: caption, steer or text.
+        task: caption, steer, text or house_numbers.
         argv: Of a command, its name first.
 
     Raises:
