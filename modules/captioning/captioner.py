@@ -261,14 +261,20 @@ class Captioner(CaptionWriter, TrainedModule):
         self.decoder.eval()
         reader = self.graphed_decoder or self.decoder
         captions, tokens = sample_captions(reader, annotations, samples, longest, seed)
+        is_greedy = self.training_options.reinforce_baseline == "greedy"
+        said = greedy_captions(reader, annotations, longest) if is_greedy else []
+        self.decoder.train()
+        # a GPU computes this while the CPU counts rewards
+        weight = self.training_options.reinforce_cross_entropy
+        forced = weight * self._force(one_caption_each(batch, seed), annotations) if weight else None
         names = [name for name in batch.names for _ in range(samples)]
         rewards = self.reward.each(names, captions).view(-1, samples)  # (N, S)
-        if self.training_options.reinforce_baseline == "greedy":
-            said = greedy_captions(reader, annotations, longest)
+        if is_greedy:
             advantages = rewards - self.reward.each(batch.names, said).unsqueeze(1)
         else:
             advantages = leave_one_out(rewards)
         rewards, advantages = rewards.to(annotations.device), advantages.to(annotations.device)
+        self.decoder.eval()
         if self.graphed is None:
             loss, words = self_critical_sum(self.decoder, annotations, tokens, advantages)
         else:
@@ -279,10 +285,7 @@ class Captioner(CaptionWriter, TrainedModule):
         )
         self.log("train/reward", total_reward / captions_scored, prog_bar=True, batch_size=len(names))
         reinforced = loss * self.world_size / total_words
-        weight = self.training_options.reinforce_cross_entropy
-        if not weight:
-            return reinforced
-        return reinforced + weight * self._force(one_caption_each(batch, seed), annotations)
+        return reinforced if forced is None else reinforced + forced
 
     def parameter_rates(self) -> list[tuple[Iterable[nn.Parameter], float]]:
         """Returns the decoder, and the fine-tuned blocks of the encoder, with their learning rates."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +72,7 @@ def stand_in(monkeypatch, folder):
             json.dumps({"scores": {}, "intervals": {}, "controls": {}, "seconds": {"fit": 1}})
         )
         fitted.append(name)
+        return SimpleNamespace(ending=SimpleNamespace(asked=False))
 
     monkeypatch.setattr(comparing, "CaptionCLI", fit)
     monkeypatch.setattr(comparing.Captioner, "load", lambda path: None)
