@@ -226,7 +226,7 @@ def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_path, monkeypatch, capsys):
+def test_two_stages_run_by_one_command_and_encode_every_drive_once_a_side(drives, tmp_path, monkeypatch, capsys):
     encoded, encode = [], SteeringStream.encode
 
     def counted(stream: SteeringStream, frames: torch.Tensor) -> torch.Tensor:
@@ -239,8 +239,8 @@ def test_two_stages_run_by_one_command_and_encode_every_drive_once(drives, tmp_p
     assert main(["fit", *arguments, *TWO_STAGES.split()]) == 0
     said = capsys.readouterr().out
     assert "first stage" in said and said.count("epoch 1/1  train/loss") == 2
-    # the best checkpoint's encoder is the one that was trained
-    assert sum(encoded) == len(read_drive_csv(drives / "drive.csv").file)
+    # the best checkpoint's encoder is the one that was trained; it reads frames as they are and mirrored
+    assert sum(encoded) == 2 * len(read_drive_csv(drives / "drive.csv").file)
     assert len(angles(tmp_path / "steer" / "chauffeur" / "version_0" / "predictions.csv")) == 40
 
 
