@@ -226,7 +226,9 @@ def test_a_fit_that_is_killed_in_its_first_stage_goes_on(run, drives, tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_stages_run_by_one_command_and_encode_every_drive_once_a_side(drives, tmp_path, monkeypatch, capsys):
+def test_two_stages_are_one_command_and_every_drive_is_encoded_once_a_side(
+    drives, tmp_path, monkeypatch, capsys
+):
     encoded, encode = [], SteeringStream.encode
 
     def counted(stream: SteeringStream, frames: torch.Tensor) -> torch.Tensor:
