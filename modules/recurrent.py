@@ -206,7 +206,7 @@ class RecurrentStack(nn.Module):
             state = self.init_state(len(x))
         elif len(state) != len(self.cells) * self.directions * self.state_size:
             raise ValueError(f"the state has {len(state)} tensors, which another stack's options made")
-        elif len(state[0]) != len(x):  # the kernel would read beyond it
+        elif state[0].shape[0] != x.shape[0]:  # the kernel would read beyond it; an exporter fixes a len()
             raise ValueError(f"the state has {len(state[0])} rows and x has {len(x)}")
         if x.shape[1] < 1:
             raise ValueError("a sequence has at least one time step")

@@ -146,7 +146,6 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(MODELS))
 def test_an_exported_part_runs_without_pytorch(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture
