@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from types import FrameType
 from modules.errors import InputError, tell
 
 _SHOWN = "seqsight-shown"
+# what PyTorch says of a worker process
+_ENDED = re.compile(r"DataLoader worker .* (?:is killed by signal: ([^.]*)|exited unexpectedly)")
 _AGAIN_S = 0.05  # until SIGTERM is looked at once more
 
 
@@ -89,6 +92,15 @@ def run(main: Callable[[], int | None]) -> int:
         reason = f"cannot be read or written ({error.strerror})"
         tell(f"error: {error.filename or 'a file'}: {reason}")
         return 2
+    except RuntimeError as error:
+        how = _end_of_worker(error)
+        if how is None:
+            raise
+        _say_once(
+            f"error: a worker process was ended ({how}); memory or shared memory may be short: fewer workers "
+            "need less (num_workers 0 none), and docker run --shm-size gives more"
+        )
+        return 2
     except KeyboardInterrupt as stop:
         _say_once(": ".join(["stopped", *map(str, stop.args)]))
         return 130
@@ -131,6 +143,16 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | Terminated 
             return Terminated()
         error = error.__cause__ or error.__context__
     return None
+
+
+def _end_of_worker(error: BaseException | None) -> str | None:
+    """Returns how a worker process of PyTorch's was ended from outside, if an error comes from that."""
+    how = None
+    while error is not None:
+        if found := _ENDED.search(str(error)):
+            how = found[1] or how or "why is not known"
+        error = error.__cause__ or error.__context__
+    return how
 
 
 def _in_finaliser(frame: FrameType | None) -> bool:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from data_prep.terminal import print_what_can_be_shown, run, saying_how_to_resume
 
@@ -64,6 +65,31 @@ def test_a_closed_stream_ends_no_command(tmp_path, closed):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", script, sys.executable], cwd=tmp_path, env=environment)
     assert done.returncode == 0 and (tmp_path / "out.txt").read_text() == "whole"
+
+
+class Ended(Dataset):
+    """Its worker process is ended from outside, as where shared memory or memory is short."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGBUS, signal.SIGKILL])
+def test_a_worker_that_is_ended_is_one_line_with_the_remedy(capfd, number):
+    def main():
+        list(DataLoader(Ended(number), num_workers=1))
+
+    assert run(main) == 2
+    # PyTorch's own line of a bus error comes first, from the worker, with a zero byte behind it
+    error = capfd.readouterr().err.strip().splitlines()[-1].strip("\0 ")
+    assert error.startswith("error: a worker process was ended") and "Traceback" not in error
+    assert "num_workers" in error and "--shm-size" in error
 
 
 def test_ctrl_c_is_one_line_with_what_goes_on(capsys):
