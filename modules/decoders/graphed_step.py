@@ -87,21 +87,83 @@ class Recorded(NamedTuple):
 
     Attributes:
         replay: Runs it.
-        outcome: What it writes to.
+        made: What it writes to.
         inputs: What it reads.
-        parameters: Those with gradients.
+        weights: What it reads, too.
         places: Where they lay in memory.
     """
 
     replay: Callable[[], None]
-    outcome: Outcome
+    made: Any
     inputs: list[Tensor]
-    parameters: list[nn.Parameter]
+    weights: list[nn.Parameter]
     places: list[int]
 
     def is_in_place(self) -> bool:
-        """Whether its parameters are still where it reads them."""
-        return [parameter.data_ptr() for parameter in self.parameters] == self.places
+        """Whether its weights are still where it reads them."""
+        return [weight.data_ptr() for weight in self.weights] == self.places
+
+
+Key = tuple[Any, ...]  # the name of a kind of step, and what differs between its recordings
+
+
+class Plan(NamedTuple):
+    """What is to be recorded.
+
+    Attributes:
+        run: The step, which takes nothing.
+        inputs: What it reads, and is given anew before each replay.
+        weights: What it reads, too.
+    """
+
+    run: Callable[[], Any]
+    inputs: list[Tensor]
+    weights: list[nn.Parameter]
+
+
+class Recordings:
+    """Steps as CUDA graphs, each from the second time on that it is asked for.
+
+    After a recording that failed, which one line tells, there are no more.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: dict[Key, Recorded] = {}
+        self._asked: Counter[Key] = Counter()
+        self._pool: Any = None
+        self._failed = False
+
+    def find(self, key: Key, plan: Callable[[], Plan]) -> Recorded | None:
+        """Returns what can be replayed; None where the plain step has to do, as where weights moved.
+
+        Args:
+            key: Of the step.
+            plan: Returns what is to be recorded, if it is.
+        """
+        self._asked[key] += 1
+        is_new = key not in self.recorded and sum(known[0] == key[0] for known in self.recorded) < MOST
+        if is_new and not self._failed and self._asked[key] > 1:
+            self._record(key, *plan())
+        recorded = self.recorded.get(key)
+        return recorded if recorded is not None and recorded.is_in_place() else None
+
+    def _record(
+        self, key: Key, run: Callable[[], Any], inputs: list[Tensor], weights: list[nn.Parameter]
+    ) -> None:
+        device = inputs[0].device
+        if self._pool is None and device.type == "cuda":
+            self._pool = torch.cuda.graph_pool_handle()
+        try:
+            # the step itself then draws the dropout that the plain one would
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                replay, made = record(run, device, self._pool)
+        except RuntimeError as error:
+            self._failed = True
+            why = str(error).strip() or type(error).__name__
+            note(f"the step cannot be recorded: {why.splitlines()[0]}")
+            return
+        places = [weight.data_ptr() for weight in weights]
+        self.recorded[key] = Recorded(replay, made, inputs, weights, places)
 
 
 class _Replay(torch.autograd.Function):
@@ -115,8 +177,8 @@ class _Replay(torch.autograd.Function):
             ours.copy_(theirs)
         recorded.replay()
         # of their own, since before the backward pass another graph may run in the same memory
-        ctx.gradients = [gradient.clone() for gradient in recorded.outcome.gradients]
-        total, *others = (output.clone() for output in recorded.outcome.outputs)
+        ctx.gradients = [gradient.clone() for gradient in recorded.made.gradients]
+        total, *others = (output.clone() for output in recorded.made.outputs)
         ctx.mark_non_differentiable(*others)
         return total, *others
 
@@ -143,27 +205,12 @@ def note(line: str) -> None:
     tell(f"note: cuda_graphs has no effect: {line}")
 
 
-def note_failure(error: RuntimeError) -> None:
-    """Says on stderr that a step could not be recorded."""
-    why = str(error).strip() or type(error).__name__
-    note(f"the step cannot be recorded: {why.splitlines()[0]}")
-
-
-Key = tuple[str | torch.Size, ...]
-
-
-class GraphedStep:
+class GraphedStep(Recordings):
     """Computes steps by CUDA graphs, from the second time on that one is given tensors of certain shapes.
 
     Other shapes, weights that moved in memory and evaluation take the plain way. So does all that comes after
-    a recording that failed, which one line tells. A copy of it, or a pickle, has no graph.
+    a recording that failed. A copy of it, or a pickle, has no graph.
     """
-
-    def __init__(self) -> None:
-        self.recorded: dict[Key, Recorded] = {}
-        self._given: Counter[Key] = Counter()
-        self._pool: Any = None
-        self._failed = False
 
     def __reduce__(self) -> tuple[type[GraphedStep], tuple[()]]:
         return GraphedStep, ()
@@ -199,29 +246,13 @@ class GraphedStep:
         """
         if not model.training:
             return step(*given)
-        key: Key = (name, *(tensor.shape for tensor in given))
-        self._given[key] += 1
-        is_new = key not in self.recorded and sum(known[0] == name for known in self.recorded) < MOST
-        if is_new and not self._failed and self._given[key] > 1:
-            self._record(model, step, given, key)
-        recorded = self.recorded.get(key)
-        if recorded is None or not recorded.is_in_place():
-            return step(*given)
-        return _Replay.apply(recorded, given, *recorded.parameters)
 
-    def _record(self, model: nn.Module, step: Step, given: Sequence[Tensor], key: Key) -> None:
-        device = given[0].device
-        kept = [tensor.clone() for tensor in given]
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        if self._pool is None and device.type == "cuda":
-            self._pool = torch.cuda.graph_pool_handle()
-        try:
-            # the step itself then draws the dropout that the plain one would
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                replay, outcome = record(lambda: differentiate(step, kept, parameters), device, self._pool)
-        except RuntimeError as error:
-            self._failed = True
-            note_failure(error)
-            return
-        places = [parameter.data_ptr() for parameter in parameters]
-        self.recorded[key] = Recorded(replay, outcome, kept, parameters, places)
+        def plan() -> Plan:
+            kept = [tensor.clone() for tensor in given]
+            weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            return Plan(lambda: differentiate(step, kept, weights), kept, weights)
+
+        recorded = self.find((name, *(tensor.shape for tensor in given)), plan)
+        if recorded is None:
+            return step(*given)
+        return _Replay.apply(recorded, given, *recorded.weights)

@@ -16,7 +16,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.graphed_losses import WORDS_APART, captioner_obstacle, graphed_losses
 from modules.captioning.options import CaptioningTrainingOptions
 from modules.captioning.reinforcement import self_critical_sum
-from modules.decoders import graphed_reader, graphed_step
+from modules.decoders import graphed_step
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.decoders.graphed_step import GraphedStep
 from modules.encoders.image import EncoderOptions
@@ -163,8 +163,7 @@ def fit(made: Captioner, batches: list[CaptionBatch], device: str = "cpu", **opt
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Names the device; on a CPU the stand-in records."""
     if request.param == "cpu":
-        for module in (graphed_step, graphed_reader):
-            monkeypatch.setattr(module, "record", stand_in)
+        monkeypatch.setattr(graphed_step, "record", stand_in)
         monkeypatch.setattr(graphed_step, "obstacle", lambda model: None)
     return str(request.param)
 
@@ -217,7 +216,7 @@ def test_two_steps_before_one_backward_pass_have_gradients_of_their_own(device: 
     made.zero_grad()
     losses = [graphed_losses(made, graphed, each)[0] for each in given]
     for recorded in (first, second):  # what another graph writes there
-        for gradient in recorded.outcome.gradients:
+        for gradient in recorded.made.gradients:
             gradient.fill_(99)
     sum(losses).backward()
     found = [p.grad.clone() for p in made.decoder.parameters()]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.decoders import graphed_reader
+from modules.decoders import graphed_step
 from modules.decoders.captions import DECODERS, DecoderOptions
 from modules.decoders.ensemble import EnsembleDecoder, Reader
 from modules.decoders.graphed_reader import IMAGES_APART, GraphedReader
@@ -37,7 +37,7 @@ METHODS = [
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Names the device; on a CPU the stand-in records."""
     if request.param == "cpu":
-        monkeypatch.setattr(graphed_reader, "record", stand_in)
+        monkeypatch.setattr(graphed_step, "record", stand_in)
     with torch.no_grad():
         yield request.param
 
@@ -111,7 +111,7 @@ def test_batches_of_about_as_many_images_share_a_graph(device: str) -> None:
     for images in (IMAGES, 5, IMAGES_APART, IMAGES_APART + 1, IMAGES_APART + 3):
         read = annotations(images).to(device)
         assert texts(graphed, read, options, images) == texts(made, read, options, images)
-    assert sorted(shapes[1][0] for shapes in graphed.recorded) == [IMAGES_APART, 2 * IMAGES_APART]
+    assert sorted(key[2][0] for key in graphed.recorded) == [IMAGES_APART, 2 * IMAGES_APART]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -148,7 +148,7 @@ def test_a_fit_samples_by_what_was_recorded_in_a_validation(device: str) -> None
     with torch.inference_mode():
         expected = step_twice(graphed, read)[0].clone()
     ((key, recorded),) = graphed.recorded.items()
-    assert not any(tensor.is_inference() for tensor in (*recorded.inputs, *recorded.outputs))
+    assert not any(tensor.is_inference() for tensor in (*recorded.inputs, *recorded.made))
     assert torch.allclose(step_twice(graphed, read)[0], expected)
     with torch.inference_mode():
         assert torch.allclose(step_twice(graphed, read)[0], expected)
@@ -189,7 +189,7 @@ def test_a_recording_that_fails_is_told_once(
     def fail(run: Any, device: Any, pool: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
-    monkeypatch.setattr(graphed_reader, "record", fail)
+    monkeypatch.setattr(graphed_step, "record", fail)
     made, read = decoder().to(device), annotations().to(device)
     for options in METHODS:
         assert texts(GraphedReader(made, [made]), read, options) == texts(made, read, options)
