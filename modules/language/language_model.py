@@ -269,7 +269,8 @@ class LanguageModel(TrainedModule):
         parts = self.of_all_processes((self.nats, self.units))
         self.nats, self.units = (sum(values) for values in zip(*parts, strict=True))
         if self.temperatures is not None:
-            self.temperatures.nats = self.reduce_sum(self.temperatures.nats.to(self.device)).cpu()
+            each = self.of_all_processes(self.temperatures.nats)
+            self.temperatures.nats = torch.stack(each).sum(0)
         self.evaluated = None
         loss = self.nats / self.units if self.units else math.nan  # nothing was scored: no number
         # a part of a split is scored as if the rest were like it
