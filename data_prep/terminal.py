@@ -134,24 +134,29 @@ def saying_how_to_resume(how: Callable[[], str]) -> Iterator[None]:
         raise type(stop)(*([said] if said else stop.args)) from None
 
 
-def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | Terminated | None:
-    """Returns the Ctrl-C or SIGTERM that an error comes from, if it does."""
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those that it comes from."""
     while error is not None:
-        if isinstance(error, KeyboardInterrupt | Terminated):
-            return error
-        if "killed by signal: Terminated" in str(error):  # PyTorch's, of a worker that heard it first
-            return Terminated()
+        yield error
         error = error.__cause__ or error.__context__
+
+
+def _stop_behind(error: BaseException) -> KeyboardInterrupt | Terminated | None:
+    """Returns the Ctrl-C or SIGTERM that an error comes from, if it does."""
+    for each in _behind(error):
+        if isinstance(each, KeyboardInterrupt | Terminated):
+            return each
+        if "killed by signal: Terminated" in str(each):  # PyTorch's, of a worker that heard it first
+            return Terminated()
     return None
 
 
-def _end_of_worker(error: BaseException | None) -> str | None:
+def _end_of_worker(error: BaseException) -> str | None:
     """Returns how a worker process of PyTorch's was ended from outside, if an error comes from that."""
     how = None
-    while error is not None:
-        if found := _ENDED.search(str(error)):
+    for each in _behind(error):
+        if found := _ENDED.search(str(each)):
             how = found[1] or how or "why is not known"
-        error = error.__cause__ or error.__context__
     return how
 
 

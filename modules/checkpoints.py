@@ -42,11 +42,12 @@ def stored_in(path: Path) -> Any:
     """Returns what a checkpoint's file holds, whatever that is; InputError where it is damaged."""
     import torch  # not for a file that is not there
 
-    warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of what is no checkpoint
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of what is no checkpoint
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and key errors of every kind
         raise InputError(
             f"{path}: no readable checkpoint ({type(error).__name__}); it may be cut short"

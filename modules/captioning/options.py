@@ -110,7 +110,7 @@ def reinforced_rate_factor(
             f"model.training.reinforce_epochs is {options.reinforce_epochs}; "
             f"the fit has {epochs} (--trainer.max_epochs)"
         )
-    forced_steps = int(steps * (epochs - options.reinforce_epochs) // max(1, epochs))
+    forced_steps = int(steps * (epochs - options.reinforce_epochs) // epochs)
     forced = learning_rate_factor(options, forced_steps)
     reinforced = options.reinforce_learning_rate / options.learning_rate
     return lambda step: reinforced if step >= forced_steps else forced(step)

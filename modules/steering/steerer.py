@@ -155,18 +155,15 @@ class Steerer(TrainedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the drives and streams of the fit that goes on; its own drives join them in `setup`."""
-        self._know_drives(checkpoint)
-        free, forced = checkpoint.get("carried") or (None, None)
-        if free is not None and forced is not None:
-            self.carried = self.own_streams(free), self.own_streams(forced)
-
-    def _know_drives(self, checkpoint: dict[str, Any]) -> None:
         if self.drives is None:
             self.drives = checkpoint.get("drives")
+        if carried := checkpoint.get("carried"):
+            free, forced = map(self.own_streams, carried)
+            self.carried = free, forced
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
-        self._know_drives(checkpoint)
+        self.drives = checkpoint.get("drives")
         self.recorder, self.cars = checkpoint.get("recorder"), checkpoint.get("cars", {})
         self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 

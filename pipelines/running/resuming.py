@@ -31,12 +31,11 @@ def check_resumable(path: Path | str, checkpoint: Mapping[str, Any], beside: Seq
     last = Path(path).with_name("last.ckpt")
     if Path(path).stem in beside:
         raise InputError(f"{path}: is a model beside a run's own, to compare with it; go on from {last}")
-    loops = checkpoint.get("loops")
+    is_whole = all(isinstance(checkpoint.get(name), kind) for name, kind in STATE.items())
     if (
-        any(not isinstance(checkpoint.get(name), kind) for name, kind in STATE.items())
+        not is_whole
         or not checkpoint["optimizer_states"]
-        or not isinstance(loops, dict)
-        or not isinstance(loops.get("fit_loop"), dict)
+        or not isinstance(checkpoint["loops"].get("fit_loop"), dict)
     ):
         raise InputError(
             f"{path}: holds a model, but not where its training stood; go on from RUN/checkpoints/last.ckpt"
