@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from data_prep.resumable import Place, Resumable, ResumableLoader
 from modules.errors import InputError
@@ -139,6 +140,18 @@ def decoding_workers() -> int:
     return min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
+def _shared(batch: Any) -> Any:
+    """Moves what a worker process read to shared memory.
+
+    PyTorch would do so in a thread whose errors reach nobody, and wait for the batch for ever.
+    """
+    if get_worker_info() is not None:
+        for part in [batch] if isinstance(batch, Tensor) else batch:
+            if isinstance(part, Tensor):
+                part.share_memory_()
+    return batch
+
+
 class BatchLoader(ResumableLoader):
     """Iterates over the batches of a sampler, from the place in an epoch where training stands.
 
@@ -168,7 +181,12 @@ class BatchLoader(ResumableLoader):
         self.sampler = sampler
         self.batch_sampler = None  # Lightning asks; `sampler` yields the batches
         self.loader: DataLoader[Any] = DataLoader(
-            dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_shared,
         )
 
     def __iter__(self) -> Iterator[Any]:

@@ -18,8 +18,11 @@ from types import FrameType
 from modules.errors import InputError, tell
 
 _SHOWN = "seqsight-shown"
-# what PyTorch says of a worker process
-_ENDED = re.compile(r"DataLoader worker .* (?:is killed by signal: ([^.]*)|exited unexpectedly)")
+# what PyTorch says of a worker process, and of shared memory that it cannot write its batch to
+_ENDED = re.compile(
+    r"DataLoader worker .* (?:is killed by signal: ([^.]*)|exited unexpectedly)"
+    r"|unable to .* </?torch_[^>]*>.*: (.*) \(\d+\)"
+)
 _AGAIN_S = 0.05  # until SIGTERM is looked at once more
 
 
@@ -156,7 +159,7 @@ def _end_of_worker(error: BaseException) -> str | None:
     how = None
     for each in _behind(error):
         if found := _ENDED.search(str(each)):
-            how = found[1] or how or "why is not known"
+            how = found[1] or found[2] or how or "why is not known"
     return how
 
 

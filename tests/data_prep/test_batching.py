@@ -1,5 +1,6 @@
 """Batches: everything once, near-equal lengths, the same for any number of processes, resumable."""
 
+import resource
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from data_prep.batching import BatchLoader, BucketSampler, ShareSampler
+from data_prep.terminal import run
 from modules.errors import InputError
 
 ITEMS = 2_003
@@ -193,6 +195,23 @@ def test_a_loader_begins_at_its_place(workers):
         wanted = list(sampler_of(epoch=epoch))[done:]
         assert [(batch // 2).tolist() for batch in loader] == wanted
     assert len(loader) == len(sampler_of())
+
+
+class TooLarge(Doubled):
+    """Its batches are larger than the files that a process may write, as shared memory is to it."""
+
+    def __getitem__(self, items: list[int]) -> torch.Tensor:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        return torch.zeros(1000)
+
+
+def test_a_worker_that_lacks_shared_memory_is_one_line_and_is_not_waited_for(capsys):
+    loader = BatchLoader(TooLarge(), sampler_of(), workers=1)
+    loader.loader.timeout = 20  # else a worker that never answers is waited for
+    assert run(lambda: print(*loader)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a worker process") and "(File too large)" in line
+    assert "num_workers" in line and "--shm-size" in line
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
