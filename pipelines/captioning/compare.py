@@ -29,7 +29,7 @@ from pipelines.captioning.fit import CaptionCLI
 from pipelines.captioning.runs import read_run
 from pipelines.reports.page import duration, fit_within, jpeg_uri, write_page
 from pipelines.reports.summary import arguments
-from pipelines.running.comparisons import compared_rows, listed, one_process, seeds_of, settings_of
+from pipelines.running.comparisons import compared_rows, listed, of_seed, one_process, seeds_of, settings_of
 
 PARTS = ("scores", "intervals", "controls", "seconds")  # of metrics.json in a row
 SHOWN = 10  # images on the page
@@ -54,8 +54,7 @@ def compare(argv: Sequence[str]) -> None:
     settings = dict.fromkeys(FAMILY, settings_of(given))
 
     def fit(kind: str, seed: str, more: list[str]) -> CaptionCLI:
-        seeded = ["--model.training.seed", seed, "--seed_everything", seed]
-        return CaptionCLI([*given, *FAMILY[kind], *one_process(given), *seeded, *more])
+        return CaptionCLI([*given, *FAMILY[kind], *one_process(given), *of_seed(seed), *more])
 
     rows = compared_rows(own.output, "caption", seeds, settings, PARTS, fit, kinds)
     chosen = {kind: [rows[kind, seed] for seed in seeds] for kind in kinds}

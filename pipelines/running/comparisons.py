@@ -62,6 +62,11 @@ def one_process(words: Sequence[str]) -> list[str]:
     return [] if named else ["--trainer.devices", "1"]
 
 
+def of_seed(seed: str) -> list[str]:
+    """Returns what lets everything that a fit draws depend on a seed: weights, dropout, order of batches."""
+    return ["--model.training.seed", seed, "--data.seed", seed, "--seed_everything", seed]
+
+
 def compared_rows(
     output: Path,
     task: str,

@@ -19,7 +19,7 @@ from modules.errors import InputError
 from modules.steering.units import unit_of
 from pipelines.arguments import CONFIGS, Parser, find_config, read_config
 from pipelines.reports.page import duration
-from pipelines.running.comparisons import compared_rows, listed, one_process, seeds_of, settings_of
+from pipelines.running.comparisons import compared_rows, listed, of_seed, one_process, seeds_of, settings_of
 from pipelines.steering.fit import SteerCLI
 from pipelines.steering.report import write_report
 
@@ -48,8 +48,7 @@ def compare(argv: Sequence[str]) -> None:
     seeds = seeds_of(own.seeds)
 
     def fit(name: str, seed: str, more: list[str]) -> SteerCLI:
-        seeded = ["--model.training.seed", seed, "--data.seed", seed, "--seed_everything", seed]
-        return SteerCLI([*given[name], *one_process(given[name]), *seeded, *more])
+        return SteerCLI([*given[name], *one_process(given[name]), *of_seed(seed), *more])
 
     rows = compared_rows(own.output, "steer", seeds, settings, PARTS, fit)
     chosen = {name: [rows[name, seed] for seed in seeds] for name in configs}

@@ -101,6 +101,16 @@ def test_a_row_is_written_once_whatever_is_asked_for_twice_or_was_cut_off(tmp_pa
     assert "is being written by another command" in capsys.readouterr().err and table.read_bytes() == whole
 
 
+def test_each_seed_has_an_order_of_batches_of_its_own(tmp_path, monkeypatch):
+    stand_in(monkeypatch, tmp_path)
+    fit, fits = comparing.CaptionCLI, []
+    monkeypatch.setattr(comparing, "CaptionCLI", lambda words: fits.append(words) or fit(words))
+    given = ["compare", "--config", str(DEBUG), "--data.root", str(tmp_path), "--output", str(tmp_path)]
+    assert main([*given, "--kinds", "adaptive", "--seeds", "0,7"]) == 0
+    for option in ("--data.seed", "--model.training.seed", "--seed_everything"):
+        assert [words[words.index(option) + 1] for words in fits] == ["0", "7"]
+
+
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on_with_the_fit_it_was_killed_in(captioned_folder, tmp_path, capsys):
     config, out = tmp_path / "slowly.yaml", tmp_path / "out"
