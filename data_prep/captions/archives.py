@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
@@ -111,6 +111,12 @@ class Archive:
         if hasattr(self, "opened"):
             self.opened.close()
 
+    @cached_property
+    def _headers(self) -> dict[str, Any]:
+        """Of a tar, by name: tarfile would go through all of them for each."""
+        opened: Any = self.opened
+        return {entry.name: entry for entry in opened}
+
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yields name and header of the files, in the archive's order."""
         if isinstance(self.opened, zipfile.ZipFile):
@@ -139,7 +145,7 @@ class Archive:
             entry: Any = opened.getinfo(member) if isinstance(member, str) else member
             _check_size(entry.file_size)
             return opened.read(entry)
-        header: Any = opened.getmember(member) if isinstance(member, str) else member
+        header: Any = self._headers[member] if isinstance(member, str) else member
         _check_size(header.size)
         file = opened.extractfile(header)
         if file is None:

@@ -44,8 +44,9 @@ class Picture:
 def list_pictures(inputs: Sequence[Path], every: float = 1.0) -> list[Picture]:
     """Returns all pictures, each once, in the order of the inputs; those of a folder by their names.
 
-    Names are those within the folder or archive. Where there are several inputs they begin with the input.
-    Pictures of attention that lie in a folder are left out; named singly they are taken.
+    Names are those within the folder or archive. Where there are several inputs they begin with the input,
+    those of a list with its folder. Pictures of attention that lie in a folder are left out; named singly
+    they are taken.
 
     Args:
         inputs: Folders, walked recursively; picture files; text files with a path a line, from the list's own
@@ -74,7 +75,8 @@ def _pictures_of(path: Path, every: float, alone: bool) -> Iterator[Picture]:
         raise InputError(f"{path}: no such file or folder")
     elif path.suffix.lower() == LIST_SUFFIX:
         for name in names_listed(read_text(path), str(path)):
-            yield Picture(name, path.parent / name)
+            file = path.parent / name
+            yield Picture(name if alone else file.as_posix(), file)
     elif path.suffix.lower() in VIDEO_SUFFIXES:
         times = frame_times(path)
         # the first frame at or after each moment; times are rounded to less than this

@@ -17,8 +17,8 @@ import fsspec
 import numpy as np
 
 from data_prep.captions.archives import DAMAGED, Archive, is_archive, pictures_among
-from data_prep.captions.pictures import LIST_SUFFIX, names_listed
-from data_prep.input_files import list_files, read_text
+from data_prep.captions.pictures import ATTENTION_SUFFIX, LIST_SUFFIX, names_listed
+from data_prep.input_files import list_undrawn, read_text
 from data_prep.videos import SUFFIXES as VIDEO_SUFFIXES
 from modules.errors import InputError
 from modules.images import UnreadableImage, decode_as_shown, read_as_shown
@@ -126,11 +126,13 @@ def _found_at(place: str, alone: bool) -> Iterator[tuple[str, str]]:
     elif not system.exists(path):
         raise InputError(f"{place}: no such file or folder")
     elif place.lower().endswith(LIST_SUFFIX):
-        text = system.cat_file(path).decode() if is_remote(place) else read_text(Path(place))
+        text = system.cat_file(path).decode("utf-8-sig") if is_remote(place) else read_text(Path(place))
         parent = place.rpartition("/")[0]
         for name in names_listed(text, place):
             is_whole = is_remote(name) or name.startswith("/") or not parent
-            yield (f"{name}/" if is_archive(name) else name), name if is_whole else f"{parent}/{name}"
+            file = name if is_whole else f"{parent}/{name}"
+            shown = name if alone else file  # two lists may name alike what lies in their folders
+            yield (f"{shown}/" if is_archive(name) else shown), file
     elif PurePosixPath(place).suffix.lower() in VIDEO_SUFFIXES:
         raise InputError(f"{place}: is a video, which --engine local reads")
     elif is_archive(place):
@@ -142,12 +144,17 @@ def _found_at(place: str, alone: bool) -> Iterator[tuple[str, str]]:
 def _files_in(place: str, system: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yields path within the folder and place of its visible files."""
     if not is_remote(place):
-        for file in list_files(place):
+        for file in list_undrawn(Path(place), ATTENTION_SUFFIX):
             yield file.relative_to(place).as_posix(), str(file)
         return
     inside = [file.removeprefix(path).lstrip("/") for file in system.find(path)]
     visible = sorted(
-        (name for name in inside if not any(part.startswith(".") for part in PurePosixPath(name).parts)),
+        (
+            name
+            for name in inside
+            if not name.endswith(ATTENTION_SUFFIX)
+            and not any(part.startswith(".") for part in PurePosixPath(name).parts)
+        ),
         key=lambda name: name.split("/"),
     )
     if not visible:

@@ -55,3 +55,17 @@ def test_a_tar_that_ends_in_a_zip_is_a_tar():
             tar.addfile(entry, io.BytesIO(data))
     assert list(Archive(stream).names()) == ["a.png", "b.zip"]
     assert list(Archive(inner).names()) == ["inside.png"]
+
+
+def test_members_are_found_by_name_without_going_through_all_of_them(monkeypatch):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for data in (b"one", b"two"):  # of two of one name the last one counts, as when it is unpacked
+            entry = tarfile.TarInfo("a.png")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    monkeypatch.setattr(tarfile.TarFile, "getmember", None)  # compares one name after the other
+    archive = Archive(stream)
+    assert archive.bytes_of("a.png") == b"two"
+    with pytest.raises(KeyError):
+        archive.bytes_of("b.png")

@@ -55,6 +55,14 @@ def test_a_list_has_paths_from_its_own_folder(folder, tmp_path):
         PictureReader().read(pictures[2])
 
 
+def test_two_lists_that_name_alike_what_lies_in_their_folders_lose_nothing(folder):
+    (folder / "b.txt").write_text("b.png\n")
+    (folder / "deep" / "b.png").write_bytes(png(30))
+    (folder / "deep" / "b.txt").write_text("b.png\n")
+    found = greys(list_pictures([folder / "b.txt", folder / "deep" / "b.txt"]))
+    assert found == {f"{folder}/b.png": 20, f"{folder}/deep/b.png": 30}
+
+
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
 def test_archives_are_read_in_any_order_and_in_other_processes(tmp_path, suffix):
     path = tmp_path / f"album{suffix}"

@@ -77,6 +77,20 @@ def test_a_list_names_pictures_and_archives_from_its_own_folder(place):
     assert wrong.name == "none.png" and wrong.wrong
 
 
+def test_two_lists_that_name_alike_what_lies_in_their_folders_lose_nothing(place):
+    lists = {"a/list.txt": "b.png\n0.tar\n".encode("utf-8-sig"), "c/list.txt": b"b.png\n0.tar\n"}
+    root = place({**lists, "a/b.png": png(10), "c/b.png": png(20)})
+    place({"a/0.tar": tar_of({"d.png": png(30)}), "c/0.tar": tar_of({"d.png": png(40)})})
+    found = greys(read(list_sources([f"{root}/{name}" for name in lists])))
+    wanted = {"a/b.png": 10, "c/b.png": 20, "a/0.tar/d.png": 30, "c/0.tar/d.png": 40}
+    assert found == {f"{root}/{name}": grey for name, grey in wanted.items()}
+
+
+def test_what_was_drawn_of_attention_is_no_picture_of_a_folder(place):
+    root = place({"b.png": png(20), "b.png.attention.jpg": png(30)})
+    assert greys(read(list_sources([root]))) == {"b.png": 20}
+
+
 def test_shards_in_a_folder_are_read_as_if_they_were_named(place):
     members = {"000.jpg": png(10), "000.json": b"{}", "001.png": png(20)}
     root = place({"0.tar": tar_of(members), "1.tar": tar_of({"a.png": png(30)})})
