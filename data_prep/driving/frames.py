@@ -3,7 +3,7 @@
 A folder for each data set and geometry, CACHE/frames/KEY, is a `RowStore`:
 
     frames.u8       one row (3, H, W) a frame, RGB bytes
-    index.jsonl     {"file", "size", "mtime_ns", "row", "reason"}: row -1 where the frame cannot be read
+    index.jsonl     {"file", "size", "mtime_ns", "row", "reason"}, of frames that can be read
     meta.json       data set and geometry, for people
 """
 
@@ -139,13 +139,12 @@ class FrameCache:
                 bar.advance(task)
                 size, mtime_ns = status[names[place]]
                 line = {"file": names[place], "size": size, "mtime_ns": mtime_ns, "row": -1, "reason": ""}
-                if isinstance(frame, str):
-                    line["reason"] = frame
-                else:
-                    data.write(frame.tobytes())
-                    line["row"] = stored
-                    stored += 1
-                new.append(line)
+                if isinstance(frame, str):  # not for the index: once it can be read, it is
+                    self._lines[names[place]] = line | {"reason": frame}
+                    continue
+                data.write(frame.tobytes())
+                new.append(line | {"row": stored})
+                stored += 1
                 if len(new) >= _GROUP:
                     commit(data)
             commit(data)
@@ -175,4 +174,4 @@ class FrameCache:
 
     def _load(self) -> None:
         """Reads what is valid on disk."""
-        self._lines = {line["file"]: line for line in self.store.lines()}
+        self._lines = {line["file"]: line for line in self.store.lines() if line["row"] >= 0}

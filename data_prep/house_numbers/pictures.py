@@ -38,6 +38,7 @@ class NumberArray:
         root: Path | None = None,
     ) -> None:
         self.table, self.records, self.pictures = table, list(records), pictures
+        self.rows = np.empty(0, np.int64)  # of the records, where they are stored
         folder = cache_folder("house_numbers", self._key(), root)
         shape = (pictures.size, pictures.size, 3)
         self.store = RowStore(folder, "pictures.u8", shape, np.uint8, {"image": str}, "pictures")
@@ -45,18 +46,18 @@ class NumberArray:
     def fill(self, what: str) -> list[tuple[str, str]]:
         """Makes what is missing, under a bar; returns the names of unreadable pictures, with the reason.
 
-        The records that are left are those with a picture, row by row. A killed run goes on where it stopped.
+        The records that are left are those with a picture. A killed run goes on where it stopped.
 
         Args:
             what: Stands before the bar, such as train.
         """
-        lines = list(self.store.lines())
-        if len(lines) < len(self.records):
+        wrong: list[tuple[str, str]] = []
+        if self._missing():
             with self.store.writing({"root": str(self.table.root)}):
-                self._make(len(list(self.store.lines())), what)
-            lines = list(self.store.lines())
-        wrong = [(line["image"], line.get("reason", "")) for line in lines if line["row"] < 0]
-        self.records = [r for r, line in zip(self.records, lines, strict=True) if line["row"] >= 0]
+                wrong = self._make(self._missing(), what)
+        rows = self._rows_by_image()
+        self.records = [record for record in self.records if record.image in rows]
+        self.rows = np.array([rows[record.image] for record in self.records], np.int64)
         return wrong
 
     def __len__(self) -> int:
@@ -64,11 +65,20 @@ class NumberArray:
 
     def __getitem__(self, rows: Sequence[int]) -> np.ndarray:
         """Returns pictures (B, S, S, 3) of the records that are left, by their numbers."""
-        return np.asarray(self.store.rows(len(self.records) - 1)[list(rows)])
+        stored = self.rows[list(rows)]
+        return np.asarray(self.store.rows(int(stored.max()))[stored])
 
-    def _make(self, done: int, what: str) -> None:
-        row = sum(line["row"] >= 0 for line in self.store.lines())
-        left = self.records[done:]
+    def _rows_by_image(self) -> dict[str, int]:
+        return {line["image"]: line["row"] for line in self.store.lines() if line["row"] >= 0}
+
+    def _missing(self) -> list[NumberRecord]:
+        """Returns the records without a picture; one that could not be read is tried again."""
+        rows = self._rows_by_image()
+        return [record for record in self.records if record.image not in rows]
+
+    def _make(self, left: Sequence[NumberRecord], what: str) -> list[tuple[str, str]]:
+        """Makes the pictures of records; returns the names of those that cannot be read, with the reason."""
+        row, wrong = self.store.stored(), []
         with (
             self.store.appending(len(left)) as data,
             counting_bar("pictures", len(left) >= GROUP) as bar,
@@ -80,13 +90,14 @@ class NumberArray:
                 lines = []
                 for record, made in zip(group, pool.map(self._picture, group), strict=True):
                     if isinstance(made, str):
-                        lines.append({"image": record.image, "row": -1, "reason": made})
+                        wrong.append((record.image, made))
                         continue
                     data.write(made.tobytes())
                     lines.append({"image": record.image, "row": row})
                     row += 1
                 self.store.commit(data, lines)
                 bar.advance(task, len(group))
+        return wrong
 
     def _picture(self, record: NumberRecord) -> np.ndarray | str:
         """Returns the square, or why there is none."""

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.driving import frame_sources
 from data_prep.driving import frames as frames_module
 from data_prep.driving.frames import FrameCache
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
-from modules.images import read_image
+from modules.images import UnreadableImage, read_image
 from modules.steering.preprocessing import FramePreprocessing
 from tests.data_prep.driving.driving_folders import draw, drive, numbered, put
 
@@ -165,3 +166,20 @@ def test_keys_are_what_they_were() -> None:
     geometry = FramePreprocessing(48, 128, 0.35, colours="yuv")
     cache = FrameCache(Path("/root/.cache/seqsight/road"), geometry, Path("root"))
     assert cache.folder == Path("root/frames/826d046609d4bf85")
+
+
+def test_a_frame_that_becomes_readable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As once permission is there: the file itself has not changed."""
+    table = drive(tmp_path, 4, drawn=True)
+    plain = frame_sources.read_image
+
+    def refused(path: Path) -> np.ndarray:
+        if Path(path).name == Path(table.file[1]).name:
+            raise UnreadableImage(str(path), "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(frame_sources, "read_image", refused)
+    assert fill(opened(tmp_path), table)[0].tolist() == [0, -1, 1, 2]
+    monkeypatch.undo()
+    rows, report = fill(opened(tmp_path), table)
+    assert rows.tolist() == [0, 3, 1, 2] and (report.decoded, report.reused) == (1, 3)

@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep.house_numbers import records
 from data_prep.house_numbers.datamodule import NumberDataModule, Numbers, jittered
 from data_prep.house_numbers.pictures import NumberArray
 from modules.errors import InputError
 from modules.house_numbers.batch import STOP, decode
 from modules.house_numbers.preprocessing import NumberPictures
+from modules.images import UnreadableImage
 
 SIZE = NumberPictures(32)
 
@@ -96,3 +98,28 @@ def test_drawn_plates_are_said_to_be_drawn(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "numbers.csv").write_text("image,number\na.png,1\nb.png,2\nc.png,3\n")
     NumberDataModule(root=tmp_path).read()
     assert "data: drawn" not in capsys.readouterr().out
+
+
+def test_what_becomes_readable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As once a package for HEIC is there, or permission: the file itself has not changed."""
+    lines = ["image,number,split"]
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((20, 30, 3), 40 * number, np.uint8))
+        lines.append(f"{number}.png,{number},{'val' if number > 3 else 'train'}")
+    (tmp_path / "numbers.csv").write_text("\n".join(lines))
+    plain = records.read_as_shown
+
+    def refused(path: Path, minimum_size: int | None = None) -> tuple[np.ndarray, str]:
+        if Path(path).name == "1.png":
+            raise UnreadableImage(str(path), "needs one more package")
+        return plain(path, minimum_size)
+
+    def prepared() -> NumberArray:
+        return NumberDataModule(tmp_path, cache=tmp_path / "cache").prepare("train", SIZE)
+
+    monkeypatch.setattr(records, "read_as_shown", refused)
+    assert [record.number for record in prepared().records] == ["0", "2", "3"]
+    monkeypatch.undo()
+    array = prepared()
+    assert [record.number for record in array.records] == ["0", "1", "2", "3"]
+    assert array[range(4)][:, 16, 16, 0].tolist() == [0, 40, 80, 120]
