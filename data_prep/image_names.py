@@ -1,6 +1,7 @@
 """Names of images as people write them, their files and splits; every failure one line with file and line."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -8,12 +9,16 @@ from typing import Any
 
 from modules.errors import InputError
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)  # most are: in no folder, nothing to clean
+
 
 def image_name(name: str, where: str) -> str:
     """Returns `name` as a clean posix path inside the images folder.
 
     InputError for an empty, absolute or `../` path: a table must not reach outside its data set.
     """
+    if _PLAIN_NAME.fullmatch(name):
+        return name
     path = PurePosixPath(encodable(name, where).strip().replace("\\", "/"))
     if not path.name or "\0" in name:
         raise InputError(f"{where}: the image has no name; give a path relative to the images folder")

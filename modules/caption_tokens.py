@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from nltk.tokenize import TreebankWordTokenizer
 
@@ -89,12 +89,10 @@ def tokenize(caption: str) -> list[str]:
         text = _ENTITY.sub(lambda found: _ENTITIES[found[1]], text)
     if not text.isascii():
         text = _CJK.sub(r" \g<0> ", _DROPPED.sub(" ", text))
-    words: list[str] = []
     stretches = text.split()
-    if "." not in text:  # most captions: no period could belong to a word
-        for stretch in stretches:
-            words += _tokenize_stretch(stretch)
-        return words
+    if "." not in text[:-1]:  # most captions: no period is followed by what it could belong to
+        return list(chain.from_iterable(map(_tokenize_stretch, stretches)))
+    words: list[str] = []
     for stretch, following in pairwise([*stretches, ""]):
         is_short = _BEFORE_ANOTHER.fullmatch(f"{stretch} {following[:1]}")
         words += [stretch] if is_short else _tokenize_stretch(stretch)

@@ -116,7 +116,9 @@ class CaptionDataModule(pl.LightningDataModule):
         if self.root is not None:
             say_few(root, self.splits, "images", "take more, or name them by a column split in captions.csv")
         if warning := warning_of_copies(
-            dataclasses.replace(record, split=name) for name in self.splits for record in self.splits[name]
+            record if record.split == name else dataclasses.replace(record, split=name)
+            for name in self.splits
+            for record in self.splits[name]
         ):
             say(f"warning: {root}: {warning}")
         if self.vocabulary is None and self.splits["train"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,19 +30,17 @@ class TokenTable:
     """
 
     def __init__(self, records: Sequence[CaptionRecord], split: str) -> None:
-        known: dict[str, int] = {}
-        numbers: list[np.ndarray] = []  # of each image
-        lengths: list[int] = []
-        shown = tracked(records, f"words of {split}", visible=len(records) >= 4_000)
-        for record in shown:
-            of_image = [tokenize(text) for text in record.captions]
-            lengths += map(len, of_image)
-            numbers.append(
-                np.array([known.setdefault(w, len(known)) for words in of_image for w in words], np.int32)
-            )
+        known: defaultdict[str, int] = defaultdict()
+        known.default_factory = known.__len__  # a new word takes the next number
+        numbers, lengths = array("i"), array("i")
+        for record in tracked(records, f"words of {split}", visible=len(records) >= 4_000):
+            for text in record.captions:
+                words = tokenize(text)
+                numbers.extend(map(known.__getitem__, words))
+                lengths.append(len(words))
         self.words = list(known)
-        self.numbers: Int[np.ndarray, " words"] = np.concatenate([np.empty(0, np.int32), *numbers])
-        self.starts: Int[np.ndarray, " captions+1"] = _ends_before(lengths)
+        self.numbers: Int[np.ndarray, " words"] = np.array(numbers)
+        self.starts: Int[np.ndarray, " captions+1"] = _ends_before(np.array(lengths))
         self.first_caption: Int[np.ndarray, " images+1"] = _ends_before(
             [len(record.captions) for record in records]
         )

@@ -39,8 +39,9 @@ def read_annotations(path: Path) -> CocoCaptions:
     if not isinstance(images, list) or not isinstance(annotations, list):
         raise InputError(f'{path}: is no COCO captions file; it needs the lists "images" and "annotations"')
     files: dict[int | str, str] = {}
+    file = str(path)  # a path takes longer to write, which half a million entries show
     for number, entry in enumerate(images):
-        where = f"{path}: images[{number}]"
+        where = f"{file}: images[{number}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str):
             raise InputError(f'{where}: has no "file_name"')
         image_id = _image_id(entry, "id", where)
@@ -49,7 +50,7 @@ def read_annotations(path: Path) -> CocoCaptions:
         files[image_id] = image_name(entry["file_name"], where)
     captions: dict[int | str, list[str]] = {}
     for number, entry in enumerate(annotations):
-        where = f"{path}: annotations[{number}]"
+        where = f"{file}: annotations[{number}]"
         if not isinstance(entry, dict) or "caption" not in entry:
             raise InputError(f'{where}: has no "caption" (captions files have one, instances files do not)')
         image_id = _image_id(entry, "image_id", where)
@@ -124,9 +125,9 @@ def _records(root: Path, source: Path, split: str | None, folder: str) -> list[C
     candidates = (root / folder, root / "images" / folder, root / "images", root)
     images = locate_images(candidates, next(iter(captions)))
     paths = resolve_images(images, dict.fromkeys(captions, str(source)))
-    prefix = images.relative_to(root)
+    prefix = "" if images == root else f"{images.relative_to(root).as_posix()}/"
     splits = dict.fromkeys(captions, split) if split else assign_splits(captions, source)
     return [
-        CaptionRecord((prefix / image).as_posix(), paths[image], tuple(texts), splits[image])
+        CaptionRecord(f"{prefix}{image}", paths[image], tuple(texts), splits[image])
         for image, texts in captions.items()
     ]
