@@ -196,3 +196,24 @@ class BatchLoader(ResumableLoader):
 
     def __len__(self) -> int:
         return len(self.loader)
+
+
+def evaluation_batches(
+    dataset: Any, batch_size: int, *, rank: int = 0, world_size: int = 1, workers: int = 0
+) -> BatchLoader:
+    """Returns the batches of a data set that is evaluated, each item once on one process.
+
+    Args:
+        dataset: Returns a batch of numbers of items.
+        batch_size: Items in a batch of one process.
+        rank: Number of this process.
+        world_size: Number of processes.
+        workers: Worker processes.
+
+    Raises:
+        InputError: A process would have no item, and the others would wait for what it says at the end.
+    """
+    if len(dataset) < world_size:
+        raise InputError(f"{len(dataset)} items to evaluate are too few for {world_size} processes")
+    sampler = ShareSampler(len(dataset), batch_size, rank=rank, world_size=world_size)
+    return BatchLoader(dataset, sampler, workers=workers)

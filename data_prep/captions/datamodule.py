@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 
-from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, decoding_workers
+from data_prep.batching import BatchLoader, BucketSampler, decoding_workers, evaluation_batches
 from data_prep.cache import cache_root
 from data_prep.captions import read_captions
 from data_prep.captions.dataset import EvaluationCaptions, TrainingCaptions
@@ -254,13 +254,13 @@ class CaptionDataModule(pl.LightningDataModule):
         dataset = EvaluationCaptions(
             self.splits[split], self._tokens(split), self.vocabulary, self.inputs[split], 10**6
         )
-        sampler = ShareSampler(
-            len(dataset),
+        return evaluation_batches(
+            dataset,
             self.eval_batch_size,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            workers=self._workers(split),
         )
-        return BatchLoader(dataset, sampler, workers=self._workers(split))
 
     def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")

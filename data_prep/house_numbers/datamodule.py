@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from data_prep.batching import BatchLoader, ShareSampler
+from data_prep.batching import BatchLoader, evaluation_batches
 from data_prep.cache import cache_root
 from data_prep.house_numbers import read_numbers
 from data_prep.house_numbers.pictures import NumberArray
@@ -199,14 +199,12 @@ class NumberDataModule(pl.LightningDataModule):
 
     def _evaluation(self, split: str) -> BatchLoader:
         assert self.trainer is not None
-        dataset = Numbers(self.arrays[split])
-        sampler = ShareSampler(
-            len(dataset),
+        return evaluation_batches(
+            Numbers(self.arrays[split]),
             self.eval_batch_size,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        return BatchLoader(dataset, sampler)
 
     def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")

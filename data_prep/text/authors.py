@@ -12,7 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from data_prep.batching import BatchLoader, ShareSampler
+from data_prep.batching import BatchLoader, evaluation_batches
 from data_prep.input_files import SPLITS
 from data_prep.resumable import NumberedBatches, Place, place_in
 from data_prep.saying import say
@@ -269,8 +269,7 @@ class AuthorDataModule(pl.LightningDataModule):
         )
 
     def _evaluation(self, split: str) -> BatchLoader:
-        data = self.passages(split)
-        return BatchLoader(data, ShareSampler(len(data), self.eval_batch_size, **self._shares()))
+        return evaluation_batches(self.passages(split), self.eval_batch_size, **self._shares())
 
     def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from data_prep.batching import BatchLoader, BucketSampler, ShareSampler
+from data_prep.batching import BatchLoader, BucketSampler, evaluation_batches
 from data_prep.csv_tables import read_csv
 from data_prep.input_files import SPLITS, split_name
 from data_prep.resumable import place_in
@@ -246,7 +246,7 @@ class LabelledDataModule(pl.LightningDataModule):
             raise InputError(f"{self.source}: there are no texts in the {split} split")
         # texts of a length side by side, so that little is padded
         data = self.encoded(sorted(rows, key=lambda row: len(row.text)))
-        return BatchLoader(data, ShareSampler(len(data), self.eval_batch_size, **self._shares()))
+        return evaluation_batches(data, self.eval_batch_size, **self._shares())
 
     def val_dataloader(self) -> BatchLoader:
         return self._evaluation("val")

@@ -199,6 +199,8 @@ def predicted_rows(
         kept = len(finished(part, states))
         return f"the same command goes on after {kept:,} of {len(states):,} files" if kept else ""
 
+    # fewer may be left than there are processes: to Lightning one without a share is an error
+    model.allow_zero_length_dataloader_with_multiple_devices = True
     if len(dataset):  # a run may have been killed after its last row
         with saying_how_to_resume(resumed_by):
             trainer.predict(model, loader, return_predictions=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.batching import BatchLoader, BucketSampler, ShareSampler
+from data_prep.batching import BatchLoader, BucketSampler, ShareSampler, evaluation_batches
 from data_prep.terminal import run
 from modules.errors import InputError
 
@@ -224,6 +224,12 @@ def test_evaluation_takes_each_item_once(items, world_size):
         assert len(list(share)) == len(share)
     sizes = [sum(map(len, share)) for share in shares]
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_an_evaluation_of_fewer_items_than_processes_is_refused():
+    with pytest.raises(InputError, match="1 items to evaluate are too few for 2 processes"):
+        evaluation_batches([0], 4, rank=1, world_size=2)
+    assert len(evaluation_batches([0, 1], 4, rank=1, world_size=2)) == 1
 
 
 def test_far_more_workers_than_cores_are_refused():

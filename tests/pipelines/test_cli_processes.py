@@ -131,3 +131,20 @@ def test_house_numbers_are_read_and_painted_on_two_processes(name, tmp_path):
     assert [*one["controls"].values()] == [
         pytest.approx(two["controls"][name], rel=1e-5) for name in one["controls"]
     ]
+
+
+def test_fewer_pictures_than_processes_are_captioned(photographs, tmp_path):
+    # as where a run that was killed left one
+    one = next(photographs.rglob("*.jpg"))
+    command = [
+        sys.executable,
+        SCRIPT,
+        "predict",
+        "--images",
+        str(one),
+        "--output",
+        str(tmp_path / "one.jsonl"),
+    ]
+    predicted = subprocess.run([*command, *TWO], capture_output=True, text=True, timeout=600, env=ENVIRONMENT)
+    assert predicted.returncode == 0, predicted.stderr
+    assert json.loads((tmp_path / "one.jsonl").read_text())["image"] == one.name
