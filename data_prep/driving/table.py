@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -211,7 +212,7 @@ def write_drive_csv(table: DriveTable, path: Path) -> None:
     if len(set(table.car.tolist())) > 1:
         raise InputError(f"{path}: would hold angles in several units; write a table for each recording")
     lead = os.path.relpath(table.root.absolute(), path.absolute().parent)
-    files = table.file if lead == "." else [f"{Path(lead).as_posix()}/{name}" for name in table.file]
+    files = table.file if lead == "." else [posixpath.join(Path(lead).as_posix(), f) for f in table.file]
     columns = {**table.columns(), "file": files}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -11,6 +11,7 @@ so that all are in the unit of the first one. The factors go with the checkpoint
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,8 @@ def read_several(
     told_apart = sum(map(len, names)) > len(set.union(*names)) or max(map(len, names)) > 1
     seen: dict[str, Path] = {}
     for part, table, lead in zip(parts, tables, leads, strict=True):
-        table.file = np.array([f"{lead}{name}" for name in table.file.tolist()], str)
+        # join: a table may name images by their whole paths
+        table.file = np.array([posixpath.join(lead, name) for name in table.file.tolist()], str)
         if told_apart:
             table.drive = np.array([f"{lead}{name}" for name in table.drive.tolist()], str)
         _check_new(part, set(table.file.tolist()), set(table.recordings().tolist()), seen)

@@ -8,6 +8,7 @@ steering wheel, left positive; speeds metres a second. A side camera's rows carr
 not one corrected for where the camera stands.
 """
 
+import posixpath
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def _read_drive(path: Path, root: Path) -> DriveTable:
     times, notes = in_seconds(nanoseconds(labels, stamp), labels.where(0), "nanoseconds")
     return DriveTable.build(
         root,
-        file=files if below == "." else [f"{below}/{name}" for name in files],
+        file=files if below == "." else [posixpath.join(below, name) for name in files],
         time_s=times,
         angle_rad=labels.numbers(angle),
         torque=labels.numbers("torque") if labels.find("torque") else np.nan,

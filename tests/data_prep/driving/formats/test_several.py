@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.driving.checks import absent_files
 from data_prep.driving.datamodule import SteerDataModule
 from data_prep.driving.formats.several import read_several
 from data_prep.driving.splitting import SplitOptions
-from data_prep.driving.table import write_drive_csv
+from data_prep.driving.table import read_drive_csv, write_drive_csv
 from modules.errors import InputError
 from tests.data_prep.driving.driving_folders import drive, drives, model, put
 
@@ -122,3 +123,19 @@ def test_rates_that_differ_are_said(tmp_path: Path) -> None:
     write_drive_csv(slow, tmp_path / "b/drive.csv")
     notes = read_several([tmp_path / "a", tmp_path / "b"]).notes
     assert any("b has 9 frames a second, a 20; a model counts frames" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["drive.csv", "interpolated.csv"])
+def test_images_that_tables_name_by_their_whole_paths_are_found(tmp_path: Path, name: str) -> None:
+    columns = {
+        "drive.csv": "file,time_s,angle_rad,drive",
+        "interpolated.csv": "filename,timestamp,angle,drive",
+    }
+    for folder in "ab":
+        image = put(tmp_path, f"elsewhere/{folder}/0.png")
+        put(tmp_path, f"data/{folder}/{name}", f"{columns[name]}\n{image},1,0.1,{folder}\n")
+    for roots in ([tmp_path / "data"], [tmp_path / "data" / "a", tmp_path / "data" / "b"]):
+        table = read_several(roots)
+        assert len(table) == 2 and not absent_files(table).any()
+        write_drive_csv(table, tmp_path / "drive.csv")
+        assert not absent_files(read_drive_csv(tmp_path / "drive.csv")).any()
