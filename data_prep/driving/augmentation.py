@@ -102,12 +102,22 @@ def recovery_angle(
     return -np.arctan(displacement_m / (np.maximum(speed, _LEAST_SPEED_MPS) * options.recovery_s))
 
 
-def side_camera_targets(targets: np.ndarray, camera: str, options: AugmentationOptions) -> np.ndarray:
-    """Returns targets (T, 4) as seen from a camera: left and right ones are led back to the centre."""
-    if camera not in _SIDES:
+def side_camera_targets(
+    targets: np.ndarray, camera: str, options: AugmentationOptions, scored: str = "center"
+) -> np.ndarray:
+    """Returns targets (T, 4) as seen from a camera: those beside the scored one are led back to it.
+
+    Args:
+        targets: as they were driven, which the scored camera's are.
+        camera: left, right or another in the middle.
+        options: where side cameras stand.
+        scored: as camera.
+    """
+    aside = _SIDES.get(camera, 0.0) - _SIDES.get(scored, 0.0)
+    if not aside:
         return targets
     corrected = targets.copy()
-    corrected[:, 0] += recovery_angle(_SIDES[camera] * options.baseline_m, targets[:, 2], options)
+    corrected[:, 0] += recovery_angle(aside * options.baseline_m, targets[:, 2], options)
     return corrected
 
 

@@ -71,6 +71,7 @@ class ClipDataset:
         length: frames to predict in a clip.
         options: where side cameras stand.
         augmentation: what varies a training clip; none for evaluation and for features.
+        scored: the camera whose angles stay as they were driven.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class ClipDataset:
         length: int,
         options: AugmentationOptions,
         augmentation: ClipAugmentation | None = None,
+        scored: str = "center",
     ) -> None:
         self.targets, self.cameras = table.targets(), table.camera
         self.inputs, self.length = inputs, length
-        self.options, self.augmentation = options, augmentation
+        self.options, self.augmentation, self.scored = options, augmentation, scored
 
     def __getitem__(self, plan: ClipPlan) -> ClipBatch:
         frames, targets = [], []
@@ -91,7 +93,7 @@ class ClipDataset:
             plan.rows, plan.is_padding, plan.draws, plan.between, plan.rates, strict=True
         ):
             truth = self._truth(rows[-self.length :], between[-self.length :], rate)  # (T, 4)
-            truth = side_camera_targets(truth, self.cameras[rows[0]], self.options)
+            truth = side_camera_targets(truth, self.cameras[rows[0]], self.options, self.scored)
             if isinstance(self.inputs, DriveFeatures):
                 draw = np.random.default_rng(int(seed)).random()
                 is_mirrored = bool(self.inputs.mirrored and draw < 0.5)

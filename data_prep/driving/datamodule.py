@@ -326,7 +326,7 @@ class SteerDataModule(pl.LightningDataModule):
                 sampler.weigh(clip_weights(sampler.mean_angles(table.angle_rad), self.balance))
         sampler.stretch_time(options.time_stretch)
         smooth = smooth_angles(table, self.smooth_frames, self.data.split == "train")
-        dataset = ClipDataset(smooth, inputs, length, options, augmentation)
+        dataset = ClipDataset(smooth, inputs, length, options, augmentation, self.cameras[0])
         return BatchLoader(dataset, sampler, place=place_in(self.trainer), workers=self.num_workers)
 
     def _evaluation(self, split: str) -> BatchLoader:
@@ -337,7 +337,8 @@ class SteerDataModule(pl.LightningDataModule):
         shares = self._shares()
         streams = max(self.eval_batch_size, shares["world_size"])  # one for each process, at least
         sampler = StreamedClips(segments, _EVALUATION_LENGTH, context, streams, training=False, **shares)
-        dataset = ClipDataset(self.data.table, inputs, _EVALUATION_LENGTH, self.augmentation_options)
+        options, scored = self.augmentation_options, self.cameras[0]
+        dataset = ClipDataset(self.data.table, inputs, _EVALUATION_LENGTH, options, scored=scored)
         return BatchLoader(dataset, sampler, workers=self.num_workers)
 
     def val_dataloader(self) -> BatchLoader:

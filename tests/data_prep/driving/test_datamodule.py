@@ -188,6 +188,19 @@ def test_side_cameras_train_with_corrected_angles_and_do_not_validate(tmp_path: 
     assert set(data.data.table.camera[validated]) == {"center"}
 
 
+def test_the_camera_that_is_scored_has_the_angles_that_were_driven(tmp_path: Path) -> None:
+    camera = np.tile(["left", "right"], 60)
+    folder(tmp_path, [120], camera=camera, time_s=np.arange(120) / 40, speed_mps=10.0)
+    data = module(tmp_path, sequence_length=1, batch_size=8, cameras=["left", "right"])
+    attach(data, model())
+    assert data.data is not None
+    for batch in (*data.train_dataloader(), *data.val_dataloader()):
+        rows = batch.rows[batch.valid]
+        beside = np.where(data.data.table.camera[rows] == "right", np.arctan(2 * 0.508 / 20), 0.0)
+        driven = data.data.table.angle_rad[rows]
+        np.testing.assert_allclose(batch.targets[batch.valid][:, 0], driven + beside, atol=1e-6)
+
+
 def test_augmentation_follows_from_the_seed_alone(tmp_path: Path) -> None:
     folder(tmp_path, [100])
     options = {"sequence_length": 2, "augmentation": AugmentationOptions(flip=True, brightness=0.3)}
