@@ -24,7 +24,7 @@ def test_six_times_the_photographs_take_no_more_memory_and_begin_at_once(tmp_pat
     assert many["next epoch"] < 1
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_as_many_photographs_as_coco_has(tmp_path: Path) -> None:
     if shutil.disk_usage(tmp_path).free < 15e9:
         pytest.skip(f"{tmp_path} has no 15 GB free")

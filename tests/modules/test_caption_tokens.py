@@ -150,7 +150,7 @@ def test_a_word_is_taken_apart_once_however_often_it_stands(monkeypatch):
 
     monkeypatch.setattr(caption_tokens, "_treebank", Counting())
     caption_tokens._tokenize_stretch.cache_clear()
-    words = [f"{a}{b}" for a in ("dog", "man", "tree", "car") for b in range(2500)]
+    words = [f"{a}-{b}" for a in ("dog", "man", "tree", "car") for b in range(2500)]
     for _ in range(3):
         for begin in range(0, len(words), 10):
             tokenize(" ".join(words[begin : begin + 10]))

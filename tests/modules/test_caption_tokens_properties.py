@@ -1,7 +1,10 @@
 """Of any caption the words are fixed points: they are split no further, and come back from what is shown."""
 
+from itertools import chain
+
 from hypothesis import given
 from hypothesis import strategies as st
+from nltk.tokenize import TreebankWordTokenizer
 
 from modules.caption_tokens import PUNCTUATION, detokenize, tokenize
 
@@ -38,3 +41,13 @@ def test_what_is_shown_gives_the_words_again(caption: str) -> None:
 )
 def test_a_models_words_are_shown_in_their_order(words: list[str]) -> None:
     assert detokenize(words).replace(" ", "") == "".join(words)
+
+
+contractions = [("can", "not"), ("gim", "me"), ("gon", "na"), ("got", "ta"), ("lem", "me"), ("wan", "na")]
+letters_and_digits = st.sampled_from([*chain(*contractions), "a", "s", "ll", "7", "d", "ye"])
+
+
+@given(st.lists(letters_and_digits, min_size=1).map("".join))
+def test_letters_and_digits_alone_are_one_word_but_for_contractions(word: str) -> None:
+    parts = next((pair for pair in contractions if "".join(pair) == word), (word,))
+    assert tuple(tokenize(word)) == parts == tuple(TreebankWordTokenizer().tokenize(f"{word} .")[:-1])
