@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +14,11 @@ import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from data_prep.terminal import Terminated
 from modules.checkpoints import stored_in, write_checkpoint
+
+STOPPING = b"\nstopping after this step, with a checkpoint; SIGTERM again stops at once\n"
+_ONE_STOP_S = 1.0  # `timeout` sends SIGTERM twice
 
 
 class AveragedWeights(EMAWeightAveraging):
@@ -109,8 +116,8 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(ModelCheckpoint):
     """Keeps last.ckpt, from which a stopped run goes on: after every epoch, or every so often within one.
 
-    A run that ends amid an epoch keeps one too. ModelCheckpoint's own `save_last` is written only together
-    with a new best checkpoint.
+    A run that ends amid an epoch keeps one too. SIGTERM ends a run so: after the step, or the validation
+    that follows. ModelCheckpoint's own `save_last` is written only together with a new best checkpoint.
     """
 
     def __init__(self, interval: timedelta | None = None) -> None:
@@ -122,9 +129,33 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=interval is None,
         )
         self.every_epoch = interval is None
+        self._before: Any = None  # what SIGTERM did before training
+        self._came_s: float | None = None  # when it came
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Has nothing to remember: there is one file, wherever the run folder lies by now."""
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        before, process = signal.getsignal(signal.SIGTERM), os.getpid()
+        is_main = threading.current_thread() is threading.main_thread()
+        if not self.every_epoch or trainer.fast_dev_run or not is_main or not callable(before):
+            return
+
+        def hear(number: int, frame: Any) -> None:
+            now, came = time.monotonic(), self._came_s
+            if os.getpid() != process or (came is not None and now - came > _ONE_STOP_S):
+                before(number, frame)
+            elif came is None:
+                self._came_s = now
+                os.write(2, STOPPING)  # print is not made to be interrupted by itself
+                batches = trainer.fit_loop.epoch_loop.batch_progress.current
+                # workers may have heard it too: amid a step nobody waits for them any more
+                if batches.ready > batches.completed and hasattr(signal, "SIGCHLD"):
+                    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+        self._before = before
+        signal.signal(signal.SIGTERM, hear)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -132,19 +163,46 @@ class LastCheckpoint(ModelCheckpoint):
         # between a step and the validation after it a resumed run would skip that validation
         if _is_last_of_epoch(trainer) or _validates_by_schedule(trainer):
             return
-        if self.every_epoch and trainer.should_stop:
-            self._save_now(trainer)
-        else:
+        if not self.every_epoch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            return
+        is_terminated = self._is_terminated(trainer)
+        if trainer.should_stop or is_terminated:
+            self._save_now(trainer)
+        if is_terminated:
+            raise Terminated
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        ends_amid_epoch = trainer.should_stop and not _is_last_of_epoch(trainer)
-        if self.every_epoch and ends_amid_epoch and _validates_by_schedule(trainer):
+        if not self.every_epoch or _is_last_of_epoch(trainer):
+            return
+        is_terminated = self._is_terminated(trainer)
+        if (trainer.should_stop or is_terminated) and _validates_by_schedule(trainer):
             self._save_now(trainer)
+        if is_terminated:
+            raise Terminated
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if _is_last_of_epoch(trainer):  # or an epoch that was left early would count as done
             super().on_train_epoch_end(trainer, pl_module)
+        if self.every_epoch and self._is_terminated(trainer):
+            raise Terminated
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._restore()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        super().on_exception(trainer, pl_module, exception)
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None
+
+    def _is_terminated(self, trainer: Any) -> bool:
+        # with several processes SIGTERM may reach one of them alone
+        return bool(trainer.strategy.reduce_boolean_decision(self._came_s is not None, all=False))
 
     def _save_now(self, trainer: Any) -> None:
         if not self._should_skip_saving_checkpoint(trainer):

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from data_prep.terminal import run
 from modules.errors import InputError
 from pipelines.endings import plain_ending
 from tests.pipelines.toy_task import QUIET, Line, LineCLI
@@ -70,6 +72,7 @@ def test_ctrl_c_ends_politely(tmp_path, capfd, monkeypatch):
     said = capfd.readouterr()
     assert "training ended after 1 steps: Ctrl-C" in said.out and "Ctrl-C again stops at once" in said.err
     assert (run / "metrics.json").is_file() and (run / "checkpoints" / "best.ckpt").is_file()
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1
     assert signal.getsignal(signal.SIGINT) == before
 
 
@@ -92,6 +95,64 @@ def test_what_ctrl_c_twice_stops_goes_on_from_the_last_checkpoint(tmp_path, monk
     with pytest.raises(KeyboardInterrupt, match=f"go on with --ckpt_path {last}"):
         fitted(tmp_path, "--ckpt_path", str(last))
     signal.signal(signal.SIGINT, before)
+
+
+class Sigterm(Callback):
+    """Sends SIGTERM before a step, or in the validation that follows so many steps; again after a pause."""
+
+    def __init__(self, step: int, in_validation: bool = False, again_s: float | None = None) -> None:
+        self.step, self.again_s = step, again_s
+        name = "on_validation_start" if in_validation else "on_train_batch_start"
+        setattr(self, name, self.send)
+
+    def send(self, trainer, *_: object) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+            if self.again_s is not None:
+                time.sleep(self.again_s)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("step", "in_validation", "kept"),
+    [(0, False, 1), (4, False, 5), (5, True, 5), (9, False, 10), (10, True, 10), (12, False, 13)],
+    ids=["first", "validated", "validation", "epoch", "validation of an epoch", "second epoch"],
+)
+def test_sigterm_keeps_a_checkpoint_after_the_step_and_it_goes_on_as_if_nothing_had_been(
+    tmp_path, capsys, monkeypatch, step, in_validation, kept
+):
+    often = ["--trainer.val_check_interval", "5", "--early_stopping.patience", "99"]
+    options = [*QUIET, *often, "--trainer.max_epochs", "2", "--runs"]
+    assert run(lambda: LineCLI(["fit", *options, str(tmp_path / "whole")]) and 0) == 0
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Sigterm(step, in_validation)])
+    before = signal.getsignal(signal.SIGTERM)
+    capsys.readouterr()
+    assert run(lambda: LineCLI(["fit", *options, str(tmp_path / "ended")]) and 0) == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    whole, ended = (tmp_path / name / "line" / "run" / "version_0" for name in ("whole", "ended"))
+    last = ended / "checkpoints" / "last.ckpt"
+    assert capsys.readouterr().err.endswith(f"terminated: go on with --ckpt_path {last}\n")
+    assert torch.load(last, weights_only=True)["global_step"] == kept
+    assert not (ended / "metrics.json").exists()
+
+    monkeypatch.undo()
+    LineCLI(["fit", *options, str(tmp_path), "--ckpt_path", str(last)])
+    for name in ("best", "last"):
+        states = [
+            torch.load(fit / "checkpoints" / f"{name}.ckpt", weights_only=True) for fit in (whole, ended)
+        ]
+        assert states[0]["global_step"] == states[1]["global_step"]
+        assert states[0]["state_dict"] == states[1]["state_dict"]
+
+
+def test_sigterm_once_more_stops_at_once_but_not_the_second_that_timeout_sends(tmp_path, monkeypatch):
+    fit = ["fit", *QUIET, "--trainer.max_epochs", "2", "--runs", str(tmp_path)]
+    for again_s, kept in ((0.0, 1), (1.1, 0)):
+        monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self, s=again_s: [Sigterm(0, again_s=s)])
+        assert run(lambda: LineCLI(fit) and 0) == 143
+        assert len(list(tmp_path.rglob("version_*/checkpoints/last.ckpt"))) == kept
+        for last in tmp_path.rglob("last.ckpt"):
+            last.unlink()
 
 
 class Explodes(Callback):
