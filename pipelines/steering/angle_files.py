@@ -4,7 +4,8 @@ Predictions: a csv with `frame_id,steering_angle`, as the Udacity challenge has 
 `frame_id,share_of_full_lock`; a column `standard_deviation` says how sure the system is of each, further
 ones do not matter. Labels: the challenge's
 `frame_id,steering_angle[,public]`, our `drive.csv`, or Udacity's `interpolated.csv`, whose frames are called
-by their `timestamp`. Angles are radians, left positive, or what the recorder of a `drive.csv` has instead.
+by their `timestamp`; or a recording in any format that `fit` reads, such as the csv of times beside a video.
+Angles are radians, left positive, or what the recorder of a `drive.csv` has instead.
 
 Of labels with several cameras the centre one's are taken, or else the first one's. A frame may be named by
 its file: `center/12.jpg` is 12. Where two drives use the same names, a column `drive` in both files tells
@@ -20,13 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.driving import read_drives, recognised
 from data_prep.driving.clocks import are_times, in_seconds
+from data_prep.driving.formats.video import video_of
 from data_prep.driving.label_files import LabelFile, read_labels
 from data_prep.driving.table import frame_name, recorder_in, recording_name
 from modules.errors import InputError, first_five
 from modules.steering.units import RADIANS, SHARE, SHARE_COLUMN, AngleUnit, converted, unit_of
 
 FRAME_COLUMNS = ("frame_id", "frame", "timestamp", "filename", "file", "image")
+_NAMES_OF_FRAMES = ("frame_id", "filename", "file", "image")
 _ANGLE_COLUMNS = ("steering_angle", "steering_angle_rad", "angle_rad", "angle", "steering", SHARE_COLUMN)
 DEVIATION = "standard_deviation"  # of an angle, in its unit
 _FILE = re.compile(r".+\.(jpe?g|png|bmp|gif|webp)", re.IGNORECASE)
@@ -115,11 +119,19 @@ def read_predicted_angles(path: Path) -> FrameAngles:
     return found
 
 
-def read_true_angles(path: Path) -> FrameAngles:
-    """Returns the angles of a file of labels; only a drive.csv may have frames whose angle is unknown (NaN).
+def read_true_angles(path: Path, camera: str = "center") -> FrameAngles:
+    """Returns the angles of a file of labels or of a recording, whose images need not be there.
 
-    InputError with file, line and frame: no such columns, an angle or a flag that is absent or no number.
+    Only a drive.csv and a recording may have frames whose angle is unknown (NaN). InputError with file, line
+    and frame: no such columns, an angle or a flag that is absent or no number.
+
+    Args:
+        path: Of them.
+        camera: Of a recording with several; an only one is taken whatever it is called.
     """
+    recording = _recording(path)
+    if recording is not None:
+        return _of_recording(recording, camera)
     table = read_labels(path)
     is_interpolated = all(name in table.header for name in ("timestamp", "filename", "angle"))
     column = "timestamp" if is_interpolated else table.need("frame", *FRAME_COLUMNS)
@@ -145,6 +157,34 @@ def read_true_angles(path: Path) -> FrameAngles:
         unit = unit_of(recorder)
     return FrameAngles(
         path, table.lines, names, angles, _recordings(table), time_s, public, tuple(notes), unit
+    )
+
+
+def _recording(path: Path) -> Path | None:
+    """Returns what holds the frames that a path has the labels of; None where it is a table of frames."""
+    if path.is_dir():
+        return path
+    if path.suffix.lower() != ".csv":
+        return path if path.exists() and recognised(path) else None
+    video = video_of(path)
+    # a table that names frames has nothing to do with the times of a video that is called alike
+    return video if video and not set(_NAMES_OF_FRAMES) & set(read_labels(path).header) else None
+
+
+def _of_recording(path: Path, camera: str) -> FrameAngles:
+    table = read_drives(path)
+    if len(set(table.camera.tolist())) > 1:
+        table = table.select(table.camera == camera)
+    sources = set(map(str, table.source))
+    return FrameAngles(
+        Path(sources.pop()) if len(sources) == 1 else path,
+        table.line.tolist(),
+        table.frame.tolist(),
+        table.angle_rad,
+        table.recordings().tolist(),
+        table.time_s,
+        notes=table.notes,
+        unit=unit_of(table.recorder),
     )
 
 

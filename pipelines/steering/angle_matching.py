@@ -169,10 +169,12 @@ def _unique(angles: FrameAngles, by_drive: bool) -> Mapping[tuple[str, str], int
             again.setdefault(key, row)
     if again:
         key, row = next(iter(again.items()))
+        several = len(set(angles.recordings or ())) > 1 and not by_drive
+        remedy = "give the labels of one drive, or a column drive beside predictions" if several else ""
         raise InputError(
             f"{angles.where(row)}: frame {key[1]} was already in line {angles.lines[rows[key]]}; "
-            f"{count_of(len(again), len(rows))} occur twice: {first_five(name for _, name in again)}; keep "
-            "one row a frame"
+            f"{count_of(len(again), len(rows))} occur twice: {first_five(name for _, name in again)}; "
+            f"{remedy or 'keep one row a frame'}"
         )
     return rows
 

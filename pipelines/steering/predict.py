@@ -54,7 +54,7 @@ class SteerPredictionOptions:
             same name, as several videos do, a last column names the drive.
         overlay: Also write an .mp4 of the frames with the predicted path, wheel and angle. Of several models
             the path widens by two standard deviations either way.
-        labels: True angles for the overlay: a csv as score takes them, or a recording in a known format.
+        labels: True angles for the overlay, as score takes them.
         saliency: Show on the overlay where the model looks: the gradient of the angle by the pixels
             (SmoothGrad, squared), without those of optical flow; a few frames a second on one core.
         smoothing: none; exponential, smoothest and latest; chauffeur, towards the line through the ten angles

@@ -92,7 +92,8 @@ def score(
     Args:
         predictions: csv with the columns frame_id,steering_angle (or share_of_full_lock); others do not
             matter.
-        labels: csv with frame_id,steering_angle[,public], a drive.csv, or Udacity's interpolated.csv.
+        labels: csv with frame_id,steering_angle[,public], a drive.csv, Udacity's interpolated.csv, or a
+            recording in a known format, such as the csv of times beside a video.
         subset: score only the frames listed in this file, one a line, or in its column frame_id.
         rate: frames a second, of frames whose names are no times (20 if not given).
         training_mean: mean angle of the system's training frames (rad), for the baseline of that name.

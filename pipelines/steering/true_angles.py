@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.driving import read_drives
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
-from modules.steering.units import AngleUnit, converted, unit_of
+from modules.steering.units import AngleUnit
 from pipelines.steering.angle_files import read_true_angles
 
 Key = tuple[str, str]  # drive, empty where names alone tell frames apart; name of the frame
@@ -35,8 +34,7 @@ def true_angles(
     the angles count something else than the unit.
 
     Args:
-        path: A csv as `score` takes them (frame_id and steering_angle, drive.csv, interpolated.csv), or a
-            recording in a known format.
+        path: Labels as `score` takes them.
         table: The frames.
         camera: Of a recording with several; an only one is taken whatever it is called.
         unit: Of the model beside which they are shown; None where it is not known.
@@ -44,18 +42,9 @@ def true_angles(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     by_drive = needs_drives(table)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        labels = read_true_angles(path)
-        labels = labels if unit is None else labels.in_unit(unit)
-        known = dict(zip(labels.keys(by_drive), labels.angle_rad.tolist(), strict=True))
-    else:
-        recording = read_drives(path)
-        if len(set(recording.camera.tolist())) > 1:
-            recording = recording.select(recording.camera == camera)
-        angles = recording.angle_rad
-        if unit is not None:
-            angles = converted(angles, unit_of(recording.recorder), unit, path)
-        known = dict(zip(frame_keys(recording, by_drive), angles.tolist(), strict=True))
+    labels = read_true_angles(path, camera)
+    labels = labels if unit is None else labels.in_unit(unit)
+    known = dict(zip(labels.keys(by_drive), labels.angle_rad.tolist(), strict=True))
     keys = frame_keys(table, by_drive)
     found = np.array([known.get(key, np.nan) for key in keys], np.float64)
     if np.isnan(found).all():

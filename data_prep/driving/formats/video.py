@@ -43,6 +43,11 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
     return [(path, path.with_suffix(".csv")) for path in videos if path.with_suffix(".csv").is_file()]
 
 
+def video_of(labels: Path) -> Path | None:
+    """Returns the video of the same name beside a csv; None where there is none."""
+    return next((video for video, path in _pairs(labels.parent) if path == labels), None)
+
+
 def read(root: Path) -> DriveTable:
     """Returns the frames of every video that has a csv of the same name; a drive is called as its file."""
     pairs = _pairs(root)

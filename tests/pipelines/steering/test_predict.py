@@ -181,6 +181,15 @@ def test_a_video_is_steered_by_its_frame_numbers(checkpoints, tmp_path, predict)
     np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
 
 
+def test_labels_may_be_the_csv_of_times_beside_the_video(checkpoints, tmp_path, predict):
+    path = write_video([camera_frame(n) for n in range(40)], tmp_path / "monday.mp4", 20)
+    labels = path.with_suffix(".csv")
+    labels.write_text("time_s,angle_deg\n" + "".join(f"{n / 50},{n}\n" for n in range(80)))
+    beside = ["--overlay", str(tmp_path / "o.mp4"), "--labels", str(labels)]
+    rows = predict(checkpoints["transfer"], path, *beside)
+    assert len(rows) == 40
+
+
 @pytest.mark.slow
 def test_the_overlay_shows_every_frame_the_driver_and_where_the_model_looks(
     checkpoints, recording, tmp_path, predict

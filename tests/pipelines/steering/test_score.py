@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.steer import main
+from pipelines.steering.drawing.picture import write_video
 
 DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[3] / "../shared/data"))
 REAL = DATA / "udacity_ch2" / "CH2_final_evaluation.csv"
@@ -121,7 +122,7 @@ def test_labels_may_be_our_drive_csv_with_the_same_names_in_two_drives(tmp_path,
     assert found["drives"]["monday"]["bias_rad"] == pytest.approx(0.3)
     assert found["drives"]["tuesday"]["bias_rad"] == pytest.approx(0.1)
     path = write(tmp_path / "out.csv", "frame_id,steering_angle", names * 2, said)
-    assert "occur twice" in refused(capsys, path, labels)
+    assert "occur twice: " in (error := refused(capsys, path, labels)) and "labels of one drive" in error
 
 
 def test_labels_may_be_udacitys_interpolated_csv_of_three_cameras(tmp_path, capsys):
@@ -135,6 +136,22 @@ def test_labels_may_be_udacitys_interpolated_csv_of_three_cameras(tmp_path, caps
     path = write(tmp_path / "out.csv", "frame_id,steering_angle", ids(), truth())
     found = scored(capsys, path, labels)
     assert (found["frames"], found["rmse_rad"], found["public_rmse_rad"]) == (200, 0, None)
+
+
+@pytest.mark.parametrize("named", ["DashCam 1.csv", "DashCam 1.mp4", "."])
+def test_labels_may_be_a_video_and_a_csv_of_times_as_fit_reads_them(named, tmp_path, capsys):
+    """Labels in degrees, 50 a second on another clock, with a gap: 20 frames a second are scored by them."""
+    recording = tmp_path / "rc"
+    recording.mkdir()
+    write_video((np.full((16, 32, 3), 4 * n, np.uint8) for n in range(60)), recording / "DashCam 1.mp4", 20)
+    at = [n for n in range(150) if not 50 <= n < 100]  # from second 1 to second 2 none
+    degrees = [round(10 * math.sin(n / 15), 3) for n in at]
+    write(recording / "DashCam 1.csv", "timestamp,angle_deg", [1668211252201 + 20 * n for n in at], degrees)
+    of_frame = {frame: math.radians(10 * math.sin(frame * 2.5 // 1 / 15)) for frame in range(60)}
+    said = write(tmp_path / "out.csv", "frame_id,steering_angle", range(60), list(of_frame.values()))
+    found = scored(capsys, said, recording / named)
+    assert found["frames"] == 41  # 21 to 39 have no label of the last three steps
+    assert found["rmse_rad"] < 2e-3 and found["rate_hz"] == pytest.approx(20)
 
 
 def test_a_rate_serves_frames_whose_names_are_no_times(labels, predictions, tmp_path, capsys):
@@ -204,7 +221,7 @@ def test_what_is_wrong_with_labels_is_one_line(line, said, predictions, labels, 
 
 def test_absent_and_unreadable_files_are_one_line(predictions, labels, tmp_path, capsys):
     assert "no such file" in refused(capsys, tmp_path / "absent.csv", labels)
-    assert "is a folder" in refused(capsys, predictions, tmp_path)
+    assert "name the file instead" in refused(capsys, predictions, tmp_path)
     predictions.write_bytes(b"frame_id,steering_angle\n\xff,0\n")
     assert "out.csv:2: is not UTF-8" in refused(capsys, predictions, labels)
 
