@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import yaml
@@ -128,7 +128,7 @@ def list_files(folder: Path | str) -> list[Path]:
         raise InputError(f"{root}: no such folder")
     if not root.is_dir():
         raise InputError(f"{root}: is a file, a folder of images is needed")
-    files = list(_walk(root, frozenset()))
+    files = list(walk_files(root))
     if not files:
         raise InputError(f"{root}: the folder is empty; it should hold images")
     return files
@@ -153,8 +153,21 @@ def list_undrawn(folder: Path, *suffixes: str) -> list[Path]:
     return kept
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Yields the visible regular files below the folder, and links to none, in the order of their names."""
+def walk_files(
+    folder: Path, without: Collection[str] = (), above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[Path]:
+    """Yields the visible regular files below the folder, and links to none, in the order of their names.
+
+    Links are followed, but never into a folder they lie in.
+
+    Args:
+        folder: It exists.
+        without: Names of sub-folders that are passed over.
+        above: Folders it lies in.
+
+    Raises:
+        InputError: A folder cannot be read.
+    """
     try:
         status = folder.stat()
         with os.scandir(folder) as entries:
@@ -169,8 +182,8 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:  # a link to itself, or to where nothing may be read
             is_folder, is_file = False, True
-        if is_folder:
-            yield from _walk(folder / entry.name, above | {here})
+        if is_folder and entry.name not in without:
+            yield from walk_files(folder / entry.name, without, above | {here})
         # a link that leads nowhere was meant to be a file: whoever reads it says what is wrong
         elif is_file or (entry.is_symlink() and not Path(entry).exists()):
             yield folder / entry.name

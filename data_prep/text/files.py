@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from data_prep.input_files import walk_files
 from data_prep.progress import Bar
 from modules.errors import InputError
 
@@ -85,7 +86,7 @@ def find_text(
     """Returns the text files of a FILE, or of a folder and its sub-folders.
 
     Hidden files and folders and empty files are passed over; files of a folder that are no text are left out
-    and named. InputError where nothing is left.
+    and named. Links are followed, and each file is taken once. InputError where nothing is left.
 
     Args:
         root: File or folder.
@@ -96,7 +97,7 @@ def find_text(
     check_encoding(encoding)
     if root.is_dir():
         return _find_in_folder(root, pattern, encoding, without)
-    size = _size(root)
+    size = _status(root).st_size
     if pattern is not None:
         raise InputError(f"{root}: is a file; data.pattern chooses files of a folder")
     if not size:
@@ -110,24 +111,23 @@ def _find_in_folder(
     root: Path, pattern: str | None, encoding: str | None, without: Collection[str]
 ) -> TextFiles:
     found = TextFiles(root, [], encoding=encoding)
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror})")
-
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") or not path.is_file() or not fnmatch(name, pattern or "*"):
-                continue
-            size = _size(path)
-            relative = path.relative_to(root).as_posix()
-            if not size:
-                continue
-            if _is_binary(path, encoding):
-                found.left_out.append(relative)
-            else:
-                found.files.append(TextFile(relative, path, size))
+    chosen: dict[tuple[int, int], Path] = {}
+    for path in walk_files(root, without):
+        if not path.is_file() or not fnmatch(path.name, pattern or "*"):
+            continue
+        status = _status(path)
+        if status.st_size:
+            key = status.st_dev, status.st_ino
+            first = chosen.setdefault(key, path)
+            # a text of two names is read by that which is no link
+            if first is not path and _is_linked(first, root) and not _is_linked(path, root):
+                chosen[key] = path
+    for path in chosen.values():
+        relative = path.relative_to(root).as_posix()
+        if _is_binary(path, encoding):
+            found.left_out.append(relative)
+        else:
+            found.files.append(TextFile(relative, path, _status(path).st_size))
     found.files.sort(key=lambda file: file.name)
     found.left_out.sort()
     if not found.files:
@@ -137,7 +137,11 @@ def _find_in_folder(
     return found
 
 
-def _size(path: Path) -> int:
+def _is_linked(path: Path, root: Path) -> bool:
+    return path.resolve() != root.resolve() / path.relative_to(root)
+
+
+def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -146,7 +150,7 @@ def _size(path: Path) -> int:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not stat.S_ISREG(status.st_mode):  # reading a named pipe would wait for ever
         raise InputError(f"{path}: is no regular file; save the text to a file first")
-    return status.st_size
+    return status
 
 
 @contextmanager

@@ -131,6 +131,18 @@ def test_a_folder_is_all_its_text_files(tmp_path):
 # ------------------------------------------------------------------------------------------------- splits
 
 
+def test_linked_folders_are_read_and_each_text_once(tmp_path):
+    for name in ("here/books/a.txt", "elsewhere/b.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "here/beside").symlink_to(tmp_path / "elsewhere")
+    # under a second name a text would be trained on and held out
+    (tmp_path / "here/again").symlink_to(tmp_path / "here/books")
+    (tmp_path / "here/a.txt").symlink_to(tmp_path / "here/books/a.txt")
+    (tmp_path / "here/books/same.txt").hardlink_to(tmp_path / "here/books/a.txt")
+    assert [file.name for file in find_text(tmp_path / "here").files] == ["beside/b.txt", "books/a.txt"]
+
+
 @pytest.mark.parametrize("length", [40, 1000, 50_000])
 @pytest.mark.parametrize("text", ["word " * 12 + "\n", "x", "名可名\n"])
 def test_a_single_file_is_cut_in_three_that_make_the_whole(tmp_path, monkeypatch, text, length):
