@@ -9,6 +9,7 @@ from data_prep.input_files import read_text
 from modules.errors import InputError
 
 CAPTIONS = ("image", "caption")
+csv.field_size_limit(2**31 - 1)  # a cell may hold a book; Python's own limit is 131,072 characters
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 

@@ -225,7 +225,8 @@ def _count_characters(documents: Iterable[Iterable[str]]) -> dict[str, int]:
     counts = np.zeros(_CODE_POINTS, np.int64)
     for pieces in documents:
         for piece in pieces:
-            counts += np.bincount(_code_points(piece), minlength=_CODE_POINTS)
+            own = np.bincount(_code_points(piece))  # up to its last code point: texts may be many and short
+            counts[: len(own)] += own
     return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
 
 

@@ -27,6 +27,7 @@ from modules.vocabulary import Vocabulary
 MOST_EDITS = 2
 SLIPS = 0.03  # share of words that are expected to be slips
 _LETTERS = 26
+_LONGEST = 60  # letters: more are no word, and there are ever more ways to leave two out
 
 
 def edit_distance(a: str, b: str) -> int:
@@ -48,18 +49,20 @@ class NearWords:
     Two words that are so near have a form in common that lacks up to two letters of each.
 
     Args:
-        words: All known ones, by id; what is no word of letters is left out.
+        words: All known ones, by id; what is no word of letters is left out, and near none.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         self._by_form: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for number, word in enumerate(words):
-            if word.isalpha():
+            if word.isalpha() and len(word) <= _LONGEST:
                 for form in _shortened(word.lower()):
                     self._by_form[form].append((word.lower(), number))
 
     def __call__(self, word: str) -> dict[int, int]:
         """Returns edits by id of the near words that differ in more than case."""
+        if len(word) > _LONGEST:
+            return {}
         word = word.lower()
         near = {pair for form in _shortened(word) for pair in self._by_form.get(form, ())}
         edits = {number: edit_distance(word, other) for other, number in near if other != word}
@@ -108,7 +111,9 @@ class NoisyChannel:
     def __init__(self, units: Sequence[str], models: Sequence[LanguageModel]) -> None:
         self.units, self.codec = units, models[0].codec
         near = NearWords(self.codec.vocabulary.words)
-        self.edits = {at: near(unit) for at, unit in enumerate(units) if len(unit) > 1 and unit.isalpha()}
+        words = {unit for unit in units if len(unit) > 1 and unit.isalpha()}
+        edits = {word: near(word) for word in words}  # a text repeats its words
+        self.edits = {at: edits[unit] for at, unit in enumerate(units) if unit in words}
         self.ids = self.codec.vocabulary.encode(units)
         wanted = [[own, *self.edits.get(at, ())] for at, own in enumerate(self.ids)]
         self.sides = [_read(model, self.ids, wanted) for model in models]

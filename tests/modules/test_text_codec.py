@@ -194,3 +194,10 @@ def test_a_million_characters_take_a_moment() -> None:
     start = time.process_time()
     codec.stream_encoder().push(text)
     assert time.process_time() - start < 0.5
+
+
+def test_characters_of_many_short_texts_are_counted_in_a_moment() -> None:
+    start = time.process_time()
+    codec = TextCodec.build("character", ["a b", ""] * 10_000)
+    assert codec.vocabulary.words[4:] == [" ", "a", "b"]
+    assert time.process_time() - start < 2

@@ -65,6 +65,15 @@ def test_what_cannot_be_learnt_is_one_line(tmp_path, content, said):
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_text_may_be_a_book(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('text,label\n"' + "word, " * 50_000 + '",long\nw,short\n')
+    assert [len(row.text) for row in read_labelled(path)] == [300_000, 1]
+    path.write_text('text,label\nw,short\n"' + "word, " * 50_000)
+    with pytest.raises(InputError, match=r"x.csv:3: is no csv .*is a double quote left open"):
+        read_labelled(path)
+
+
 def test_a_csv_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_labelled(tmp_path / "x.csv")

@@ -26,6 +26,11 @@ def test_near_words_are_all_those_within_two_edits():
     assert found == {at: edits for at, edits in wanted.items() if edits <= 2}
 
 
+def test_letters_that_are_no_word_are_near_none_and_take_no_time():
+    # of a thousand letters there are half a million ways to leave two out
+    assert NearWords(["the", "acgt" * 250])("acgt" * 249 + "ac") == {}
+
+
 def model(reads_backward: bool, likely: str) -> LanguageModel:
     """Returns a model that expects one word everywhere, by 2 to the power of 60."""
     own = tiny_model("the cat saw a cart and the dog ran", "word")
