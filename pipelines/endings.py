@@ -44,6 +44,7 @@ class Ending(Callback):
         self.reason: str | None = None
         self.diverged = self.asked = False
         self._handler: Any = None  # of Ctrl-C, before training
+        self._process = os.getpid()
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         # max_time is the time of this call, not of all together
@@ -60,6 +61,8 @@ class Ending(Callback):
             self._handler = signal.signal(signal.SIGINT, self._ask)
 
     def _ask(self, *_: Any) -> None:
+        if os.getpid() != self._process:  # a worker; a terminal tells all
+            return
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True

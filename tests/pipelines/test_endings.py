@@ -76,6 +76,22 @@ def test_ctrl_c_ends_politely(tmp_path, capfd, monkeypatch):
     assert signal.getsignal(signal.SIGINT) == before
 
 
+class InterruptedWorker(Callback):
+    """Presses Ctrl-C in a process that was forked from this one, as the terminal does."""
+
+    def on_train_batch_start(self, *_: object) -> None:
+        if (process := os.fork()) == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            os._exit(0)
+        os.waitpid(process, 0)
+
+
+def test_ctrl_c_is_answered_by_one_process(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [InterruptedWorker()])
+    fitted(tmp_path, "--trainer.max_steps", "1")
+    assert "Ctrl-C again" not in capfd.readouterr().err
+
+
 def test_ctrl_c_twice_stops_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: [Interrupted(2)])
     before = signal.getsignal(signal.SIGINT)
