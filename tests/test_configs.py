@@ -81,6 +81,14 @@ def test_the_command_of_a_job_is_one_of_this_project(name):
         parse([*words, "--trainer.num_nods", "2"])
 
 
+def test_a_python_without_ray_is_told_so_in_one_line():
+    bare = [sys.executable, "-I", "-S", JOBS / "ray_train.py"]  # -S: without installed packages
+    ended = subprocess.run(bare, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and "does not find ray; " in line and 'pip install -e ".[ray]"' in line
+
+
 @pytest.mark.slow
 def test_ray_trains_on_two_workers_as_one_process_does(tmp_path):
     pytest.importorskip("ray")

@@ -17,9 +17,16 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
 
-import ray
-from ray.train import RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer
+try:
+    import ray
+    from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchTrainer
+except ModuleNotFoundError as missing:
+    print(
+        f'error: {sys.executable} does not find {missing.name}; set it up with: pip install -e ".[ray]"',
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 # Ray says which device a process has, and which processes there are
 OPTIONS = [

@@ -42,6 +42,15 @@ def test_a_python_without_the_project_is_told_so_in_one_line(script, tmp_path):
     assert line.startswith("error: ") and "does not find pipelines" in line and "pip install -e ." in line
 
 
+@pytest.mark.parametrize("domain", ["captions", "driving", "text", "house_numbers"])
+def test_a_python_without_what_the_data_need_is_told_so_in_one_line(domain):
+    bare = [sys.executable, "-S", "-m", f"data_prep.{domain}", "DIR"]
+    ended = subprocess.run(bare, cwd=PIPELINES.parent, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and " does not find " in line and "pip install -e ." in line
+
+
 @pytest.mark.parametrize("door", [caption, steer, text, house_numbers, console])
 def test_no_command_fails_for_want_of_a_character(door, monkeypatch, capsys):
     stdout = io.TextIOWrapper(io.BytesIO(), "cp1252")
