@@ -10,6 +10,7 @@ from data_prep.progress import counting_bar
 from modules.errors import InputError
 
 _RAW_SUFFIXES = (".h264", ".264", ".h265", ".265", ".hevc")
+_TELLS = 0.5  # a share of the frames after which time goes on
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", *_RAW_SUFFIXES)
 
 
@@ -53,10 +54,11 @@ def frame_times(path: Path) -> np.ndarray:
         raise InputError(f"{path}: holds no frame that can be read")
     found = np.array(times)
     # some containers tell no times: FFmpeg then gives zeros
-    if len(found) > 1 and not (np.diff(found) > 0).all():
+    if len(found) > 1 and (np.diff(found) > 0).mean() < _TELLS:
         if not 0 < rate < 1000:
             raise InputError(f"{path}: has neither times of frames nor their rate; convert it to mp4")
         found = np.arange(len(found)) / rate
+    found = np.maximum.accumulate(found)  # rounded, two can be the same: that is no reason to doubt all
     return found - found[0]
 
 
