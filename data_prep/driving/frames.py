@@ -65,7 +65,7 @@ class FrameCache:
         self.data, self.preprocessing = data.absolute(), preprocessing
         p = preprocessing
         self.description = f"{self.data} {p.height}x{p.width} without {p.crop_top} and {p.crop_bottom}"
-        key = hashlib.sha256(self.description.encode()).hexdigest()[:16]
+        key = hashlib.sha256(self.description.encode(errors="surrogateescape")).hexdigest()[:16]
         self.folder = cache_folder("frames", key, root)
         self.store = RowStore(self.folder, "frames.u8", (3, p.height, p.width), np.uint8, _KEYS, "frames")
         self._lines: dict[str, dict[str, Any]] = {}
@@ -117,7 +117,8 @@ class FrameCache:
         """Returns a hash of these frames in this geometry, from the files as they were when decoded."""
         lines = (self._lines[str(file)] for file in files)
         stated = [f"{line['file']} {line['size']} {line['mtime_ns']}" for line in lines]
-        return hashlib.sha256("\n".join([self.description, *stated]).encode()).hexdigest()
+        whole = "\n".join([self.description, *stated])
+        return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()
 
     # ---------------------------------------------------------------- writing
 

@@ -106,7 +106,8 @@ def _marks(table: DriveTable, rows: np.ndarray) -> np.ndarray:
             zip(table.frame[rows].tolist(), table.time_s[rows].tolist(), strict=True)
         )
     ]
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    encoded = (text.encode(errors="surrogateescape") for text in texts)
+    digests = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in encoded)
     return np.unique(np.frombuffer(digests, "<i8").astype(np.int64))
 
 

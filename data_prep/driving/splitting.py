@@ -119,7 +119,8 @@ def _by_drive(recordings: np.ndarray, options: SplitOptions) -> np.ndarray:
     names = list(dict.fromkeys(recordings.tolist()))
     split = dict.fromkeys(names, "train")
     # a drive keeps its place among the others when drives are added
-    places = {name: hashlib.blake2b(f"{options.seed} {name}".encode()).digest() for name in names}
+    told = {name: f"{options.seed} {name}".encode(errors="surrogateescape") for name in names}
+    places = {name: hashlib.blake2b(text).digest() for name, text in told.items()}
     free = sorted(names, key=lambda name: places[name])
     for part, patterns in (("test", options.test_drives), ("val", options.val_drives)):
         for pattern in patterns:

@@ -78,7 +78,8 @@ def read(root: Path, numbers: int = NUMBERS, seed: int = 0) -> NumberTable:
 
 def _split(name: str) -> str:
     taken = TAKEN.search(name)
-    place = hashlib.blake2b((taken[0] if taken else name).encode(), digest_size=8).digest()
+    told = (taken[0] if taken else name).encode(errors="surrogateescape")
+    place = hashlib.blake2b(told, digest_size=8).digest()
     share = int.from_bytes(place) / 2**64
     return "train" if share < 0.8 else "val" if share < 0.9 else "test"
 

@@ -183,3 +183,10 @@ def test_a_frame_that_becomes_readable_is_read(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
     rows, report = fill(opened(tmp_path), table)
     assert rows.tolist() == [0, 3, 1, 2] and (report.decoded, report.reused) == (1, 3)
+
+
+def test_a_folder_whose_name_is_no_utf8_is_as_good_as_any(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    cache = opened(root)
+    rows, _ = fill(cache, table := drive(root, 3, drawn=True))
+    assert rows.tolist() == [0, 1, 2] and cache.identity(table.file)
