@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from functools import cache
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -223,6 +224,22 @@ def test_what_is_wrong_is_found(check, text):
 
 def test_the_first_page_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES
+
+
+def test_the_recipe_for_sidecars_writes_one_for_every_caption_and_overwrites_none(tmp_path, monkeypatch):
+    page = (ROOT / "data_prep" / "captions" / "README.md").read_text()
+    recipe = next(body for language, body in _FENCE.findall(page) if language == "python")
+    photos = tmp_path / "photos"
+    (photos / "a b").mkdir(parents=True)
+    rows = ["image,caption,score,error", "a b/1.jpg,one & <two>,-1,", "kept.jpg,new,-1,", "bad.jpg,,,cut"]
+    (photos / "captions.csv").write_text("\r\n".join(rows))
+    (photos / "kept.jpg.xmp").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    exec(recipe, {})
+    written = {path.name: path.read_text() for path in photos.rglob("*.xmp")}
+    assert set(written) == {"1.jpg.xmp", "kept.jpg.xmp"} and written["kept.jpg.xmp"] == "mine"
+    (text,) = [e.text for e in ElementTree.fromstring(written["1.jpg.xmp"]).iter() if (e.text or "").strip()]
+    assert text == "one & <two>"
 
 
 def test_citation_and_changelog_know_the_version():

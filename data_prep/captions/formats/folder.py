@@ -6,6 +6,9 @@
                                 optionally with "split"
     DIR/a.jpg, DIR/dogs/b.jpg   the images beside the caption file, or all of them in DIR/images/
 
+What `predict` wrote, as csv or jsonl, is such a caption file, too: of a file that it could not read it has an
+error and no caption, and that row is passed over.
+
 An image may have any number of captions, in any rows. Splits are train, val (dev, valid, validation) and
 test. Without splits the images are divided 80/10/10 by a hash of their names: adding images never moves
 another.
@@ -56,6 +59,8 @@ def read_captions_file(path: Path) -> dict[str, list[str]]:
 def _csv_rows(path: Path) -> list[CaptionRow]:
     rows: list[CaptionRow] = []
     for where, row in read_csv(path):
+        if not row["caption"].strip() and row.get("error", "").strip():
+            continue
         split = split_name(row["split"], where) if "split" in row else None
         image = image_name(row["image"], where)
         rows.append(CaptionRow(image, (caption_text(row["caption"], where),), split, where))
@@ -66,6 +71,10 @@ def _jsonl_rows(path: Path) -> list[CaptionRow]:
     rows: list[CaptionRow] = []
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
+        if "error" in row and not {"caption", "captions"} & set(row):
+            continue
+        if "score" in row:  # of predict, whose other captions nobody has looked at
+            row.pop("captions", None)
         image, split = row.get("image"), row.get("split")
         if not isinstance(image, str):
             raise InputError(f'{where}: has no "image"')

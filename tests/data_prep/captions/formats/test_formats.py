@@ -12,6 +12,7 @@ from data_prep.captions import read_captions
 from data_prep.captions.formats import coco, flickr8k, folder, karpathy
 from data_prep.captions.records import CaptionTable
 from modules.errors import InputError
+from pipelines.captioning.prediction_rows import write_rows
 
 DATA = Path(os.environ.get("SEQSIGHT_DATA", Path(__file__).parents[4] / "../shared/data"))
 
@@ -158,6 +159,19 @@ def test_jsonl_in_all_its_forms(tmp_path: Path) -> None:
         ("a.jpg", ("one", "five"), "train"),
         ("b/c.png", ("two", "three four"), "test"),
     ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_what_predict_wrote_is_read_after_somebody_corrected_it(suffix: str, tmp_path: Path) -> None:
+    rows = [
+        {"image": "a.jpg", "caption": "Anna", "score": -1.1, "captions": ["a girl", "a dog"], "unsure": True},
+        {"image": "b.jpg", "error": "is damaged"},
+        {"image": "c.jpg", "caption": "a dog", "score": -0.5, "error": "is damaged; captioned so far"},
+    ]
+    write_rows(tmp_path / f"captions{suffix}", rows, suffix[1:])
+    draw(tmp_path, "a.jpg", "c.jpg")  # b.jpg was thrown away
+    read = [(record.image, record.captions) for record in read_captions(tmp_path).records]
+    assert read == [("a.jpg", ("Anna",)), ("c.jpg", ("a dog",))]
 
 
 CSV_FAULTS = [
