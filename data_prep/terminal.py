@@ -80,10 +80,10 @@ def run(main: Callable[[], int | None]) -> int:
             with _hearing_sigterm():
                 return main() or 0
         finally:
-            sys.stdout.flush()
+            _flush_stdout()
     except BrokenPipeError:
-        # who reads has seen enough, as `head` has; what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # who reads has seen enough, as `head` has
+        _drop_stdout()
         return 128 + 13
     except InputError as error:
         _say_once(f"error: {error}")
@@ -93,7 +93,7 @@ def run(main: Callable[[], int | None]) -> int:
         if error.errno is None:
             raise
         reason = f"cannot be read or written ({error.strerror})"
-        tell(f"error: {error.filename or 'a file'}: {reason}")
+        tell(f"error: {error.filename or 'stdout or a file'}: {reason}")
         return 2
     except RuntimeError as error:
         how = _end_of_worker(error)
@@ -110,6 +110,20 @@ def run(main: Callable[[], int | None]) -> int:
     except Terminated as stop:
         _say_once(": ".join(["terminated", *map(str, stop.args)]))
         return 143
+
+
+def _flush_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        _drop_stdout()
+        raise
+
+
+def _drop_stdout() -> None:
+    """Lets what is left to print go nowhere, or Python would try again at its end and change the status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_once(line: str) -> None:

@@ -67,6 +67,19 @@ def test_a_closed_stream_ends_no_command(tmp_path, closed):
     assert done.returncode == 0 and (tmp_path / "out.txt").read_text() == "whole"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize(("unbuffered", "named"), [("", "stdout"), ("1", "stdout or a file")])
+def test_a_full_disk_behind_stdout_is_one_line_that_names_it(unbuffered, named):
+    command = "import sys; from data_prep.terminal import run; sys.exit(run(lambda: print('said')))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-c", command], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    why = "cannot be read or written (No space left on device)"
+    assert (done.returncode, done.stderr) == (2, f"error: {named}: {why}\n")
+
+
 class Ended(Dataset):
     """Its worker process is ended from outside, as where shared memory or memory is short."""
 
