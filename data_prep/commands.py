@@ -1,7 +1,8 @@
 """Functions as the commands of `python -m data_prep.DOMAIN`."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import getdoc
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,11 +30,27 @@ def check_new(data: Path, **files: Path | None) -> None:
             raise InputError(f"{path}: is part of the data; choose another --{option}")
 
 
+def refuse_folders(words: Sequence[str], options: Collection[str]) -> None:
+    """Raises InputError for a file to write that a slash at its end makes a folder.
+
+    Args:
+        words: Of the command line.
+        options: That name such files, without dashes.
+    """
+    option = ""
+    for word in words:
+        if word.startswith("--"):
+            option, _, word = word[2:].partition("=")
+        if option in options and word.endswith(("/", os.sep)):
+            raise InputError(f"{word}: is a folder; --{option} names a file")
+
+
 def run_commands(
     program: str,
     read: Callable[..., None],
     others: Mapping[str, Callable[..., None]],
     argv: Sequence[str] | None,
+    writes: Collection[str] = ("output", "sheet"),
 ) -> int:
     """Returns the exit status of a command whose options are a function's; wrong input is one line and 2.
 
@@ -42,6 +59,7 @@ def run_commands(
         read: The function that is called where the first argument names no other one.
         others: These, by their names.
         argv: The arguments; by default those of the process.
+        writes: Options that name files to write.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     command, prog = read, program
@@ -59,6 +77,7 @@ def run_commands(
     def main() -> None:
         if "" in given:  # as an unset variable of a shell gives; it would be the current folder
             raise InputError("a word is empty, where a path or a value has to stand")
+        refuse_folders(given, writes)
         options: dict[str, Any] = vars(parser.parse_args(given))
         command(**options)
 

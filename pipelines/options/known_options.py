@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from data_prep.commands import refuse_folders
 from modules.checkpoints import check_checkpoint_file
 from modules.errors import InputError
 from pipelines.arguments import find_config, given_values, no_option, read_config, wrong_value
@@ -22,6 +23,17 @@ from pipelines.arguments import find_config, given_values, no_option, read_confi
 LIBRARY = "trainer.", "checkpoint.", "early_stopping."  # options that are Lightning's own
 TRAINING = "fit", "validate", "test"  # all have the same options
 FILE = Path(__file__).with_name("options.yaml")
+# options that name a file to write
+WRITTEN = {
+    "caption predict": ("output",),
+    "steer predict": ("output", "overlay"),
+    "steer drive": ("video", "report"),
+    "text sample": ("midi", "wav"),
+    "text score": ("per_token", "html"),
+    "text classify": ("output",),
+    "house_numbers read": ("output",),
+    "house_numbers paint": ("output", "animation"),
+}
 
 
 @cache
@@ -66,6 +78,8 @@ def check_early(task: str, argv: Sequence[str]) -> None:
         name, sign, value = argument[2:].partition("=")
         _check_name(name, options, judged)
         _check_value(name, value if sign else following, options)
+    if "ray" not in given_values(rest, "--engine"):  # whose output is a folder
+        refuse_folders(rest, WRITTEN.get(f"{task} {command}", ()))
     needed = [
         name for name in _read()["needed"].get(f"{task} {command}", ()) if not given_values(rest, f"--{name}")
     ]

@@ -63,6 +63,15 @@ def test_no_command_fails_for_want_of_a_character(door, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("note: output in cp1252")
 
 
+@pytest.mark.parametrize("given", [["--file", "new/"], ["--file=new/"]])
+def test_no_command_on_data_takes_a_folder_for_a_file(given, capsys):
+    def write(file: Path | None = None) -> None:
+        """Writes a file."""
+
+    assert run_commands("write", write, {}, given, writes=("file",)) == 2
+    assert capsys.readouterr().err == "error: new/: is a folder; --file names a file\n"
+
+
 def test_no_command_on_data_fails_for_want_of_a_character(monkeypatch):
     stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", stdout)

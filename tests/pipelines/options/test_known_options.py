@@ -161,6 +161,16 @@ WRONG = [
         ["sample", "--ckpt_path", "absent.ckpt"],
         "absent.ckpt: does not exist; name a file such as RUN/checkpoints/best.ckpt",
     ),
+    *(
+        (task, [command, *given, f"--{option}", "new/"], f"new/: is a folder; --{option} names a file")
+        for task, command, option, given in (
+            ("caption", "predict", "output", ["--images", "."]),
+            ("steer", "predict", "output", ["--frames", "."]),
+            ("steer", "predict", "overlay", ["--frames", "."]),
+            ("steer", "drive", "report", []),
+            ("house_numbers", "paint", "animation", []),
+        )
+    ),
     (
         "text",
         ["fit", "--data.level", "wrod"],
