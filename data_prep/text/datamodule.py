@@ -204,7 +204,7 @@ class TextDataModule(pl.LightningDataModule):
         held_out = self.tokens(split)
         figures = {}
         for name, order in (("unigram", 1), ("5-gram", 5)):
-            nats = float(self.ngram_model(order).bits(held_out).sum()) * math.log(2)
+            nats = self.ngram_model(order).total_bits(held_out) * math.log(2)
             figures[name] = bits_per_character(nats, self.characters_of(split), self.unknown_bits(split))
         return figures
 

@@ -10,6 +10,7 @@ from modules.vocabulary import Vocabulary
 
 # n-grams that could be there at most for them to be numbered by a table instead of by sorting
 _TABLE_SIZE = 1 << 26
+_AT_ONCE = 1 << 22  # units: half a gigabyte
 
 
 @dataclass
@@ -78,7 +79,24 @@ class NGramModel:
 
     def bits(self, tokens: Integer[np.ndarray, " tokens"]) -> Float[np.ndarray, " units"]:
         """Returns -log2 P of every unit of documents, each after its `<bos>`, which itself has none."""
-        units = self._padded(tokens)
+        return self._bits(self._padded(tokens))
+
+    def total_bits(self, tokens: Integer[np.ndarray, " tokens"], at_once: int = _AT_ONCE) -> float:
+        """Returns their sum, for which a text of any length needs no more memory.
+
+        Args:
+            tokens: As of `bits`, or none.
+            at_once: Units that are looked up together.
+        """
+        total = 0.0
+        for start in range(0, len(tokens), at_once):
+            # the units before are what these are predicted from
+            begin = max(0, start - self.order + 1)
+            known = int((tokens[begin:start] != Vocabulary.BOS).sum())
+            total += float(self._bits(self._repeated(tokens[begin : start + at_once]))[known:].sum())
+        return total
+
+    def _bits(self, units: Integer[np.ndarray, " padded"]) -> Float[np.ndarray, " units"]:
         probability = np.full(len(units), self.uniform)
         contexts = np.zeros(len(units), np.int64)  # -1 where the context was never seen
         for order in self._orders:
@@ -144,6 +162,9 @@ class NGramModel:
         tokens = np.asarray(tokens)
         if not len(tokens) or tokens[0] != Vocabulary.BOS:
             raise ValueError("tokens begin with the <bos> of a document")
+        return self._repeated(tokens)
+
+    def _repeated(self, tokens: np.ndarray) -> np.ndarray:
         times = np.where(tokens == Vocabulary.BOS, max(1, self.order - 1), 1)
         return np.repeat(tokens, times).astype(np.int64)
 

@@ -35,6 +35,7 @@ INIT_HELP = (
 )
 HELD_OUT = 20_000  # characters of the held-out text that the report shows
 EVERYTHING = 10**9  # characters
+ENOUGH = 10**7  # characters of a held-out text among which LaTeX is looked for; more would fill the memory
 # of LaTeX: texts that are written at the end, characters of each, those in which what begins is counted, and
 # environments that make a text LaTeX
 TEXTS, LENGTH, COUNTED, FEWEST = 20, 4_000, 2_000, 10
@@ -198,7 +199,7 @@ class LanguageCLI(InitCLI):
             found["tunes"] = self._judge_tunes(split)
             tables.append(tunes_table(found["tunes"]))
         if data.level == "character" and not data.backward:
-            held_out = data.beginning(split, EVERYTHING)
+            held_out = data.beginning(split, ENOUGH)
             if held_out.count(r"\begin{") >= FEWEST:
                 found["environments"] = self._judge_environments(held_out)
                 tables.append(environments_table(found["environments"]))

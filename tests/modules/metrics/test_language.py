@@ -124,6 +124,16 @@ def test_a_table_and_sorting_number_alike(monkeypatch):
     np.testing.assert_array_equal(NGramModel(5, len(codec.vocabulary)).fit(tokens).bits(tokens), by_table)
 
 
+@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize("at_once", [1, 3, 7, 1000])
+def test_a_text_that_is_read_in_parts_has_the_bits_of_the_whole(order, at_once):
+    codec = TextCodec.build("character", TEXTS)
+    tokens = encoded(codec, *TEXTS, "", "a cat sat")
+    model = NGramModel(order, len(codec.vocabulary)).fit(encoded(codec, *TEXTS))
+    assert model.total_bits(tokens, at_once) == pytest.approx(model.bits(tokens).sum(), rel=1e-12)
+    assert model.total_bits(tokens[:0]) == 0.0
+
+
 def test_documents_know_nothing_of_each_other():
     codec = TextCodec.build("character", TEXTS)
     model = NGramModel(4, len(codec.vocabulary)).fit(encoded(codec, *TEXTS))
