@@ -1,7 +1,8 @@
 """What a command line can be told before PyTorch and Lightning are imported, which takes seconds.
 
 options.yaml lists the options of every command, so that a misspelt one is answered at once. What passes goes
-on to the parser itself, which has the last word.
+on to the parser itself, which has the last word. So does what somebody has added to the source since: a field
+of that name, or such a choice of a `Literal`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ WRITTEN = {
     "house_numbers read": ("output",),
     "house_numbers paint": ("output", "animation"),
 }
+SOURCE = Path(__file__).resolve().parents[2]
+PACKAGES = "modules", "data_prep", "pipelines"
 
 
 @cache
@@ -113,6 +116,11 @@ def _check_name(name: str, options: dict[str, list[str] | None], judged: bool, w
     is_inside = any(parent in options and not _is_group(parent, options) for parent in parents)
     if name.rstrip("+") in options or is_inside or (not judged and name.startswith(LIBRARY)):
         return
+    group, _, field = name.rpartition(".")
+    # an option without a group is the parameter of a command's function
+    folders = () if group and group not in options else PACKAGES if group else PACKAGES[2:]
+    if _source_has(rf"^    {re.escape(field)}: ", *folders):
+        return
     raise InputError(where + no_option(name, sorted(options)))
 
 
@@ -126,8 +134,14 @@ def _check_value(name: str, value: str, options: dict[str, list[str] | None]) ->
         return
     # a number can be written in many ways, a quoted value is the parser's business
     is_number = re.search(r"\d|inf|nan", value.lower()) and any(kind.endswith("number") for kind in wanted)
-    if not is_number and re.fullmatch(r"[\w./-]+", value):
+    is_word = not is_number and re.fullmatch(r"[\w./-]+", value)
+    if is_word and not _source_has(rf"Literal\[[^]]*[\"']{re.escape(value)}[\"']", *PACKAGES):
         raise InputError(wrong_value(name, value, wanted))
+
+
+def _source_has(pattern: str, *folders: str) -> bool:
+    files = (file for folder in folders for file in (SOURCE / folder).rglob("*.py"))
+    return any(re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE) for file in files)
 
 
 def _flattened(content: Any, options: dict[str, list[str] | None], before: str = "") -> Iterator[str]:

@@ -11,8 +11,10 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import yaml
 
+from modules.errors import InputError
 from pipelines import caption, house_numbers, steer, text
 from pipelines.arguments import KINDS, Parser
+from pipelines.options import known_options
 from pipelines.options.known_options import FILE, LIBRARY, TRAINING, check_early
 
 DOORS = {"caption": caption, "steer": steer, "text": text, "house_numbers": house_numbers}
@@ -230,3 +232,25 @@ def test_commands_without_a_model_import_no_pytorch(module, tmp_path):
 ])  # fmt: skip
 def test_what_the_parser_may_take_is_left_to_it(task, argv):
     check_early(task, argv)
+
+
+def test_what_somebody_adds_to_the_source_is_left_to_the_parser(tmp_path, monkeypatch):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "cells.py").write_text(
+        'CellName = Literal[\n    "lstm", "mgu"\n]\n\nclass Options:\n    depth: int = 1\n'
+    )
+    monkeypatch.setattr(known_options, "SOURCE", tmp_path)
+    (tmp_path / "mine.yaml").write_text("model:\n  decoder:\n    cell: mgu\n    depth: 2\n")
+    check_early("text", ["fit", "--model.decoder.cell", "mgu", "--model.decoder.depth", "2"])
+    check_early("text", ["fit", "--config", str(tmp_path / "mine.yaml")])
+    for option, value in (
+        ("model.decoder.cell", "mgru"),
+        ("model.decoder.dept", "2"),
+        ("x.depth", "2"),
+        ("depth", "2"),
+    ):
+        with pytest.raises(InputError, match=option):
+            check_early("text", ["fit", f"--{option}", value])
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "fit.py").write_text("def fit(\n    depth: int,\n) -> None: ...\n")
+    check_early("text", ["fit", "--depth", "2"])
