@@ -25,6 +25,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+
+if __name__ == "__main__":  # run the code beside this file, not another copy that is installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 try:
     from pipelines.arguments import CONFIGS, with_config

@@ -1,6 +1,7 @@
 """Where the code of a command lies, and what its help says."""
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -34,12 +35,22 @@ def test_help_says_what_it_said(task, command, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("script", ["caption", "steer", "text", "house_numbers"])
+def test_a_door_runs_the_code_beside_it_and_no_other_copy_that_is_installed(script, tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "__init__.py").write_text("raise SystemExit('another copy')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    asked = [sys.executable, PIPELINES / f"{script}.py", "--help"]
+    ended = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("script", ["caption", "steer", "text", "house_numbers"])
 def test_a_python_without_the_project_is_told_so_in_one_line(script, tmp_path):
     bare = [sys.executable, "-I", "-S", PIPELINES / f"{script}.py", "fit"]  # -S: without installed packages
     ended = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: ") and "does not find pipelines" in line and "pip install -e ." in line
+    assert line.startswith("error: ") and " does not find " in line and "pip install -e ." in line
 
 
 @pytest.mark.parametrize("domain", ["captions", "driving", "text", "house_numbers"])
