@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.errors import InputError, check_at_least, printable
-from pipelines.captioning.photographs.caption_index import CaptionIndex, Found, Parts
+from pipelines.captioning.photographs.caption_index import CaptionIndex, Found, Parts, photographs_of
 
 FOUND = "bold green"
 LONGEST_LINE = 10_000  # letters, in a pipe
@@ -37,7 +37,8 @@ def find(
     Args:
         query: What to look for.
         captions: What `predict` wrote, or any jsonl, csv (image, caption) or COCO results.
-        images: Folder of the photographs, for --open; by default that of the captions' file.
+        images: Folder of the photographs, for --open; by default where predict read them, or that of the
+            captions' file.
         limit: Most photographs.
         open: Write a page of thumbnails, print its path, and show it where there is a browser.
         json: Print one JSON object in place of the table.
@@ -107,7 +108,7 @@ def _page(query: str, captions: Path, images: Path | None, found: list[Found], n
     """Writes the page of what was found, and shows it."""
     from pipelines.captioning.photographs.photo_page import Photo, show, write_photo_page  # it draws
 
-    folder = captions.parent if images is None else images
+    folder = images or photographs_of(captions) or captions.parent
     photos = [
         Photo(each.image, Path(each.file or folder / each.image), [each.caption, *each.others])
         for each in found

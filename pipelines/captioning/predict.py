@@ -30,6 +30,7 @@ from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least, tell
 from modules.images import UnreadableImage
 from modules.precision import fast_dtype
+from pipelines.captioning.photographs.caption_index import remember_photographs
 from pipelines.captioning.prediction_rows import (
     SUBTITLES,
     SUFFIXES,
@@ -217,6 +218,7 @@ def _caption(
         if rows is None:
             return
         write_rows(output, rows, format, options.every)
+        remember_photographs(output, _folder_of(options.images))
     captioned = sum("caption" in row for row in rows)
     undrawn = sum(UNDRAWN in row.get("error", "") for row in rows)
     seconds = time.monotonic() - begun
@@ -259,6 +261,12 @@ def _pictures(options: PredictionOptions, output: Path) -> list[Picture]:
     if not found:
         raise InputError(f"{options.images[0]}: no files but those that this command wrote")
     return found
+
+
+def _folder_of(images: Sequence[Path | str]) -> Path:
+    """Returns the folder from which the names in the rows lead to photographs."""
+    first = Path(images[0])
+    return Path() if len(images) > 1 else first if first.is_dir() else first.parent
 
 
 def _identity(options: PredictionOptions, precision: str) -> str:

@@ -7,11 +7,12 @@ when the captions' file has changed since.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sqlite3
 import string
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from modules.errors import InputError
 from modules.whole_files import write_whole
 
 _FORMAT = 1  # of the index: another number makes all of them anew
+_PHOTOGRAPHS = "photographs.json"
 _BEGIN, _END = "\x02", "\x03"  # around a word that was found
 # words that tell no photograph from another; they are looked for where a query has no other word
 _COMMON = " a an and are at be by for from in is it its of on or s t that the to with "
@@ -41,6 +43,29 @@ class Found(NamedTuple):
     has_all: bool  # whether its captions have all words that were looked for
 
 
+def _cache_of(captions: Path) -> Path:
+    key = hashlib.sha256(str(captions.resolve()).encode("utf-8", "replace")).hexdigest()[:16]
+    return cache_folder("captions", key)
+
+
+def remember_photographs(captions: Path, folder: Path) -> None:
+    """Notes in the cache, if it can be written, in which folder the photographs of these captions lie."""
+    status = captions.stat()
+    noted = [status.st_size, status.st_mtime_ns, str(folder.resolve())]
+    with suppress(OSError):
+        write_whole(_cache_of(captions) / _PHOTOGRAPHS, json.dumps(noted).encode())
+
+
+def photographs_of(captions: Path) -> Path | None:
+    """Returns the folder that was noted for these captions; None where they have changed since."""
+    try:
+        *state, folder = json.loads((_cache_of(captions) / _PHOTOGRAPHS).read_bytes())
+        status = captions.stat()
+    except (OSError, ValueError):
+        return None
+    return Path(folder) if state == [status.st_size, status.st_mtime_ns] else None
+
+
 class CaptionIndex:
     """Photographs by the words of their captions.
 
@@ -58,9 +83,7 @@ class CaptionIndex:
             remedy = "write it with: caption.py predict --images DIR"
             raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         state = f"{_FORMAT} {status.st_size} {status.st_mtime_ns}"
-        folder = cache_folder(
-            "captions", hashlib.sha256(str(path.resolve()).encode("utf-8", "replace")).hexdigest()[:16]
-        )
+        folder = _cache_of(path)
         self.file = folder / "index.sqlite"
         if not self._opens(state):
             data = _build(path, state)

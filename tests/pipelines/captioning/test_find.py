@@ -176,6 +176,36 @@ def test_a_page_of_photographs_that_are_elsewhere_is_one_line(find, capsys):
     assert "d.jpg: no such photograph; name the folder of all with --images DIR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["folder", "list", "files"])
+def test_what_predict_wrote_is_shown_without_naming_the_folder_again(tmp_path, monkeypatch, capsys, given):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        Image.new("RGB", (60, 40), "red").save(folder / name)
+    (tmp_path / "list.txt").write_text("photographs/one.jpg\nphotographs/two.jpg\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "folder": ["photographs"],
+        "list": ["list.txt"],
+        "files": ["photographs/one.jpg", "photographs/two.jpg"],
+    }[given]
+    output = tmp_path / "out" / "captions.jsonl"
+    assert main(["predict", "--images", *given, "--output", str(output), "--num_workers", "0"]) == 0
+    word = json.loads(output.read_text().splitlines()[0])["caption"].split()[-1]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    find = ["find", word, "--captions", str(output), "--open", "--json"]
+    capsys.readouterr()
+    assert main(find) == 0
+    page = Page(Path(json.loads(capsys.readouterr().out)["page"]))
+    assert [tag for tag, _ in page.tags].count("img") == 2
+    # other captions in its place may be of other photographs
+    write(output, [{"image": "one.jpg", "caption": word}])
+    assert main(find) == 2
+
+
 def test_a_browser_is_opened_where_there_are_windows(find, captions, monkeypatch):
     Image.new("RGB", (40, 20)).save(captions.parent / "d.jpg")
     opened = []
