@@ -15,14 +15,16 @@ from modules.images import read_image
 
 
 class Pixels:
-    """Decoded images, as (N, 3, S, S) uint8."""
+    """Decoded images, as (N, 3, S, S) uint8; in training views of them, which follow from the batch alone."""
 
     def __init__(self, paths: Sequence[Path], transform: EvalTransform | TrainTransform) -> None:
         self.paths, self.transform = list(paths), transform
 
     def __call__(self, images: Sequence[int], captions: Sequence[int] = ()) -> Tensor:
         read = (read_image(self.paths[image], self.transform.minimum_size) for image in images)
-        return torch.stack([self.transform(image) for image in read])
+        with torch.random.fork_rng(devices=[]):  # of the CPU alone: worker processes must not wake a GPU
+            torch.default_generator.manual_seed(int(_of_batch(images, captions).integers(2**63)))
+            return torch.stack([self.transform(image) for image in read])
 
 
 class Annotations:
@@ -52,13 +54,16 @@ class MirroredAnnotations:
         if not self.is_training:
             return torch.stack([self.plain(images), self.mirrored(images)], dim=1)
         numbers = np.asarray(images)
-        # what is drawn depends on the batch alone: a resumed run sees what the uninterrupted one did. Its
-        # order is another in each epoch, also where all images are in one batch
-        random = np.random.default_rng(np.asarray(captions) if len(captions) else numbers)
-        is_mirrored = random.random(len(numbers)) < 0.5
+        is_mirrored = _of_batch(images, captions).random(len(numbers)) < 0.5
         annotations = self.plain(images)
         annotations[torch.from_numpy(is_mirrored)] = self.mirrored(numbers[is_mirrored].tolist())
         return annotations
+
+
+def _of_batch(images: Sequence[int], captions: Sequence[int]) -> np.random.Generator:
+    """Returns what draws for a batch: in a resumed fit, and in any process, as in an uninterrupted one."""
+    # captions come in another order in each epoch, also where all images are in one batch
+    return np.random.default_rng(np.asarray(captions if len(captions) else images))
 
 
 Inputs = Pixels | Annotations | MirroredAnnotations

@@ -10,7 +10,7 @@ from modules.vocabulary import Vocabulary
 
 # n-grams that could be there at most for them to be numbered by a table instead of by sorting
 _TABLE_SIZE = 1 << 26
-_AT_ONCE = 1 << 22  # units: half a gigabyte
+_AT_ONCE = 1 << 22  # units: 200 MB of numbers
 
 
 @dataclass

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from PIL import Image
 
 from data_prep.captions.inputs import Annotations, MirroredAnnotations, Pixels, plain_inputs
 from modules.captioning.preprocessing import EvalTransform, MirrorTransform, TrainTransform
@@ -40,6 +41,19 @@ def test_training_reads_either_view_of_each_image_and_the_same_one_again():
     # and with the same images, whose captions come in another order
     orders = [inputs(images, order)[:, 0, 0].tolist() for order in ([0, 1, 2], [2, 1, 0], [0, 1, 2])]
     assert orders[0] == orders[2] != orders[1]
+
+
+def test_views_of_pixels_follow_from_the_batch_alone(tmp_path):
+    """Whichever process draws them, and whatever it has drawn before: a resumed fit sees the same."""
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path in paths:
+        noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+    inputs = Pixels(paths, TrainTransform(8))
+    first, again = inputs([0, 1, 2, 3], [5, 7, 8, 9]), inputs([0, 1, 2, 3], [5, 7, 8, 9])
+    assert torch.equal(first, again) and not torch.equal(first, inputs([0, 1, 2, 3], [7, 5, 8, 9]))
+    assert len(first.flatten(1).unique(dim=0)) == 4  # each image has a view of its own
+    assert torch.equal(inputs([0, 1]), inputs([0, 1]))
 
 
 def test_the_mirror_transform_mirrors_left_and_right():
