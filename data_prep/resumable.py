@@ -36,7 +36,8 @@ class Resumable:
 
     def begin_at(self, epoch: int, done: int) -> None:
         """Lets the next pass begin after so many batches of an epoch."""
-        self.epoch, self.skip = epoch, done % len(self)
+        self.epoch = epoch  # first: epochs may differ in length
+        self.skip = done % len(self)
 
     def remaining(self) -> range:
         """Returns the numbers of the batches of a pass; the next pass will be a whole one."""

@@ -229,7 +229,7 @@ def _decoded(path: Path, encoding: str | None, bar: Progress | None) -> Iterator
             name = "utf-8-sig"
         decoder = codecs.getincrementaldecoder(name)("strict")
         normalised = io.IncrementalNewlineDecoder(decoder, translate=True)  # type: ignore[arg-type]
-        offset, line = 0, 1
+        offset, line, begun = 0, 1, False
         while True:
             try:
                 chunk = stream.read(_CHUNK)
@@ -246,7 +246,9 @@ def _decoded(path: Path, encoding: str | None, bar: Progress | None) -> Iterator
                 line += text[: text.index("\0")].count("\n")
                 raise InputError(f"{path}:{line}: holds a NUL character and is no text; remove it")
             if text:
-                yield text
+                # of an encoding that names its order of bytes the mark is a character
+                yield text if begun else text.removeprefix("\ufeff")
+                begun = True
             if not chunk:
                 return
             offset += len(chunk)

@@ -226,6 +226,17 @@ def test_evaluation_takes_each_item_once(items, world_size):
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_a_pass_begins_in_an_epoch_of_another_length():
+    # three processes: of grouped items one batch more is too small and joins another
+    grouped = {"groups": [0, 0, 0, 1, 2, 3, 4, 5], "grouped_from": 1}
+    sampler = BucketSampler([3] * 8, 3, world_size=3, **grouped)
+    whole = BucketSampler([3] * 8, 3, world_size=3, **grouped)
+    whole.set_epoch(1)
+    assert len(whole) < len(sampler)
+    sampler.begin_at(1, len(whole))  # as at the end of the epoch before
+    assert list(sampler) == list(whole)
+
+
 def test_an_evaluation_of_fewer_items_than_processes_is_refused():
     with pytest.raises(InputError, match="1 items to evaluate are too few for 2 processes"):
         evaluation_batches([0], 4, rank=1, world_size=2)

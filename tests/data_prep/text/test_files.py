@@ -40,6 +40,13 @@ def test_a_text_is_the_same_in_any_encoding_and_cut_anywhere(tmp_path, monkeypat
     assert all(piece[-1].isspace() for piece in pieces)
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 20])
+def test_a_mark_is_left_away_whatever_encoding_is_named(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(files, "_CHUNK", chunk)
+    path = put(tmp_path, "a.txt", "\ufeffa\ufeffb\n".encode("utf-16-le"))
+    assert read(path, "utf-16-le") == "a\ufeffb\n"
+
+
 def test_line_ends_of_every_kind_are_one(tmp_path, monkeypatch):
     path = put(tmp_path, "a.txt", "a\r\nb\rc\n\r\n\n\rd")
     for chunk in (1, 2, 100):
