@@ -14,9 +14,12 @@ from markupsafe import Markup
 from rich.console import Console
 
 from modules.decoders.language import LanguageDecoder
+from modules.errors import InputError
 from modules.language.language_model import LanguageModel
 from modules.language.surprise import TextReader
 from modules.parameters import parameters_of
+from pipelines.arguments import has_part
+from pipelines.language.authorship.report import write_report as write_author_report
 from pipelines.language.coloured_text import MOST_BITS
 from pipelines.language.music.judging import COUNTED
 from pipelines.language.music.player import sample_player
@@ -26,7 +29,7 @@ from pipelines.language.runs import Sample, TextRun, read_baselines, read_text_r
 from pipelines.reports.curves import best_step, monitored_metric
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
-from pipelines.reports.run_files import config_text
+from pipelines.reports.run_files import config_text, existing_run, read_config, read_metrics
 from pipelines.reports.summary import arguments, run_name, summary_rows
 
 MOST_SAMPLES = 8
@@ -43,7 +46,12 @@ def report(run: Path) -> None:
     Args:
         run: Folder of a run, as fit prints it.
     """
-    print(write_report(run))
+    folder = existing_run(Path(run))
+    config, metrics = read_config(folder), read_metrics(folder)
+    if has_part(config, "classifier") or "classes" in metrics:
+        raise InputError(f"{folder}: a classifier's run has no page; its scores stand in metrics.json")
+    is_of_authors = has_part(config, "heads") or "authors" in metrics
+    print(write_author_report(folder) if is_of_authors else write_report(folder))
 
 
 def write_report(run: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modules.errors import InputError
 from pipelines.reports.curves import read_curves
 from pipelines.reports.figures import curve_chart
 from pipelines.reports.page import write_page
@@ -17,8 +18,13 @@ CURVES = {  # title -> tags by label
 
 
 def write_report(run: Path) -> Path:
-    """Returns the path of RUN/report.html, made of the run's metrics.json, config.yaml and event files."""
+    """Returns the path of RUN/report.html, made of the run's metrics.json, config.yaml and event files.
+
+    InputError where metrics.json is missing.
+    """
     metrics, config, curves = read_metrics(run), read_config(run), read_curves(run)
+    if not metrics:
+        raise InputError(f"{run}: no metrics.json, which a fit writes at its end; there is nothing to show")
     charts = []
     for title, tags in CURVES.items():
         shown = {label: curves[tag] for label, tag in tags.items() if tag in curves}

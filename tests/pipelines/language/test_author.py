@@ -67,6 +67,14 @@ def test_it_trains_once_and_tells_who_wrote_a_text(root, cache, by_bob, capsys, 
     assert 0 < metrics["calibration"]["mean_probability"] <= 1
     page = (run / "report.html").read_text()
     assert "Who was taken for whom" in page and page.count("<svg") == 2
+    (run / "report.html").unlink()
+    assert main(["report", "--run", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'report.html'}\n"
+    assert (run / "report.html").read_text() == page
+    (run / "metrics.json").rename(run / "metrics")
+    assert main(["report", "--run", str(run)]) == 2
+    assert f"{run}: no metrics.json" in capsys.readouterr().err
+    (run / "metrics").rename(run / "metrics.json")
 
     monkeypatch.setattr(command, "AuthorCLI", None)  # nothing is left to train
     found = json.loads(asked(capsys, "--train", root, "--file", by_bob, "--json"))

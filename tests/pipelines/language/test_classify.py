@@ -38,6 +38,12 @@ def test_a_fit_scores_beside_a_bag_of_words_and_the_most_frequent_class(run):
     assert again["scores"]["macro_f1"] == pytest.approx(metrics["scores"]["macro_f1"])
 
 
+def test_a_classifier_has_no_page_and_is_told_so(run, capsys):
+    assert main(["report", "--run", str(run)]) == 2
+    said = f"error: {run}: a classifier's run has no page; its scores stand in metrics.json\n"
+    assert capsys.readouterr().err == said
+
+
 def test_new_texts_get_a_class_and_keep_their_columns(run, tmp_path, capsys):
     file, output = tmp_path / "texts.csv", tmp_path / "labels.csv"
     file.write_text('id,text\n7,"an awful film, really"\n8,a fine book\n9,\n')
