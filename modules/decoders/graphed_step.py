@@ -192,12 +192,22 @@ class _Replay(torch.autograd.Function):
 def obstacle(model: TrainedModule) -> str | None:
     """Returns why no step of this fit can be a CUDA graph, or None."""
     if model.device.type != "cuda":
-        return f"the fit runs on {model.device.type}, and only NVIDIA GPUs have CUDA graphs"
+        return none_on(model.device, "the fit runs")
     if model.world_size > 1:
         return f"{model.world_size} processes train together, and only one alone can"
     if model.trainer.precision == "16-mixed":
         return "16-mixed scales each loss before its gradients; bf16-mixed can"
     return None
+
+
+def none_on(device: torch.device, what: str) -> str:
+    """Returns why there are no CUDA graphs where a device is none of theirs.
+
+    Args:
+        device: It.
+        what: Is done there, such as "the fit runs".
+    """
+    return f"{what} on {device.type}, and only NVIDIA GPUs have CUDA graphs"
 
 
 def note(line: str) -> None:

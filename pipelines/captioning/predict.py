@@ -22,7 +22,7 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.captioning.pretrained import PRETRAINED
-from modules.decoders.graphed_step import note
+from modules.decoders.graphed_step import none_on, note
 from modules.decoding import DecodingOptions
 from modules.decoding.hypotheses import MOST_BEAMS
 from modules.encoders.eight_bits import multiplies_eight_bits
@@ -211,7 +211,7 @@ def _caption(
     if options.cuda_graphs and device.type == "cuda":
         model.write_by_graphs()
     elif options.cuda_graphs and trainer.is_global_zero:
-        note(f"captions are written on {device.type}, and only NVIDIA GPUs have CUDA graphs")
+        note(none_on(device, "captions are written"))
     begun = time.monotonic()
     workers = options.num_workers
     with predicted_rows(states, part, model, trainer, prepare, batch_size, workers) as rows:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def caption_on_ray(
         device: auto, cpu or cuda; None for auto.
     """
     instruct(model, options)
+    options = replace(options, ray_address=options.ray_address or os.environ.get("RAY_ADDRESS"))
     images = [str(place) for place in options.images]
     sources = list_sources(images)
     output = str(options.output)
@@ -97,8 +98,7 @@ def stream(
     on_gpu = device == "cuda" or (device in (None, "auto") and gpus > 0)
     if on_gpu and not gpus:
         raise InputError("--device cuda: no machine of the cluster has a GPU; cpu always can")
-    address = options.ray_address or os.environ.get("RAY_ADDRESS")
-    if options.reduced_precision and address is None:  # else captioners are elsewhere, too
+    if options.reduced_precision and options.ray_address is None:  # else captioners are elsewhere, too
         warn_where_nothing_is_reduced(torch.device("cuda" if on_gpu else "cpu"))
     actors = options.ray_actors or max(1, int(gpus if on_gpu else 0.75 * cpus))
     shares = sources.shares(min(MOST_SINGLE, max(16, -(-len(sources.pictures) // (4 * actors)))))
@@ -132,7 +132,6 @@ def cluster(address: str | None) -> Iterator[None]:
     """Connects to a cluster, or makes one of this machine alone, which is gone at the end."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # remarks that say nothing to who captions
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = address or os.environ.get("RAY_ADDRESS")
     if address is None:
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         # processes of this machine find the same code
