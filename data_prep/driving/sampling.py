@@ -215,6 +215,7 @@ class StreamedClips(ClipSampler):
         super().__init__(segments, length, context, batch_size, seed=seed, rank=rank, world_size=world_size)
         self.training = training
         self._laid: tuple[int, list[list[Window]], np.ndarray] | None = None
+        self._runs: dict[int, tuple[int, int]] = {}  # where the run that a stream is in begins and ends
         self.steps = self._training_steps() if training else max(map(len, self._whole()))
 
     def _tiles(self, number: int, phase: int) -> list[Window]:
@@ -251,7 +252,7 @@ class StreamedClips(ClipSampler):
         if self._laid is None or self._laid[0] != self.epoch:
             streams = self._cut() if self.training else self._whole()
             seeds = np.random.default_rng([self.seed, self.epoch, 1]).integers(2**62, size=len(streams))
-            self._laid = self.epoch, streams, seeds
+            self._laid, self._runs = (self.epoch, streams, seeds), {}
         return self._laid
 
     def batch(self, step: int) -> tuple[list[Window], np.ndarray, np.ndarray]:
@@ -264,11 +265,14 @@ class StreamedClips(ClipSampler):
 
     def run(self, step: int, number: int) -> tuple[int, int]:
         _, streams, _ = self._lay()
-        stream, begin, end = streams[number], step, step + 1
-        while begin > 0 and _continues(stream, begin):
-            begin -= 1
-        while _continues(stream, end):
-            end += 1
+        stream, (begin, end) = streams[number], self._runs.get(number, (0, 0))
+        if not begin <= step < end:
+            begin, end = step, step + 1
+            while begin > 0 and _continues(stream, begin):
+                begin -= 1
+            while _continues(stream, end):
+                end += 1
+            self._runs[number] = begin, end
         return stream[begin].first, (end - begin) * self.length
 
     def __len__(self) -> int:

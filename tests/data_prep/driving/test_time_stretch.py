@@ -1,6 +1,7 @@
 """Time that is stretched: places, angles, pictures and their motion agree, and no clip leaves its drive."""
 
 import math
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,3 +143,14 @@ def test_of_frames_the_nearest_are_shown_with_their_own_angles(tmp_path: Path) -
 def test_a_stretch_that_cannot_be() -> None:
     with pytest.raises(InputError, match=r"data.augmentation.time_stretch is 1.0; it has to be from 0 to"):
         AugmentationOptions(time_stretch=1.0)
+
+
+def test_a_long_drive_is_planned_in_time_that_grows_with_its_length() -> None:
+    def seconds(frames: int) -> float:
+        sampler = StreamedClips([np.arange(frames)], 10, 0, 2, training=True)
+        sampler.stretch_time(0.5)
+        start = time.process_time()
+        assert sum(1 for _ in sampler) == frames // 20
+        return time.process_time() - start
+
+    assert seconds(80_000) < 10 * seconds(20_000)  # the square would be sixteen times as long
