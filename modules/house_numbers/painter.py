@@ -60,9 +60,14 @@ class Painter(TrainedModule):
         self.bounds: list[Bound] = []
 
     @property
+    def pixels(self) -> int:
+        """Of a picture."""
+        return self.options.height * self.options.width
+
+    @property
     def values(self) -> int:
         """Values of a picture: its pixels, in every colour."""
-        return self.options.height * self.options.width * self.options.colours
+        return self.pixels * self.options.colours
 
     def middle(self, images: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B C Hh Ww"]:
         """Returns the middle of pictures, in grey or in colours, each value one of 256 levels over 255."""
@@ -84,7 +89,7 @@ class Painter(TrainedModule):
         noise = torch.randn(rows, self.options.steps, self.options.latent_size, device=self.device)
         nats = self.bound(batch, noise).total().sum()
         total, all_rows = self.reduce_sum(torch.stack([nats.detach(), nats.new_tensor(rows)]))
-        self.log("train/bits_per_pixel", total / all_rows / self.values / math.log(2), batch_size=rows)
+        self.log("train/bits_per_pixel", total / all_rows / self.pixels / math.log(2), batch_size=rows)
         loss = nats / self.values
         if self.classifier is not None:
             loss = loss + self.reading_loss(batch, self.classifier)
@@ -125,13 +130,13 @@ class Painter(TrainedModule):
             sums[1] += bound.pixels.sum()
             sums[2:] += bound.kl.sum(0)
         self.bounds = []
-        rows, pixels, *kl = self.reduce_sum(sums).tolist()
+        rows, pixel_nats, *kl = self.reduce_sum(sums).tolist()
         if not rows:
             return
         self.kl_bits = [nats / rows / math.log(2) for nats in kl]
-        pixel_bits = pixels / rows / math.log(2)
+        pixel_bits = pixel_nats / rows / math.log(2)
         scores = {
-            "bits_per_pixel": (pixel_bits + sum(self.kl_bits)) / self.values,
+            "bits_per_pixel": (pixel_bits + sum(self.kl_bits)) / self.pixels,
             "pixel_bits": pixel_bits,
             "kl_bits": sum(self.kl_bits),
             **{f"kl_bits_{step:02d}": bits for step, bits in enumerate(self.kl_bits, 1)},

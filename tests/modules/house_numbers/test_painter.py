@@ -70,6 +70,13 @@ def test_the_bound_depends_on_the_pictures_and_not_on_their_batches(monkeypatch)
     assert 6 < whole["val/bits_per_pixel"] < 11
 
 
+def test_a_pixel_has_the_bits_of_all_its_colours(monkeypatch):
+    colours = evaluated(painter(colours=3), [4], monkeypatch)
+    whole = colours["val/pixel_bits"] + colours["val/kl_bits"]
+    assert colours["val/bits_per_pixel"] == pytest.approx(whole / 512)
+    assert 18 < colours["val/bits_per_pixel"] < 33
+
+
 def test_the_training_loss_is_the_bound(monkeypatch):
     made = painter()
     monkeypatch.setattr(made, "log", lambda *_, **__: None)
