@@ -33,6 +33,7 @@ from modules.images import read_image, rgb_image
 from modules.parameters import parameters_of
 from modules.training import TrainedModule, seeded
 
+AT_ONCE = 256  # pictures that are read side by side
 SIZES = (64, 128, 256)  # pictures whose cost is compared, in pixels
 
 
@@ -189,17 +190,20 @@ class NumberReader(TrainedModule):
         Raises:
             UnreadableImage: A file or an array is no picture.
         """
-        decoded = [
-            rgb_image(image, f"image {place}") if isinstance(image, np.ndarray) else read_image(image)
+        squares = [
+            self.pictures(
+                rgb_image(image, f"image {place}") if isinstance(image, np.ndarray) else read_image(image)
+            )
             for place, image in enumerate(images)
         ]
-        if not decoded:
-            return []
-        squares = torch.from_numpy(np.stack([self.pictures(image) for image in decoded]))
         was_training = self.training
         self.eval()
         try:
-            return self.read_batch(squares.permute(0, 3, 1, 2).to(self.device))
+            found = []
+            for start in range(0, len(squares), AT_ONCE):
+                batch = torch.from_numpy(np.stack(squares[start : start + AT_ONCE])).permute(0, 3, 1, 2)
+                found += self.read_batch(batch.to(self.device))
+            return found
         finally:
             self.train(was_training)
 

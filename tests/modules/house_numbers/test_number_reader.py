@@ -1,11 +1,13 @@
 """The reader of house numbers: it learns, every parameter, and a row knows nothing of its batch."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from modules.errors import InputError
 from modules.house_numbers.batch import NumberBatch, encode
@@ -233,3 +235,15 @@ def test_multiply_adds_are_those_of_the_formulas() -> None:
 def test_options_out_of_range_are_named(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=rf"model\.reader\.{message}"):
         ReaderOptions(**wrong)
+
+
+def test_many_large_pictures_are_not_held_in_memory_together(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (1500, 1500)).save(path)  # 7 MB once it is decoded
+    model = reader()
+    tracemalloc.start()
+    try:
+        assert len(model.read_images([path] * 20)) == 20
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
