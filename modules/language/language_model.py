@@ -184,10 +184,16 @@ class LanguageModel(TrainedModule):
         self, batch: TextBatch, state: DecoderState
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], DecoderState]:
         """Returns -log p of all targets (nats), their number, and the state after the batch, detached."""
+        return self._read(batch, state)[1:]
+
+    def _read(
+        self, batch: TextBatch, state: DecoderState
+    ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, ""], Float[Tensor, ""], DecoderState]:
+        """Returns what the logits are computed from, and the `losses`."""
         h, state = self.decoder.read(batch.tokens, state)
         # what can have no probability (an unknown unit, where the decoder has none for it) is left out
         nats, units = self.decoder.output.nats(h, batch.targets)
-        return nats, units, DecoderState((), detach_state(state.recurrent))
+        return h, nats, units, DecoderState((), detach_state(state.recurrent))
 
     def on_train_start(self) -> None:
         self.graphed = GraphedStep.for_training(self) if self.training_options.cuda_graphs else None
@@ -257,9 +263,9 @@ class LanguageModel(TrainedModule):
         if batch_idx == 0:
             self.nats = self.units = 0.0
         before = self.continued(self.evaluated, batch, batch_idx == 0)
-        nats, units, self.evaluated = self.losses(batch, before)
+        h, nats, units, self.evaluated = self._read(batch, before)
         if self.temperatures is not None:
-            self.temperatures.add(self.decoder.read(batch.tokens, before)[0], batch.targets)
+            self.temperatures.add(h, batch.targets)
         self.nats += nats.item()
         self.units += units.item()
 

@@ -12,6 +12,7 @@ from modules.decoders.language import LanguageDecoderOptions
 from modules.decoding import DecoderState, DecodingOptions, sample_stream
 from modules.errors import InputError
 from modules.language.batch import TextBatch
+from modules.language.calibration import TEMPERATURES, TemperatureSearch
 from modules.language.language_model import LanguageModel, SplitSize
 from modules.language.options import LanguageTrainingOptions
 from modules.text_codec import TextCodec
@@ -137,6 +138,22 @@ def test_training_in_chunks_sees_what_evaluation_in_one_piece_sees():
     results = trainer().test(made, DataLoader(parts, batch_size=None), verbose=False)[0]
     bits = (nats / units).item() / math.log(2)
     assert results["test/bits_per_char"] == pytest.approx(bits * 10 / 40 + 20 / 40, rel=1e-5)
+
+
+def test_a_validation_that_tries_temperatures_reads_each_batch_once(monkeypatch):
+    made = model().eval()
+    made.temperatures, read, batch = (
+        TemperatureSearch(made.decoder.output),
+        [],
+        batches(made, "the cat sat on the mat. ", 2, 8)[0],
+    )
+    reading = made.decoder.read
+    monkeypatch.setattr(made.decoder, "read", lambda *given: read.append(given) or reading(*given))
+    with torch.no_grad():
+        made.evaluate(batch, 0)
+    assert len(read) == 1
+    at_one = made.temperatures.nats[TEMPERATURES.index(1.0)].item()
+    assert at_one == pytest.approx(made.nats, rel=1e-5)
 
 
 def test_one_batch_is_learnt_by_heart_and_written_back():
