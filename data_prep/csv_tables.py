@@ -16,8 +16,8 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 def read_csv(path: Path, columns: Sequence[str] = CAPTIONS) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields ("file:line", row) of a csv whose header has these columns; no image is needed.
 
-    The header tells what stands between the cells. InputError with file and line: another header, a row of
-    another width, an open quote, no UTF-8 text.
+    The header tells what stands between the cells. InputError with file and line: another header, two columns
+    of one name, a row of another width, an open quote, no UTF-8 text.
     """
     text = read_text(path)
     delimiter = _delimiter(text, columns)
@@ -70,4 +70,6 @@ def _header(fields: list[str], columns: Sequence[str], where: str) -> list[str]:
     if lacking:
         found = ", ".join(fields)[:80]
         raise InputError(f"{where}: needs one column {' and one '.join(lacking)}, the columns are: {found}")
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise InputError(f"{where}: two columns are called {twice[0]!r}; rename one")
     return header

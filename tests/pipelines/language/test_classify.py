@@ -57,6 +57,7 @@ def test_new_texts_get_a_class_and_keep_their_columns(run, tmp_path, capsys):
     for content, said in (
         ("id,text\n", "holds no rows"),
         ("id,words\n1,x\n", "needs one column 'text'"),
+        ("text,id,ID\nx,1,2\n", "two columns are called 'id'"),
         ("text,predicted\nx,y\n", "has a column predicted already"),
     ):
         file.write_text(content)
