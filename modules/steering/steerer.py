@@ -24,7 +24,7 @@ from modules.steering.free_running import DrivesPredicted
 from modules.steering.options import SteeringTrainingOptions, squared_error_sums
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.ridge_baseline import RidgeWeights
-from modules.steering.units import car_of
+from modules.steering.units import LIKE_RATES, car_of
 from modules.training import TrainedModule, seeded
 
 # columns of the targets angle_rad, torque, speed_mps, throttle that a number of outputs is of; checkpoints of
@@ -63,10 +63,11 @@ class Steerer(TrainedModule):
             self.decoder = DECODERS[decoder.kind](width, decoder)
         if training.pretrain_epochs:
             self.encoder.requires_grad_(False)
-        # of the fit, for checkpoints: the drives it learnt from, who recorded them, the factors that bring
-        # the angles of several cars to one scale, the ridges beside it
+        # of the fit, for checkpoints: the drives it learnt from, who recorded them, their frames a second,
+        # the factors that bring the angles of several cars to one scale, the ridges beside it
         self.drives: dict[str, Tensor] | None = None
         self.recorder: str | None = None
+        self.rate_hz: float | None = None
         self.cars: dict[str, float] = {}
         self.ridges: dict[str, RidgeWeights] = {}
         self.columns = list(COLUMNS[decoder.outputs])
@@ -119,6 +120,20 @@ class Steerer(TrainedModule):
         self.target_std[0] /= factor
         self.recorder, self.cars = recorder, {}
 
+    def unlike_rate(self, rate_hz: float) -> str | None:
+        """Returns what to say of frames at another rate than in training; None where it does not matter.
+
+        Args:
+            rate_hz: Frames a second.
+        """
+        has_memory = self.left_context > 0 or self.decoder.init_state(1) != ()
+        if self.rate_hz is None or not has_memory:
+            return None
+        if max(rate_hz, self.rate_hz) <= LIKE_RATES * min(rate_hz, self.rate_hz):
+            return None
+        rates = f"{rate_hz:.3g} frames a second, {self.rate_hz:.3g} in training"
+        return f"{rates}: a model counts frames, not seconds"
+
     def single_frame_model(self) -> Steerer:
         """Returns the model of the first stage: this encoder, trained to steer from one frame at a time."""
         decoder = SteeringDecoderOptions(kind="frame", dropout=self.training_options.pretrain_dropout)
@@ -144,12 +159,12 @@ class Steerer(TrainedModule):
         if stage == "fit" and data is not None:
             self.use_target_statistics(*data.target_statistics())
             self.drives, self.recorder = data.drives_learnt(self.drives), data.data.table.recorder
-            self.cars = data.data.cars
+            self.cars, self.rate_hz = data.data.cars, data.data.table.rate_hz()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["drives"], checkpoint["recorder"] = self.drives, self.recorder
-        checkpoint["cars"] = self.cars
+        checkpoint["cars"], checkpoint["rate_hz"] = self.cars, self.rate_hz
         checkpoint["ridges"] = {name: asdict(ridge) for name, ridge in self.ridges.items()}
         checkpoint["carried"] = [self.streams_of_all(state) for state in self.carried or ()]
 
@@ -165,6 +180,8 @@ class Steerer(TrainedModule):
         """Takes over the fit's drives and ridge regressions, which old checkpoints lack."""
         self.drives = checkpoint.get("drives")
         self.recorder, self.cars = checkpoint.get("recorder"), checkpoint.get("cars", {})
+        # drawn roads always have 20 frames a second, those of the ready-made model too
+        self.rate_hz = checkpoint.get("rate_hz", 20.0 if self.recorder == "road" else None)
         self.ridges = {name: RidgeWeights(**ridge) for name, ridge in checkpoint.get("ridges", {}).items()}
 
     # ---- training

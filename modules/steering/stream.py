@@ -115,10 +115,14 @@ class SteeringPredictor:
 
     Args:
         model: A trained model; it is put into evaluation mode.
+
+    Attributes:
+        rate_hz: Frames a second of the drives that the model has learnt, None in old checkpoints. Give it as
+            many: a model counts frames, not seconds.
     """
 
     def __init__(self, model: Steerer) -> None:
-        self.stream = SteeringStream(model)
+        self.stream, self.rate_hz = SteeringStream(model), model.rate_hz
 
     @classmethod
     def load(cls, path: Path | str) -> SteeringPredictor:

@@ -50,6 +50,7 @@ class AngleUnit:
 
 SHARE_COLUMN = "share_of_full_lock"
 SIMULATOR_FULL_LOCK_RAD = radians(25)
+LIKE_RATES = 1.3  # a model counts frames: at rates further apart the same motion looks different
 RADIANS = AngleUnit("rad", "radians of the steering wheel")
 SHARE = AngleUnit("of full lock", "share of full lock")
 UNITS = {

@@ -165,8 +165,8 @@ class SteerCLI(RunCLI):
         rate = table.rate_hz()
         scores = {name: score_steering(angles, truth, stretch, rate) for name, angles in said.items()}
         unit, learnt = unit_of(table.recorder), self.model.recorder
-        if unit != RADIANS:
-            self.following = self.following[:1]  # drawn roads are driven in radians
+        if table.recorder != "road":  # no other camera sees what drawn roads show
+            self.following = *self.following[:1], "test --data.root ANOTHER_RECORDING"
         shown, true = said["model"] / unit.full_lock, truth / unit.full_lock
         warnings = steering_alarms(shown, true, score_steering(shown, true, stretch, rate), unit.name)
         if learnt is not None and unit_of(learnt) != unit and car_of(table.recorder) not in self.model.cars:
@@ -174,6 +174,8 @@ class SteerCLI(RunCLI):
                 f"the model has learnt {unit_of(learnt).described} ({learnt}), the true angles are "
                 f"{unit.described} ({table.recorder}): the scores compare different units"
             )
+        if (said_of_rate := self.model.unlike_rate(rate)) is not None:
+            warnings.append(said_of_rate)
 
         predictions = folder / "predictions.csv"
         write_predictions(predictions, table, evaluation.rows, evaluation.outputs[:, 0] / scale)

@@ -105,6 +105,9 @@ def _steer(options: SteerPredictionOptions) -> None:
     for note in notes:
         tell(f"note: {note}")
     rate_hz, some = table.rate_hz(options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
+    for said in dict.fromkeys(model.unlike_rate(rate_hz) for model in models):
+        if said is not None:
+            tell(f"note: {said}")
     learnt = steered_for(models, table.recorder, options.ckpt_path)
     unit = unit_of(table.recorder if learnt is None else learnt)
     truth = np.full(len(table), np.nan)

@@ -21,9 +21,7 @@ import numpy as np
 from data_prep.driving import read_drives, reader, recognised
 from data_prep.driving.table import DriveTable, join_tables
 from modules.errors import InputError
-from modules.steering.units import unit_of
-
-_LIKE_RATES = 1.3  # a model counts frames: at rates further apart the same motion looks different
+from modules.steering.units import LIKE_RATES, unit_of
 
 
 def read_several(
@@ -65,7 +63,7 @@ def read_several(
         table.root = common
     joined = join_tables(tables)
     rates = [table.rate_hz() for table in tables]
-    if max(rates) > _LIKE_RATES * min(rates):
+    if max(rates) > LIKE_RATES * min(rates):
         notes.append(
             f"{common}: {parts[int(np.argmin(rates))].name} has {min(rates):.3g} frames a second, "
             f"{parts[int(np.argmax(rates))].name} {max(rates):.3g}; a model counts frames, not seconds"

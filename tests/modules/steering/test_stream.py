@@ -54,10 +54,12 @@ def test_features_in_pieces_give_the_angles_of_the_whole(kind):
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_predictor_of_a_checkpoint_equals_whole_drives_and_reset_starts_afresh(kind, tmp_path):
     model = steerer(kind).eval()
+    model.rate_hz = 30.0
     checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, tmp_path / "best.ckpt")
     predictor = SteeringPredictor.load(tmp_path / "best.ckpt")
+    assert predictor.rate_hz == 30
 
     frames = camera_frames(13)
     expected = whole_drives(model, prepared(model, frames), [0, 8])
@@ -124,3 +126,14 @@ def test_a_frame_that_is_none_is_refused_and_leaves_the_state_as_it_was(wrong, s
         assert said in str(error.value)
         found.append(predictor.step(frame))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_model_with_a_memory_knows_frames_that_come_at_another_rate(kind):
+    model = steerer(kind)
+    assert model.unlike_rate(15.0) is None, "an old checkpoint does not know its rate"
+    model.rate_hz = 30.0
+    has_memory = model.left_context > 0 or model.decoder.init_state(1) != ()
+    assert model.unlike_rate(25.0) is None
+    assert (model.unlike_rate(15.0) is not None) == has_memory
+    assert (model.unlike_rate(60.0) is not None) == has_memory

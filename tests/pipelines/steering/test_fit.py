@@ -95,7 +95,8 @@ def test_test_repeats_the_fits_scores_in_a_folder_of_its_own(run, drives):
                 said[0]["baselines"][name]["rmse_rad"], abs=1e-5
             )
         assert f"version_0/test_{number}" in (run / f"test_{number}" / "report.html").read_text()
-    assert set(Steerer.load(checkpoint).ridges) == {SHIFTS, FLOW}
+    model = Steerer.load(checkpoint)
+    assert set(model.ridges) == {SHIFTS, FLOW} and model.rate_hz == pytest.approx(20)
 
 
 @pytest.mark.slow

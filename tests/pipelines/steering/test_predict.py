@@ -181,13 +181,14 @@ def test_a_video_is_steered_by_its_frame_numbers(checkpoints, tmp_path, predict)
     np.testing.assert_allclose(angles(rows), expected, rtol=0, atol=1e-5)
 
 
-def test_labels_may_be_the_csv_of_times_beside_the_video(checkpoints, tmp_path, predict):
-    path = write_video([camera_frame(n) for n in range(40)], tmp_path / "monday.mp4", 20)
-    labels = path.with_suffix(".csv")
-    labels.write_text("time_s,angle_deg\n" + "".join(f"{n / 50},{n}\n" for n in range(80)))
-    beside = ["--overlay", str(tmp_path / "o.mp4"), "--labels", str(labels)]
-    rows = predict(checkpoints["transfer"], path, *beside)
-    assert len(rows) == 40
+def test_frames_at_another_rate_than_in_training_are_said(tmp_path, predict, capfd):
+    model = Steerer(*MODELS["transfer"])
+    model.rate_hz = 20.0
+    trained = save(model, tmp_path / "trained.ckpt")
+    for rate, is_said in ((20, False), (60, True)):
+        path = write_video([camera_frame(n) for n in range(30)], tmp_path / f"{rate}.mp4", rate)
+        predict(trained, path, output=f"{rate}.csv")
+        assert ("60 frames a second, 20 in training" in capfd.readouterr().err) == is_said
 
 
 @pytest.mark.slow
