@@ -139,6 +139,8 @@ def encode_text(text: TextFiles, units: Units, root: Path | None = None) -> Enco
         if found is not None and found.codec == units.codec:
             return found
     folder = cache_folder("text", _key(content, units), root)
+    if (found := _open(folder, text)) is not None:
+        return found
     texts = folder.parent
     with writing_in(texts, "the encoded text"), in_turn(texts / f".{folder.name}.lock", folder):
         found = _open(folder, text)

@@ -47,11 +47,11 @@ def find_tunes(root: Path | None = None, folder: Path | None = None) -> TextFile
     key = hashlib.sha256(f"{_FORMAT}\n{sizes}".encode()).hexdigest()[:16]
     target = cache_folder("tunes", key, root)
     wanted = [target / f"{split}.abc" for split in SPLITS]
-    with writing_in(target, "the tunes"), in_turn(target / "lock", target):
-        if not all(path.is_file() for path in wanted):
-            for split, tunes in split_by_melody(list(_read(files))).items():
-                write_whole(target / f"{split}.abc", "\n".join(tunes).encode())
-        (target / "lock").touch()
+    if not all(path.is_file() for path in wanted):
+        with writing_in(target, "the tunes"), in_turn(target / "lock", target):
+            if not all(path.is_file() for path in wanted):  # by now another process may have written them
+                for split, tunes in split_by_melody(list(_read(files))).items():
+                    write_whole(target / f"{split}.abc", "\n".join(tunes).encode())
     return find_text(target, "*.abc")
 
 
