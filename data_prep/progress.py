@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from operator import length_hint
 from typing import Any, TypeVar
 
@@ -44,8 +45,10 @@ class Bar(Progress):
         self.spoken = time.monotonic()
         for task in self.tasks:
             if not task.finished:
-                place = f"{task.completed:,.0f}" if not task.total else f"{task.percentage:.0f} %"
-                tell(f"{task.description} {place}")
+                of_all = f" of {task.total:,.0f}" if task.total else ""
+                left = task.time_remaining  # whole seconds, once the speed is known
+                until = "" if left is None else f", {timedelta(seconds=left)} left"
+                tell(f"{task.description} {task.completed:,.0f}{of_all}{until}")
 
 
 class Speed(ProgressColumn):
