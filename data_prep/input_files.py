@@ -9,6 +9,8 @@ import yaml
 
 from modules.errors import InputError, tell
 
+# what programs for photographs, and telephones, lay beside a picture
+SIDECARS = ".xmp", ".aae"
 SPLITS = ("train", "val", "test")
 
 # what the formats people have call our three splits; COCO's restval is validation data meant for training
@@ -135,21 +137,22 @@ def list_files(folder: Path | str) -> list[Path]:
 
 
 def list_undrawn(folder: Path, *suffixes: str) -> list[Path]:
-    """Returns the files of `list_files` but those that a command drew there; how many is said on stderr.
+    """Returns the files of `list_files` but those that a command drew there, and sidecars of photographs.
 
-    InputError where there is no other.
+    How many these are is said on stderr. InputError where there is no other.
 
     Args:
         folder: Of what is to be read.
         suffixes: Of what was drawn, such as .attention.jpg.
     """
-    files = list_files(folder)
-    kept = [file for file in files if not file.name.endswith(suffixes)]
-    drawn = f"{len(files) - len(kept):,} drawn pictures ({', '.join(f'*{suffix}' for suffix in suffixes)})"
-    if not kept:
-        raise InputError(f"{folder}: holds only {drawn}; name the folder that they were drawn from")
-    if len(kept) < len(files):
-        tell(f"note: {folder}: {drawn} are left out")
+    kept = list_files(folder)
+    for what, endings in (("drawn pictures", suffixes), ("sidecars of photographs", SIDECARS)):
+        files, kept = kept, [file for file in kept if not file.name.lower().endswith(endings)]
+        left_out = f"{len(files) - len(kept):,} {what} ({', '.join(f'*{ending}' for ending in endings)})"
+        if not kept:
+            raise InputError(f"{folder}: holds only {left_out}; name the folder of the pictures themselves")
+        if len(kept) < len(files):
+            tell(f"note: {folder}: {left_out} are left out")
     return kept
 
 

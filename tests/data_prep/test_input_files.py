@@ -63,6 +63,17 @@ def test_what_was_drawn_there_is_left_out_and_counted(tmp_path: Path, capsys: py
         list_undrawn(tmp_path / "sub", ".attention.jpg")
 
 
+def test_sidecars_of_photographs_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("a.jpg", "a.jpg.xmp", "b.HEIC", "b.AAE", "b.XMP", "c.jpg.attention.jpg"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_undrawn(tmp_path, ".attention.jpg")] == ["a.jpg", "b.HEIC"]
+    drawn, sidecars = capsys.readouterr().err.splitlines()
+    assert "1 drawn pictures" in drawn
+    assert sidecars == f"note: {tmp_path}: 3 sidecars of photographs (*.xmp, *.aae) are left out"
+
+
 @pytest.mark.parametrize("read", [read_json, lambda path: list(read_jsonl(path)), read_yaml])
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 50_000])
 def test_what_a_parser_gives_up_on_is_one_line(tmp_path: Path, read, value: str) -> None:
