@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from pipelines.memory import keep_freed_memory
 from pipelines.options.unread_options import settle_unread
 from pipelines.progress_lines import EpochLines, LogLines, ProgressBar
 from pipelines.run_folders import UNTOLD, given_back_without_checkpoint, is_first_process, reserve_run_folder
+from pipelines.running.monitored import mode_of, settle_monitors
 from pipelines.running.resuming import check_resumable, named_checkpoint
 
 DESCRIPTIONS = {
@@ -65,7 +65,6 @@ class RunCLI(LightningCLI):
     model_class: type[TrainedModule]
     datamodule_class: type[LightningDataModule]
     monitor: str  # the metric that chooses a checkpoint
-    mode = "min"  # or max, where more of it is better
     monitors: tuple[str, ...]  # all that could
     shown: tuple[str, ...]  # metrics to print after every epoch
     first: tuple[str, ...]  # options of the task that --help begins with
@@ -103,7 +102,7 @@ class RunCLI(LightningCLI):
 
     def __init__(self, argv: Sequence[str]) -> None:
         self.clock = FitClock()
-        self.command = argv[0]
+        self.command, self.argv = argv[0], argv
         self.run_folder: Path | None = None
         self.ending = Ending()
         silence_libraries()  # once more: Lightning chooses its own level when it is imported
@@ -142,11 +141,11 @@ class RunCLI(LightningCLI):
             {
                 "checkpoint.filename": "best",
                 "checkpoint.monitor": self.monitor,
-                "checkpoint.mode": self.mode,
+                "checkpoint.mode": mode_of(self.monitor),
                 "checkpoint.auto_insert_metric_name": False,
                 "early_stopping.check_finite": False,
                 "early_stopping.monitor": self.monitor,
-                "early_stopping.mode": self.mode,
+                "early_stopping.mode": mode_of(self.monitor),
                 "early_stopping.patience": 5,
             }
         )
@@ -203,13 +202,7 @@ class RunCLI(LightningCLI):
             raise InputError(f"save_minutes is {config.save_minutes:g}; it has to be above 0")
         if Path(config.name).name != config.name or config.name in ("", ".."):
             raise InputError(f"name is {config.name!r}; it names one folder, without a path: see --runs")
-        for option in ("checkpoint.monitor", "early_stopping.monitor"):
-            # Lightning would complain at the end of the first epoch
-            if config[option] is not None and config[option] not in self.monitors:
-                near = get_close_matches(config[option], self.monitors, n=1, cutoff=0.0)[0]
-                raise InputError(
-                    f"{option} is {config[option]!r}; the nearest is {near!r} of {', '.join(self.monitors)}"
-                )
+        settle_monitors(config, self.monitors, self.argv)
         # after each validation, for one that ends a fit is not at the end of an epoch
         config.checkpoint.save_on_train_epoch_end = config.early_stopping.check_on_train_epoch_end = False
         if config.checkpoint.save_top_k == 1:

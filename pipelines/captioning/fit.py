@@ -100,7 +100,7 @@ class CaptionCLI(InitCLI):
     task = "caption"
     model_class, datamodule_class = Captioner, CaptionDataModule
     init_help, inherited = INIT_HELP, ("encoder", "decoder")
-    monitor, mode = "val/cider_d", "max"
+    monitor = "val/cider_d"
     monitors = tuple(f"val/{name}" for name in (*METRICS, "loss", "perplexity"))
     shown = ("train/loss", "train/reward", "val/loss", "val/bleu4", "val/cider_d")
     first = ("data.root", "data.batch_size", "model.decoder.cell", "model.training.learning_rate")

@@ -29,7 +29,7 @@ class ReaderCLI(RunCLI):
 
     task = "house_numbers"
     model_class, datamodule_class = NumberReader, NumberDataModule
-    monitor, mode = "val/accuracy", "max"
+    monitor = "val/accuracy"
     monitors = ("val/accuracy", "val/digit_accuracy", "val/length_accuracy")
     shown = ("train/loss", "val/accuracy", "val/digit_accuracy")
     first = ("data.root", "data.batch_size", "model.reader.kind", "model.training.learning_rate")

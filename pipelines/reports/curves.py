@@ -8,8 +8,7 @@ import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
-# every metric that is better when lower; all others are better when higher
-LOWER_IS_BETTER = ("loss", "perplexity", "rmse_rad", "bits_per_char")
+from pipelines.running.monitored import mode_of
 
 
 @dataclass(frozen=True)
@@ -75,5 +74,5 @@ def monitored_metric(config: dict[str, Any], default: str) -> str:
 
 def best_step(curve: Curve, tag: str) -> int:
     """Step of the best value, the first of equals, as ModelCheckpoint keeps it."""
-    lower = tag.rsplit("/", 1)[-1] in LOWER_IS_BETTER
-    return int(curve.steps[np.argmin(curve.values) if lower else np.argmax(curve.values)])
+    best = np.argmin if mode_of(tag) == "min" else np.argmax
+    return int(curve.steps[best(curve.values)])

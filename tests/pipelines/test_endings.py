@@ -205,7 +205,7 @@ def test_a_fit_of_one_batch_keeps_nothing_and_says_so(tmp_path, capsys):
         (["--trainer.max_epochs", "1"], "nothing was left to train: --trainer.max_epochs 1"),
         (
             ["--early_stopping.patience", "1", "--early_stopping.min_delta", "9"],
-            "nothing was left to train: val/error is no better than",
+            "nothing was left to train: val/loss is no better than",
         ),
         (
             ["--trainer.max_epochs", "-1", "--trainer.max_time", '{"microseconds": 1}'],

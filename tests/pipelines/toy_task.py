@@ -52,7 +52,8 @@ class Line(TrainedModule):
         return ((self.w + 0.01 * noise - self.slope) * batch).square().mean()
 
     def conclude_evaluation(self, stage: str) -> None:
-        self.log(f"{stage}/error", (self.w - self.slope).abs().squeeze())
+        self.log(f"{stage}/loss", (self.w - self.slope).abs().squeeze())
+        self.log(f"{stage}/accuracy", self.w.squeeze())
 
 
 class Points(Resumable, ResumableLoader):
@@ -96,7 +97,7 @@ class LineData(pl.LightningDataModule):
 class LineCLI(RunCLI):
     """The least that a task has to say."""
 
-    task, monitor, monitors, shown = "line", "val/error", ("val/error",), ("val/error",)
+    task, monitor, monitors, shown = "line", "val/loss", ("val/loss", "val/accuracy"), ("val/loss",)
     first, following = ("data.slope",), ("draw --line", "erase")
     model_class, datamodule_class = Line, LineData
 

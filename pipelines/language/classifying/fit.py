@@ -22,7 +22,6 @@ class ClassifierCLI(RunCLI):
     task = "text"
     model_class, datamodule_class = TextClassifier, LabelledDataModule
     monitor = "val/macro_f1"
-    mode = "max"
     monitors = ("val/macro_f1", "val/accuracy", "val/loss")
     shown = ("train/loss", "val/loss", "val/macro_f1")
     first = ("data.file", "data.text", "data.label", "data.level", "model.training.learning_rate")
