@@ -119,7 +119,7 @@ def _check_name(name: str, options: dict[str, list[str] | None], judged: bool, w
     group, _, field = name.rpartition(".")
     # an option without a group is the parameter of a command's function
     folders = () if group and group not in options else PACKAGES if group else PACKAGES[2:]
-    if _source_has(rf"^    {re.escape(field)}: ", *folders):
+    if not name.startswith(LIBRARY) and _source_has(rf"^    {re.escape(field)}: ", *folders):
         return
     raise InputError(where + no_option(name, sorted(options)))
 
