@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from modules.captioning.captioner import Captioner
@@ -51,10 +50,11 @@ class CaptionerEnsemble(CaptionWriter, pl.LightningModule):
         self.vocabulary, self.decoding, self.keep_attention = first.vocabulary, first.decoding, False
         self.has_sentinel = any(member.has_sentinel for member in members)
         # members with one frozen encoder, as several seeds have, share its annotations
-        self.shared = [
-            next(number for number, other in enumerate(members) if _read_alike(other, member))
-            for member in members
+        read = [
+            member.encoder.fingerprint() if member.encoder.is_frozen else number
+            for number, member in enumerate(members)
         ]
+        self.shared = [read.index(own) for own in read]
 
     @classmethod
     def load(cls, paths: Sequence[Path | str]) -> CaptionerEnsemble:
@@ -84,15 +84,3 @@ class CaptionerEnsemble(CaptionWriter, pl.LightningModule):
 
     def decoders(self) -> list[CaptionDecoder]:
         return [decoder for member in self.members for decoder in member.decoders()]
-
-
-def _read_alike(one: Captioner, other: Captioner) -> bool:
-    """Returns whether both give the same annotations of an image."""
-    if one is other:
-        return True
-    if not (one.encoder.is_frozen and other.encoder.is_frozen):
-        return False
-    weights, others = one.encoder.state_dict(), other.encoder.state_dict()
-    return weights.keys() == others.keys() and all(
-        torch.equal(value, others[name]) for name, value in weights.items()
-    )

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = Vocabulary.build([["a", "red", "blue", "square", "circle"]] * 2, 1, None)
 
 
-def captioner(seed, words=WORDS, size=64, mirrored=False, encoder_seed=0):
+def captioner(seed, words=WORDS, size=64, mirrored=False, encoder_seed=0, stage="last"):
     torch.manual_seed(encoder_seed)
     model = Captioner(
-        EncoderOptions(name="efficientnet_lite0", weights="none", image_size=size, mirrored=mirrored),
+        EncoderOptions("efficientnet_lite0", stage, image_size=size, weights="none", mirrored=mirrored),
         DecoderOptions(embedding_size=8, hidden_size=16, attention_size=8),
         CaptioningTrainingOptions(seed=seed),
     )
@@ -43,6 +43,15 @@ def test_members_of_one_frozen_encoder_share_its_annotations(monkeypatch):
     assert ensemble.mirrored and ensemble.views(pixels())[1].shape[1] == 2
     captions = ensemble.caption(ensemble.views(pixels()), ["1", "2", "3"], keep_alpha=True)
     assert len(captions) == 3 and captions[0].alpha.shape[1] == views[0].shape[1]
+
+
+@pytest.mark.parametrize("stage", [[4], [3, 4]])
+def test_members_that_read_one_encoder_at_other_stages_have_annotations_of_their_own(stage):
+    members = [captioner(0, stage=4), captioner(1, stage=stage)]
+    ensemble, images = CaptionerEnsemble(members), pixels()
+    for views, member in zip(ensemble.views(images), members, strict=True):
+        torch.testing.assert_close(views, member.views(images), rtol=0, atol=0)
+    assert len(ensemble.caption(ensemble.views(images), list("abc"))) == 3
 
 
 @pytest.mark.parametrize(
