@@ -31,6 +31,7 @@ from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.findings import Findings
 from pipelines.init_option import InitCLI
+from pipelines.running.part_rows import ESCAPED
 
 UNSURE = 0.1  # share of captions of unseen photographs that count as unsure
 INIT_HELP = (
@@ -161,7 +162,7 @@ class CaptionCLI(InitCLI):
                 weights = (1 - row["alpha"].float().sum(1)).clamp(0, 1).tolist()
                 line |= {"words": row["words"], "sentinel": [round(weight, 3) for weight in weights]}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-        predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
+        predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode(errors=ESCAPED))
         blind = controls_as_dict(controls)
         metrics = {
             "scores": scores.as_dict() | {"perplexity": self.model.evaluation.perplexity} | judged[0],

@@ -20,6 +20,7 @@ from pipelines.glimpses.controls import CONTROLS, control_rows, most_frequent, t
 from pipelines.glimpses.report import choose_examples, png_text, write_report
 from pipelines.glimpses.score import interval, remarks, scores_table
 from pipelines.glimpses.sizes import read_by_size
+from pipelines.running.part_rows import ESCAPED
 
 LABELS = {"centre": "window nailed to the centre", "cnn": "CNN of equal parameters"}
 
@@ -87,7 +88,7 @@ class ReaderCLI(RunCLI):
             if row["image"] in shown:
                 line["picture"] = png_text(array[[place]][0])
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-        predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode())
+        predictions = write_whole(folder / "predictions.jsonl", "".join(lines).encode(errors=ESCAPED))
         read = [row["number"] for row in rows]
         scores, low_high = number_scores(read, true), interval(read, true)
         frequent = most_frequent(self.datamodule.training_numbers())

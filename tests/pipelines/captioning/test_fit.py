@@ -78,6 +78,16 @@ def test_the_configuration_of_a_run_is_complete_and_runs_again(finished_run, cap
     )
 
 
+def test_a_fit_in_a_folder_whose_name_is_no_utf_8_names_its_pictures(captioned_folder, tmp_path, monkeypatch):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    shutil.copytree(captioned_folder, folder)
+    monkeypatch.chdir(folder)
+    fit = ["fit", "--config", str(DEBUG), "--data.root", ".", "--runs", str(tmp_path / "runs")]
+    assert main(fit) == 0
+    (predictions,) = (tmp_path / "runs").rglob("predictions.jsonl")
+    assert all(Path(row["file"]).is_file() for row in rows(predictions))
+
+
 def test_training_learns(fit, tmp_path):
     run = fit(tmp_path, "--trainer.max_epochs", "6", "--early_stopping.patience", "9")
     loss = read_curves(run)["val/loss"]

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -41,6 +43,23 @@ def test_a_fit_leaves_scores_controls_and_a_report(run: Path) -> None:
     assert {path.name for path in (run / "checkpoints").iterdir()} == {
         *("best.ckpt", "last.ckpt", "cnn.ckpt", "centre.ckpt")
     }
+
+
+@pytest.mark.slow
+def test_a_fit_in_a_folder_whose_name_is_no_utf_8_names_its_pictures(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SEQSIGHT_CACHE", str(tmp_path / "cache"))
+    config = str(Path(DEBUG[1]).resolve())
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    for name in range(40):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((32, 60, 3), 5 * name, np.uint8))
+        (tmp_path / f"{name}.png").rename(folder / f"{name}.png")
+    (folder / "numbers.csv").write_text("image,number\n" + "".join(f"{n}.png,{n}\n" for n in range(40)))
+    monkeypatch.chdir(folder)
+    options = ["--data.root", ".", "--model.training.controls", "false", "--runs", str(tmp_path / "runs")]
+    assert main(["fit", "--config", config, *options]) == 0
+    (predictions,) = (tmp_path / "runs").rglob("predictions.jsonl")
+    assert all(Path(json.loads(row)["file"]).is_file() for row in predictions.read_text().splitlines())
 
 
 @pytest.mark.slow
