@@ -84,3 +84,8 @@ class CaptionerEnsemble(CaptionWriter, pl.LightningModule):
 
     def decoders(self) -> list[CaptionDecoder]:
         return [decoder for member in self.members for decoder in member.decoders()]
+
+    @property
+    def attends(self) -> bool:
+        """Whether all members look, and at one grid, of which attention has a mean."""
+        return super().attends and len({member.encoder.grid for member in self.members}) == 1

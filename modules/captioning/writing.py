@@ -18,7 +18,7 @@ from torch import Tensor
 from modules.caption_tokens import detokenize, tokenize
 from modules.captioning.batch import ImageBatch
 from modules.captioning.preprocessing import EvalTransform
-from modules.decoders.captions import CaptionDecoder
+from modules.decoders.caption_decoder import AttendingDecoder, CaptionDecoder
 from modules.decoders.ensemble import Reader
 from modules.decoders.graphed_reader import GraphedReader
 from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
@@ -94,6 +94,11 @@ class CaptionWriter:
     def decoders(self) -> list[CaptionDecoder]:
         """Returns the decoders that the reader consists of."""
         raise NotImplementedError
+
+    @property
+    def attends(self) -> bool:
+        """Whether its captions can come with the attention of each word."""
+        return all(isinstance(decoder, AttendingDecoder) for decoder in self.decoders())
 
     def write_by_graphs(self) -> None:
         """Lets CUDA graphs compute the steps of all captions from now on; the device has to be a GPU."""

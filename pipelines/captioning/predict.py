@@ -170,6 +170,11 @@ def instruct(model: Captioner | CaptionerEnsemble, options: PredictionOptions) -
     if options.captions > MOST_BEAMS:
         raise InputError(f"captions is {options.captions}; it has to be at most {MOST_BEAMS:,}")
     model.required(options.decoding)
+    if options.attention is not None and not model.attends:
+        raise InputError(
+            "attention: these captions have none to draw; a show_and_tell decoder looks nowhere, and models "
+            "that write together need one grid"
+        )
     if options.captions > 1 and options.decoding.method != "beam":
         raise InputError(
             f"captions is {options.captions}: several of an image come from beam search; the method is "

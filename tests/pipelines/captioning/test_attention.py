@@ -4,12 +4,19 @@ import cv2
 import numpy as np
 import pytest
 
+from modules.captioning.captioner import Captioner
+from modules.captioning.ensemble import CaptionerEnsemble
+from modules.decoders.captions import DecoderOptions
+from modules.encoders.image import EncoderOptions
+from modules.errors import InputError
+from modules.vocabulary import Vocabulary
 from pipelines.captioning.attention import (
     attention_panels,
     draw_attention,
     upsample_attention,
     write_attention,
 )
+from pipelines.captioning.predict import PredictionOptions, instruct
 from pipelines.reports.page import fit_within
 
 
@@ -122,3 +129,19 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_attention(path, photograph(), ["a"], weights(1, 9), (3, 3), "a")
     assert path.read_bytes() == b"old"
+
+
+def test_attention_of_captions_that_have_none_is_refused(tmp_path):
+    def captioner(kind="show_attend_tell", stage="last"):
+        encoder = EncoderOptions("mobilenetv3_small_050", stage, image_size=64, weights="none")
+        model = Captioner(encoder, DecoderOptions(kind, embedding_size=4, hidden_size=4, attention_size=4))
+        model.use_vocabulary(Vocabulary.build([["a", "dog"]]))
+        return model.eval()
+
+    asked = PredictionOptions(["DIR"], attention=tmp_path)
+    looking, blind, finer = captioner(), captioner("show_and_tell"), captioner(stage=2)
+    for model in (looking, CaptionerEnsemble([looking, captioner()])):
+        instruct(model, asked)
+    for model in (blind, CaptionerEnsemble([looking, blind]), CaptionerEnsemble([looking, finer])):
+        with pytest.raises(InputError, match="^attention: these captions have none to draw"):
+            instruct(model, asked)
