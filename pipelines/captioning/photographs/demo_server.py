@@ -48,10 +48,11 @@ class DemoModel:
     def __init__(self, model: Captioner) -> None:
         self.model = model
         self.transform = EvalTransform(model.encoder.image_size, model.resize)
+        free = replace(model.decoding, must_contain="")  # which beam search alone can have
         self.ways = {
             "beam": replace(model.decoding, method="beam"),
-            "greedy": replace(model.decoding, method="greedy"),
-            "sampled": replace(model.decoding, method="sample", top_p=0.9),
+            "greedy": replace(free, method="greedy"),
+            "sampled": replace(free, method="sample", top_p=0.9),
         }
         self.turn = threading.Lock()
 

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -263,3 +264,11 @@ def test_the_page_in_a_browser(port, tmp_path):
         )
     finally:
         browser.quit()
+
+
+def test_a_captioner_whose_captions_have_to_contain_a_word_is_shown_too(talkative):
+    model = Captioner.load(talkative)
+    model.decoding = replace(model.decoding, must_contain=model.vocabulary.words[-1])
+    beam, greedy, sampled = DemoModel(model).answer(encoded(picture(1)))["captions"]
+    assert model.vocabulary.words[-1] in beam["words"]
+    assert (greedy["way"], sampled["way"]) == ("greedy", "sampled")
