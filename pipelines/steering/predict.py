@@ -28,6 +28,7 @@ from modules.steering.units import AngleUnit, unit_of
 from modules.whole_files import write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
+from pipelines.running.part_rows import ESCAPED
 from pipelines.steering.angle_files import DEVIATION
 from pipelines.steering.drawing.car_view import CAMERAS, CarView
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
@@ -220,7 +221,7 @@ def _write(
         }
         cells = ["" if frame.reason else f"{said[name]:.6f}" for name in (unit.column, *more)]
         writer.writerow([table.frame[frame.row], *cells, *[drives[frame.row]] * by_drive])
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode(errors=ESCAPED))
 
 
 def _summarise(

@@ -24,6 +24,7 @@ from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 from modules.steering.units import RADIANS, SHARE, SHARE_COLUMN, AngleUnit, unit_of
 from modules.whole_files import write_whole
+from pipelines.running.part_rows import ESCAPED
 
 COLUMNS = ("frame_id", "steering_angle", "true_angle_rad", "time_s", "drive", "stretch", "file")
 SHARE_COLUMNS = ("frame_id", SHARE_COLUMN, f"true_{SHARE_COLUMN}", *COLUMNS[3:])
@@ -116,7 +117,7 @@ def write_predictions(path: Path, table: DriveTable, rows: np.ndarray, angles_ra
                 root / str(table.file[row]),
             ]
         )
-    return write_whole(path, text.getvalue().encode(errors="surrogateescape"))
+    return write_whole(path, text.getvalue().encode(errors=ESCAPED))
 
 
 def read_predictions(path: Path) -> PredictedDrives:

@@ -52,6 +52,7 @@ def draw_front_wheels(
 
 def write_text(picture: np.ndarray, text: str, at: tuple[int, int], colour: Colour = WHITE) -> None:
     """Writes a line of text with a shadow, from the left end of its baseline on."""
+    text = text.encode(errors="replace").decode()  # OpenCV crashes on the name of a file that is no UTF-8
     for shade, shift in (((0, 0, 0), 1), (colour, 0)):
         shifted = (at[0] + shift, at[1] + shift)
         cv2.putText(picture, text, shifted, cv2.FONT_HERSHEY_SIMPLEX, 0.46, shade, 1, cv2.LINE_AA)
@@ -79,7 +80,9 @@ def write_video(frames: Iterable[np.ndarray], path: Path, rate_hz: float = 20.0)
         for frame in frames:
             if writer is None:
                 size = (frame.shape[1], frame.shape[0])
-                writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate_hz, size)
+                # the codec takes no rate that is finer, above some 65 frames a second
+                rate = max(0.01, round(rate_hz, 2))
+                writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
                 if not writer.isOpened():
                     raise InputError(f"{path}: a video cannot be written there; give another file")
             # OpenCV says nothing of a disk that is full
