@@ -59,7 +59,7 @@ _WRITTEN_BRACKET = re.compile("-[lr][rsc]b-")  # as Stanford's tokenizer writes 
 _ENTITY = re.compile("&(?:amp;)*(amp|lt|gt|quot|nbsp);")
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "nbsp": " "}
 # Chinese and Japanese characters, with the marks that belong to them.
-_CJK = re.compile(
+CJK = re.compile(
     "[\u3005-\u3007\u3041-\u3096\u309d-\u30fa\u30fc-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af][\u3099\u309a]*"
 )
@@ -89,7 +89,7 @@ def tokenize(caption: str) -> list[str]:
     if "&" in text:
         text = _ENTITY.sub(lambda found: _ENTITIES[found[1]], text)
     if not text.isascii():
-        text = _CJK.sub(r" \g<0> ", _DROPPED.sub(" ", text))
+        text = CJK.sub(r" \g<0> ", _DROPPED.sub(" ", text))
     stretches = text.split()
     if "." not in text[:-1]:  # most captions: no period is followed by what it could belong to
         return list(chain.from_iterable(map(_tokenize_stretch, stretches)))
@@ -132,7 +132,7 @@ def detokenize(words: Sequence[str]) -> str:
     inside: list[str] = []  # the words within the last stretch
     for word in words:
         belongs = word in _CLITICS or (len(inside) == 1 and (inside[0], word) in _CONTRACTED)
-        if inside and _CJK.fullmatch(word) and _CJK.fullmatch(inside[-1]):
+        if inside and CJK.fullmatch(word) and CJK.fullmatch(inside[-1]):
             stretches[-1] += word
             inside = [word]
         elif inside and belongs and _tokenize_stretch(stretches[-1] + word) == (*inside, word):

@@ -20,9 +20,10 @@ from data_prep.cache import cache_folder, writing_in
 from modules.errors import InputError
 from modules.whole_files import write_whole
 
-_FORMAT = 1  # of the index: another number makes all of them anew
+_FORMAT = 2  # of the index: another number makes all of them anew
 _PHOTOGRAPHS = "photographs.json"
 _BEGIN, _END = "\x02", "\x03"  # around a word that was found
+_APART = "\u200b"  # between two words that are written without a blank; it has no width
 # words that tell no photograph from another; they are looked for where a query has no other word
 _COMMON = " a an and are at be by for from in is it its of on or s t that the to with "
 _BETWEEN = str.maketrans(dict.fromkeys({*string.punctuation, "\0"} - {"'", "-"}, " "))  # words of a query
@@ -137,7 +138,8 @@ class CaptionIndex:
         best = self._best(with_all, limit)
         found = [self._found(row, with_all, True) for row in best]
         if len(found) < limit and len(words) > 1:
-            some = [row for row in self._best(with_some, limit + len(best)) if row not in best]
+            known = set(best)
+            some = [row for row in self._best(with_some, limit + len(best)) if row not in known]
             found += [self._found(row, with_some, False) for row in some[: limit - len(best)]]
         return found, number
 
@@ -171,7 +173,16 @@ def _words(query: str) -> list[str]:
     bare = ["".join(filter(str.isalnum, piece)).lower() for piece in pieces]
     telling = [piece for piece, word in zip(pieces, bare, strict=True) if f" {word} " not in _COMMON]
     # half a character is none
-    return [f'"{piece.encode("utf-8", "replace").decode()}"' for piece in telling or pieces]
+    return [f'"{_apart(piece).encode("utf-8", "replace").decode()}"' for piece in telling or pieces]
+
+
+def _apart(text: str) -> str:
+    """Returns a text in which every Chinese or Japanese character is a word, as captions' tokens have it."""
+    if text.isascii():
+        return text
+    from modules.caption_tokens import CJK  # not for each search
+
+    return CJK.sub(rf"{_APART}\g<0>{_APART}", text)
 
 
 def _marked(parts: Parts) -> set[str]:
@@ -182,7 +193,7 @@ def _marked(parts: Parts) -> set[str]:
 def _parts(marked: str) -> Parts:
     """Returns a marked caption in pieces."""
     parts: Parts = []
-    for number, piece in enumerate(marked.split(_BEGIN)):
+    for number, piece in enumerate(marked.replace(_APART, "").split(_BEGIN)):
         inside, end, after = piece.partition(_END)
         if number and end:
             parts += [(inside, True), (after, False)]
@@ -233,7 +244,7 @@ def _rows(path: Path) -> Iterator[tuple[float, str, str, bytes, bytes]]:
         file = row.get("file")
         name, place = (each.encode("utf-8", _HALF) for each in (image, file if isinstance(file, str) else ""))
         score = -math.inf if math.isnan(score) else score
-        yield score, _shown(caption), _shown("\n".join(others)), name, place
+        yield score, _kept(caption), _kept("\n".join(others)), name, place
 
 
 def _others(row: Any, where: str) -> list[str]:
@@ -244,6 +255,6 @@ def _others(row: Any, where: str) -> list[str]:
     return captions
 
 
-def _shown(text: str) -> str:
-    """Returns a text without the marks of what was found."""
-    return text.replace(_BEGIN, " ").replace(_END, " ")
+def _kept(text: str) -> str:
+    """Returns a text as the index keeps it, without the marks of what was found."""
+    return _apart(text.replace(_BEGIN, " ").replace(_END, " "))

@@ -258,3 +258,11 @@ def test_a_pipe_has_whole_lines(captions, monkeypatch, capsys, columns):
     lines = capsys.readouterr().out.splitlines()
     whole = [line.split() for line in lines if line.startswith(name)]
     assert whole == ([] if columns else [[name, "a", "dog", *["runs"] * 30]])
+
+
+@pytest.mark.parametrize("query", ["狗", "雪地", "跑 狗"])
+def test_words_that_are_written_without_blanks_are_found(find, captions, query):
+    dog = {"image": "狗.jpg", "caption": "一只狗在雪地里奔跑"}
+    write(captions, [dog, {"image": "猫.jpg", "caption": "猫"}])
+    (photograph,) = find(query)["photographs"]
+    assert photograph == dog | {"all_words": True}
