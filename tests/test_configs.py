@@ -81,6 +81,12 @@ def test_the_command_of_a_job_is_one_of_this_project(name):
         parse([*words, "--trainer.num_nods", "2"])
 
 
+def test_a_job_ends_with_its_processes_and_gives_them_the_cores_it_asked_for():
+    replicas = yaml.safe_load((JOBS / "pytorchjob.yaml").read_text())["spec"]["pytorchReplicaSpecs"]
+    assert {spec["restartPolicy"] for spec in replicas.values()} == {"Never"}
+    assert 'srun --cpus-per-task "$SLURM_CPUS_PER_TASK" ' in (JOBS / "slurm.sbatch").read_text()
+
+
 def test_a_python_without_ray_is_told_so_in_one_line():
     bare = [sys.executable, "-I", "-S", JOBS / "ray_train.py"]  # -S: without installed packages
     ended = subprocess.run(bare, capture_output=True, text=True)
