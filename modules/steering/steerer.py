@@ -92,6 +92,11 @@ class Steerer(TrainedModule):
         return self.decoder_options.window - 1 if self.decoder_options.kind == "window" else 0
 
     @property
+    def has_memory(self) -> bool:
+        """Whether an angle follows from earlier frames, too."""
+        return self.left_context > 0 or self.decoder.init_state(1) != ()
+
+    @property
     def encoder_is_frozen(self) -> bool:
         """True if no parameter of the encoder is trained: its features may be computed once."""
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
@@ -126,8 +131,7 @@ class Steerer(TrainedModule):
         Args:
             rate_hz: Frames a second.
         """
-        has_memory = self.left_context > 0 or self.decoder.init_state(1) != ()
-        if self.rate_hz is None or not has_memory:
+        if self.rate_hz is None or not self.has_memory:
             return None
         if max(rate_hz, self.rate_hz) <= LIKE_RATES * min(rate_hz, self.rate_hz):
             return None

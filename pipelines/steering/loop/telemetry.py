@@ -5,7 +5,8 @@ protocol 3, which python-socketio 4.6 with python-engineio 3.13 speaks; newer on
 
     telemetry {"steering_angle": "0.0", "throttle": "0.1", "speed": "9.02", "image": BASE64 OF A JPEG}
 
-when it has connected and after each answer, without any data while somebody drives by hand. It expects
+when it has connected and after each answer, as fast as it is answered, and without any data while somebody
+drives by hand. It expects
 `steer` with numbers written as text, or `manual`. Steering goes from -1 to 1, right positive; the speed is
 in miles an hour.
 """
@@ -37,6 +38,7 @@ LARGEST = 4 * 2**20  # characters of a message: a frame of the simulator has som
 _MOST_PIXELS = 2**22
 _FORGET_S = 1.0  # without a frame for so long, what was seen before says nothing
 _GAIN, _GAIN_S, _MOST_SUM = 0.15, 0.02, 40.0  # throttle a mile an hour too slow, and of their sum over time
+_LONGEST_S = 0.1  # that one frame adds to the sum
 _SLOWER = 0.5  # share of the speed that is left at full lock
 
 
@@ -50,22 +52,26 @@ class SpeedController:
     def __init__(self, target_mph: float) -> None:
         self.target_mph, self._sum = target_mph, 0.0
 
-    def throttle(self, speed_mph: float, steering: float) -> float:
+    def throttle(self, speed_mph: float, steering: float, passed_s: float = _LONGEST_S) -> float:
         """Returns the throttle, from -1 (brake) to 1.
 
         Args:
             speed_mph: Of the car.
             steering: From -1 to 1.
+            passed_s: Time since the call before.
         """
         missing = self.target_mph * (1 - _SLOWER * min(1.0, abs(steering))) - speed_mph
         wanted = _GAIN * missing + _GAIN_S * self._sum
         if abs(wanted) < 1:  # at full throttle a sum would only grow
-            self._sum = float(np.clip(self._sum + missing * 0.1, -_MOST_SUM, _MOST_SUM))
+            self._sum = float(np.clip(self._sum + missing * min(passed_s, _LONGEST_S), -_MOST_SUM, _MOST_SUM))
         return float(np.clip(wanted, -1.0, 1.0))
 
 
 class TelemetryDriver:
     """Drives one car of the simulator.
+
+    Models with a memory count frames, not seconds, and the simulator sends as many as are answered. So they
+    are shown one as often as in training, and between these their steering stays.
 
     Args:
         models: Whose mean angle counts.
@@ -76,7 +82,10 @@ class TelemetryDriver:
     def __init__(self, models: Sequence[Steerer], unit: AngleUnit, speed_mph: float) -> None:
         self.ensemble, self.unit = SteeringEnsemble(models), unit
         self.speed = SpeedController(speed_mph)
-        self._last = -math.inf  # when the last frame came
+        rates = [model.rate_hz for model in models if model.has_memory and model.rate_hz is not None]
+        self._period_s = 1 / min(rates) if rates else 0.0
+        self._last = self._due = -math.inf  # when the last frame came, and when models are shown one again
+        self._steering = 0.0
 
     def answer(self, data: Any) -> tuple[str, dict[str, str], str]:
         """Returns the event to send, its data, and what was wrong with the message, or nothing.
@@ -85,25 +94,33 @@ class TelemetryDriver:
             data: Of a `telemetry` event, whatever it is.
         """
         if not data:  # somebody drives by hand, and frames are missing
-            self.ensemble.reset()
+            self._forget()
             return "manual", {}, ""
         try:
             image = _image(data)
         except ValueError as error:
-            self.ensemble.reset()
+            self._forget()
             return "manual", {}, str(error)
         now = time.monotonic()
-        if now - self._last > _FORGET_S:
-            self.ensemble.reset()
-        self._last = now
-        angle = float(self.ensemble.step(image[np.newaxis])[0][0])
-        if not math.isfinite(angle):
-            self.ensemble.reset()
-            return "manual", {}, "the model says an angle that is no number"
-        steering = float(np.clip(-angle / self.unit.full_lock, -1.0, 1.0))
-        throttle = self.speed.throttle(_number(data.get("speed"), self.speed.target_mph), steering)
+        passed_s, self._last = now - self._last, now
+        if passed_s > _FORGET_S:
+            self._forget()
+        if now >= self._due:
+            angle = float(self.ensemble.step(image[np.newaxis])[0][0])
+            if not math.isfinite(angle):
+                self._forget()
+                return "manual", {}, "the model says an angle that is no number"
+            self._steering = float(np.clip(-angle / self.unit.full_lock, -1.0, 1.0))
+            # by the clock, so that no frame's delay adds up
+            self._due = (self._due if now - self._due < self._period_s else now) + self._period_s
+        speed_mph = _number(data.get("speed"), self.speed.target_mph)
+        throttle = self.speed.throttle(speed_mph, self._steering, passed_s)
         # the simulator reads numbers from text alone
-        return "steer", {"steering_angle": f"{steering:.6f}", "throttle": f"{throttle:.6f}"}, ""
+        return "steer", {"steering_angle": f"{self._steering:.6f}", "throttle": f"{throttle:.6f}"}, ""
+
+    def _forget(self) -> None:
+        self.ensemble.reset()
+        self._due = -math.inf
 
 
 def _image(data: Any) -> np.ndarray:

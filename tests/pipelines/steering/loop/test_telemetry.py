@@ -80,6 +80,41 @@ def test_a_speed_that_is_none_leaves_the_throttle_in_its_bounds(driver, speed):
     assert -1 <= float(values["throttle"]) <= 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "sent_hz", "expected"), [("komanda", 40, 20), ("komanda", 7, 14), ("pilotnet", 40, 80)]
+)
+def test_a_model_with_a_memory_is_shown_frames_at_the_rate_of_its_training(
+    monkeypatch, kind, sent_hz, expected
+):
+    model = steerer(kind)
+    model.rate_hz = 10.0
+    driver, clock, steps = TelemetryDriver([model], UNIT, 15.0), 5.0, []
+
+    def step(frames):
+        steps.append(clock)
+        return np.array([0.01 * len(steps)]), np.array([np.nan])
+
+    monkeypatch.setattr("pipelines.steering.loop.telemetry.time.monotonic", lambda: clock)
+    monkeypatch.setattr(driver.ensemble, "step", step)
+    for number in range(2 * sent_hz):
+        clock = 5 + number / sent_hz
+        event, values, _ = driver.answer({"image": FRAME, "speed": "9"})
+        assert event == "steer"  # what was said last, where nothing new was asked
+        said = -0.01 * len(steps) / UNIT.full_lock
+        assert float(values["steering_angle"]) == pytest.approx(max(-1, said), abs=1e-6)
+    assert len(steps) == pytest.approx(expected, abs=1)
+
+
+def test_the_sum_over_time_does_not_depend_on_the_rate_of_the_frames():
+    throttles = []
+    for rate_hz in (10, 50):
+        controller = SpeedController(15.0)
+        for _ in range(3 * rate_hz):
+            throttle = controller.throttle(13.0, 0.0, 1 / rate_hz)
+        throttles.append(throttle)
+    assert throttles[0] == pytest.approx(throttles[1], abs=0.01)
+
+
 def test_a_missing_stretch_is_forgotten(driver, monkeypatch):
     first = driver.answer({"image": FRAME})
     later = driver.answer({"image": FRAME})
