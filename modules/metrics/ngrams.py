@@ -152,7 +152,8 @@ class NGramModel:
         for at in range(len(window), len(window) + length):
             p = self.next_probabilities(written[:, at - self.order + 1 : at])
             p[:, list(self.impossible)] = 0.0
-            p = np.cumsum(p ** (1 / temperature), axis=1)
+            # of the largest, lest all powers be 0
+            p = np.cumsum((p / p.max(axis=1, keepdims=True)) ** (1 / temperature), axis=1)
             # the first unit whose share reaches a number between 0 and the sum of all
             written[:, at] = (p < random.random((texts, 1)) * p[:, -1:]).sum(1)
         return written[:, len(window) :]

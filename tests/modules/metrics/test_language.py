@@ -111,6 +111,7 @@ def test_texts_are_drawn_as_probable_as_they_are():
     assert shares.max() > 0.4  # h after t
     cold = model.write(codec.encode("t"), 5, 3, 0.01, seed=0)
     assert [codec.decode(row.tolist()) for row in cold] == ["he th"] * 3
+    np.testing.assert_array_equal(model.write(codec.encode("t"), 5, 3, 1e-6, seed=0), cold)
     again, other = (model.write([], 30, 2, 1.0, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(again, model.write([], 30, 2, 1.0, seed=0))
     assert not np.array_equal(again, other)
