@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 
@@ -24,7 +25,8 @@ def subtitles(rows: Sequence[dict[str, Any]], every: float, format: str) -> str:
             cues.append((begin, end, text))
     point = "," if format == "srt" else "."
     blocks = [
-        f"{number}\n{_clock(begin, point)} --> {_clock(end, point)}\n{text}\n"
+        f"{number}\n{_clock(begin, point)} --> {_clock(end, point)}\n"
+        f"{text if format == 'srt' else escape(text, quote=False)}\n"
         for number, (begin, end, text) in enumerate(cues, 1)
     ]
     return "\n".join(blocks if format == "srt" else ["WEBVTT\n", *blocks])

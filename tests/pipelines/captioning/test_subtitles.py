@@ -19,3 +19,9 @@ def test_srt():
 def test_vtt():
     begins = "WEBVTT\n\n1\n00:00:00.000 --> 00:00:04.040\na dog runs\n\n2\n01:01:01.500 --> "
     assert subtitles(ROWS, 2.0, "vtt").startswith(begins)
+
+
+def test_signs_of_markup_are_shown_by_players_that_read_vtt():
+    rows = [{"time": 0.0, "caption": "a <unk> eats at a b&b"}]
+    assert "a &lt;unk&gt; eats at a b&amp;b" in subtitles(rows, 2.0, "vtt")
+    assert "a <unk> eats at a b&b" in subtitles(rows, 2.0, "srt")
