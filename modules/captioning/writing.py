@@ -131,7 +131,7 @@ class CaptionWriter:
         """
         check_at_least(1, batch_size=batch_size)
         # the letters of a path would be read as paths
-        if isinstance(images, str) or (isinstance(images, np.ndarray) and images.ndim < 4):
+        if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4):
             raise InputError("images is one image; put it in a list: [image]")
         transform = EvalTransform(self.encoder.image_size, self.resize)
         captions: list[Caption] = []

@@ -17,6 +17,7 @@ from modules.decoding import DecodingOptions
 from modules.encoders.image import EncoderOptions
 from modules.errors import InputError
 from modules.vocabulary import Vocabulary
+from tests.unchecked import unchecked
 
 VOCABULARY = Vocabulary(
     [*Vocabulary.MARKERS, "a", "dog", "cat", "runs", "sits", "on", "grass", "the", "red", "ball"]
@@ -234,9 +235,10 @@ def test_what_is_no_image_is_refused_with_its_name(tmp_path):
         ([good[..., :2]], r"images\[0\]: is uint8 \(40, 56, 2\)"),
         ([good[:0]], r"images\[0\]: is uint8 \(0, 56, 3\)"),
         ("dog.jpg", r"images is one image; put it in a list"),
+        (tmp_path / "dog.jpg", r"images is one image; put it in a list"),
         (good, r"images is one image; put it in a list"),
     ]:
-        with pytest.raises(InputError, match=message):
+        with unchecked(), pytest.raises(InputError, match=message):
             model.caption_images(images)
     with pytest.raises(InputError, match="batch_size is 0"):
         model.caption_images([good], batch_size=0)
