@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modules.captioning.captioner import Captioner
 from modules.captioning.preprocessing import EvalTransform
-from modules.errors import InputError, tell
+from modules.errors import InputError, printable, tell
 from modules.images import CutImage, decode_image
 from pipelines.captioning.attention import encoder_view
 from pipelines.captioning.find import plain, summary
@@ -114,7 +114,7 @@ class Library:
         folder = self.captions.parent if self.images is None else self.images
         photos = [(each, Photo(each.image, Path(each.file or folder / each.image))) for each in found]
         rows = [
-            {"image": each.image, "caption": plain(each.caption), "picture": photo.thumbnail()}
+            {"image": printable(each.image), "caption": plain(each.caption), "picture": photo.thumbnail()}
             for each, photo in photos
         ]
         said = summary(query, found, number)

@@ -1,9 +1,11 @@
 """The page of `demo`: what it answers, what it refuses, and how it looks in a browser."""
 
+import asyncio
 import base64
 import http.client
 import io
 import json
+import os
 import shutil
 import threading
 import time
@@ -17,7 +19,7 @@ from PIL import Image
 
 from modules.captioning.captioner import Captioner
 from pipelines.caption import main
-from pipelines.captioning.photographs.demo_server import LARGEST, DemoModel, Library, application
+from pipelines.captioning.photographs.demo_server import LARGEST, DemoModel, Library, _answered, application
 from pipelines.running.listening import LOOPBACK, listen
 from tests.pipelines.captioning.gallery import picture
 
@@ -183,6 +185,15 @@ def test_the_box_finds_photographs(ask, capfd):
         status, _, body = ask("GET", f"/find?q={query}")
         assert status == 422 and "no word to look for" in json.loads(body)["error"]
     assert capfd.readouterr().err == ""
+
+
+def test_the_box_finds_a_photograph_whose_name_is_no_utf_8(tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"image": "\\udcff.png", "caption": "a dog"}\n')
+    picture(1).save(tmp_path / os.fsdecode(b"\xff.png"))
+    answer = asyncio.run(_answered(Library(tmp_path / "captions.jsonl", None).answer, "dog"))
+    (found,) = json.loads(answer.body)["photographs"]
+    assert found["image"] == "\N{REPLACEMENT CHARACTER}.png"
+    assert found["picture"].startswith("data:image/jpeg")
 
 
 def test_the_box_says_which_folder_is_missing_where_it_finds_no_photograph(folder, tmp_path):
