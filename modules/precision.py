@@ -1,8 +1,10 @@
-"""Which precision a device computes fast in."""
+"""Which precision a device computes fast in, and which ones would change the weights."""
 
 from __future__ import annotations
 
 import torch
+
+from modules.errors import InputError
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -17,3 +19,17 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     else:
         native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def keep_weights(precision: str, what: str) -> None:
+    """Raises InputError where a trainer would turn weights into another number type.
+
+    Args:
+        precision: The trainer's.
+        what: Of which the weights are, such as "a captioner".
+    """
+    if precision in ("16-true", "bf16-true", "64-true"):
+        raise InputError(
+            f"trainer.precision is {precision}; {what} keeps its weights in 32 bits: "
+            "choose bf16-mixed, 16-mixed or 32-true"
+        )

@@ -25,7 +25,7 @@ from modules.decoding import DecodingOptions, Hypothesis, beam_search, decode
 from modules.encoders.image import ImageEncoder
 from modules.errors import InputError, check_at_least
 from modules.images import rgb_image
-from modules.precision import fast_dtype
+from modules.precision import fast_dtype, keep_weights
 from modules.vocabulary import Vocabulary
 
 MOST_REQUIRED = 4  # words that a caption has to contain: there are beams for each set of them
@@ -107,11 +107,7 @@ class CaptionWriter:
     def setup(self, stage: str) -> None:
         """Refuses a trainer that would turn the weights into another number type."""
         trainer: Any = self.trainer  # type: ignore[attr-defined]  # of the LightningModule that this is, too
-        if trainer.precision in ("16-true", "bf16-true", "64-true"):
-            raise InputError(
-                f"trainer.precision is {trainer.precision}; a captioner keeps its weights in 32 bits: "
-                "choose bf16-mixed, 16-mixed or 32-true"
-            )
+        keep_weights(trainer.precision, "a captioner")
         super().setup(stage)  # type: ignore[misc]
 
     @torch.no_grad()

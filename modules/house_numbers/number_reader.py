@@ -31,6 +31,7 @@ from modules.house_numbers.scoring import (
 )
 from modules.images import read_image, rgb_image
 from modules.parameters import parameters_of
+from modules.precision import keep_weights
 from modules.training import TrainedModule, seeded
 
 AT_ONCE = 256  # pictures that are read side by side
@@ -129,6 +130,11 @@ class NumberReader(TrainedModule):
             none = logits.new_zeros(len(logits), 0, 2)
             return [Reading(logits, none, none, logits.new_zeros(logits.shape[:2]))]
         return self.network(seen, noise, steps)
+
+    def setup(self, stage: str) -> None:
+        """Refuses a trainer that would turn the weights into another number type."""
+        keep_weights(str(self.trainer.precision), "a reader")
+        super().setup(stage)
 
     def training_step(self, batch: NumberBatch, batch_idx: int) -> Tensor:
         options = self.training_options

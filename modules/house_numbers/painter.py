@@ -21,6 +21,7 @@ from modules.house_numbers.draw import DrawPainter, Stroke
 from modules.house_numbers.painter_options import PainterOptions
 from modules.house_numbers.preprocessing import NumberPictures, luma
 from modules.house_numbers.vae import PAINTERS
+from modules.precision import keep_weights
 from modules.training import ScheduleOptions, TrainedModule, seeded
 
 
@@ -83,6 +84,11 @@ class Painter(TrainedModule):
         with torch.autocast(self.device.type, enabled=False):
             bound: Bound = self.network(self.middle(batch.images), batch.digits, noise)
         return bound
+
+    def setup(self, stage: str) -> None:
+        """Refuses a trainer that would turn the weights into another number type."""
+        keep_weights(str(self.trainer.precision), "a painter")
+        super().setup(stage)
 
     def training_step(self, batch: NumberBatch, batch_idx: int) -> Tensor:
         rows = len(batch.digits)

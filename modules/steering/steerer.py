@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from modules.decoders.steering import DECODERS, AutoregressiveDecoder, SteeringDecoderOptions
 from modules.encoders.flow import ImageFlow
 from modules.errors import InputError
+from modules.precision import keep_weights
 from modules.recurrent import State, detach_state
 from modules.steering.batch import ClipBatch
 from modules.steering.encoder import SteeringEncoderOptions, build_encoder
@@ -158,6 +159,7 @@ class Steerer(TrainedModule):
 
     def setup(self, stage: str) -> None:
         """Asks the data module, whose drives are prepared by now, for the statistics of the targets."""
+        keep_weights(str(self.trainer.precision), "a steering model")
         super().setup(stage)
         data: Any = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and data is not None:
