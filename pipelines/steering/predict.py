@@ -30,7 +30,7 @@ from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
 from pipelines.running.part_rows import ESCAPED
 from pipelines.steering.angle_files import DEVIATION
-from pipelines.steering.drawing.car_view import CAMERAS, CarView
+from pipelines.steering.drawing.car_view import CAMERAS, CarView, for_the_horizon
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of
 from pipelines.steering.drawing.picture import check_video, write_video
 from pipelines.steering.loop.loaded_models import load_models, steered_for
@@ -105,7 +105,8 @@ def _steer(options: SteerPredictionOptions) -> None:
     table, notes = frames_of(options.frames, options.camera, options.rate, options.topic)
     for note in notes:
         tell(f"note: {note}")
-    rate_hz, some = table.rate_hz(options.rate), _some_frames(table, _PICTURES if options.overlay else 1)
+    rate_hz = table.rate_hz(options.rate)
+    shape, some = _some_frames(table, _PICTURES if options.overlay else 1)
     for said in dict.fromkeys(model.unlike_rate(rate_hz) for model in models):
         if said is not None:
             tell(f"note: {said}")
@@ -117,7 +118,7 @@ def _steer(options: SteerPredictionOptions) -> None:
     overlay = None
     if options.overlay is not None:
         view = options.car.settle(table.recorder or learnt, some)
-        overlay = SteeringOverlay(view, rate_hz, options.labels is not None, some[0].shape[:2], unit)
+        overlay = SteeringOverlay(view, rate_hz, options.labels is not None, shape, unit)
         tell(f"note: the path is drawn for {view.described()} (--car.kind, --car.camera)")
 
     calibration = Calibration(options.floor * unit.full_lock, options.scale)
@@ -191,19 +192,21 @@ def _check(options: SteerPredictionOptions) -> None:
         check_video(options.overlay)
 
 
-def _some_frames(table: DriveTable, many: int) -> list[np.ndarray]:
-    """Returns the first frame that can be read, and others as large, from its whole length."""
-    frames: list[np.ndarray] = []
-    for found in decode_in_order(table.root, table.file.tolist(), lambda image: image, ahead=1):
+def _some_frames(table: DriveTable, many: int) -> tuple[tuple[int, int], list[np.ndarray]]:
+    """Returns rows and columns of the first frame that can be read, and small ones of the whole length."""
+
+    def small(image: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+        return (image.shape[0], image.shape[1]), for_the_horizon(image)  # large ones would fill the memory
+
+    for found in decode_in_order(table.root, table.file.tolist(), small, ahead=1):
         if not isinstance(found, str):
-            frames.append(found)
             break
     else:
         raise InputError(f"{table.root / table.file[0]}: no frame can be read")
+    shape, first = found
     places = np.unique(np.linspace(0, len(table) - 1, many).astype(int))
-    others = decode_frames(table.root, table.file[places].tolist(), lambda image: image, ahead=4)
-    frames += [image for _, image in others if not isinstance(image, str)]
-    return [image for image in frames if image.shape == frames[0].shape]
+    others = decode_frames(table.root, table.file[places].tolist(), small, ahead=4)
+    return shape, [first, *(each[1] for _, each in others if not isinstance(each, str) and each[0] == shape)]
 
 
 def _write(

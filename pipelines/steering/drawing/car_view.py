@@ -189,14 +189,16 @@ def guess_horizon(frames: Sequence[np.ndarray]) -> float | None:
     return float(np.median(found)) if len(found) >= _FEWEST else None
 
 
-def _vanishing_row(frame: np.ndarray) -> float | None:
+def for_the_horizon(frame: np.ndarray) -> np.ndarray:
+    """Returns a camera frame (Hh, Ww, 3) in the size in which its horizon is looked for."""
     scale = _WIDTH / frame.shape[1]
     size = _WIDTH, max(1, round(frame.shape[0] * scale))
-    grey = cv2.resize(
-        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY),
-        size,
-        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC,
-    )
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def _vanishing_row(frame: np.ndarray) -> float | None:
+    grey = cv2.cvtColor(for_the_horizon(frame), cv2.COLOR_RGB2GRAY)
+    size = grey.shape[::-1]
     edges = cv2.Canny(cv2.GaussianBlur(grey, (0, 0), 1.2), 50, 120)
     edges[: size[1] // 5] = 0
     edges[int(0.95 * size[1]) :] = 0

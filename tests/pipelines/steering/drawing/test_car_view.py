@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from data_prep.driving.formats.frame_folder import frames_of
 from data_prep.driving.road.camera import Camera
 from modules.errors import InputError
-from pipelines.steering.drawing.car_view import CarView, guess_horizon
+from pipelines.steering.drawing.car_view import CarView, for_the_horizon, guess_horizon
+from pipelines.steering.drawing.picture import write_video
+from pipelines.steering.predict import _some_frames
 
 
 def road(horizon: float, height: int = 120, width: int = 160) -> np.ndarray:
@@ -47,3 +50,14 @@ def test_a_camera_that_cannot_be_is_refused():
     for wrong in ({"steering_ratio": 0}, {"horizon": 1.0}, {"field_of_view_deg": 180}):
         with pytest.raises(InputError, match=f"car.{next(iter(wrong))}"):
             CarView(**wrong)
+
+
+def test_frames_of_any_size_are_kept_small_while_the_horizon_is_looked_for(tmp_path):
+    large = cv2.resize(road(0.4), (1600, 1200))
+    write_video([large] * 12, tmp_path / "a.mp4")
+    table, _ = frames_of(tmp_path / "a.mp4", "center", 20.0, None)
+    shape, some = _some_frames(table, 6)
+    assert shape == (1200, 1600) and len(some) == 7
+    assert {frame.shape for frame in some} == {(240, 320, 3)}
+    small = [for_the_horizon(large)] * 5
+    assert guess_horizon(small) == guess_horizon([large] * 5) == pytest.approx(0.4, abs=0.03)
