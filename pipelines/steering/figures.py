@@ -135,15 +135,15 @@ def error_chart(errors: Mapping[str, Angles], unit: str) -> Markup:
 
 
 def lag_chart(
-    rmse: Mapping[str, Mapping[int, float]], late: Mapping[str, int], rate_hz: float, unit: str
+    rmse: Mapping[str, Mapping[int, float]], late: Mapping[str, int], rates_hz: Mapping[str, float], unit: str
 ) -> Markup:
     """RMSE of each run's linear fit to the truth when it is shifted in time; its lag is marked."""
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(height=2.9)
         for (label, values), colour in zip(rmse.items(), RUNS * len(rmse), strict=False):
             shifts, errors = np.array(list(values)), np.array(list(values.values()))
-            axes.plot(shifts / rate_hz, errors, color=colour, lw=1.3, label=label)
-            axes.plot(late[label] / rate_hz, values[late[label]], "o", color=colour, ms=5)
+            axes.plot(shifts / rates_hz[label], errors, color=colour, lw=1.3, label=label)
+            axes.plot(late[label] / rates_hz[label], values[late[label]], "o", color=colour, ms=5)
         axes.axvline(0, color=INK, lw=0.6)
         axes.set(title="RMSE if it came earlier by", xlabel="s", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -186,7 +186,7 @@ def _charts(runs: dict[str, SteerRun], systems: Systems, is_same: bool) -> list[
         lag_chart(
             shifts,
             {name: run.scores.lag_frames or 0 for name, run in runs.items()},
-            first.frames.rate_hz,
+            {name: run.frames.rate_hz for name, run in runs.items()},
             unit,
         ),
         *scatters,
