@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from data_prep.terminal import Terminated
 from modules.checkpoints import stored_in, write_checkpoint
+from pipelines.endings import is_amid_step
 
 STOPPING = b"\nstopping after this step, with a checkpoint; SIGTERM again stops at once\n"
 _ONE_STOP_S = 1.0  # `timeout` sends SIGTERM twice
@@ -161,7 +162,7 @@ class LastCheckpoint(ModelCheckpoint):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # between a step and the validation after it a resumed run would skip that validation
-        if _is_last_of_epoch(trainer) or _validates_by_schedule(trainer):
+        if _is_last_of_epoch(trainer) or _validates_by_schedule(trainer) or is_amid_step(trainer):
             return
         if not self.every_epoch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
@@ -175,7 +176,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if not self.every_epoch or _is_last_of_epoch(trainer):
             return
-        is_terminated = self._is_terminated(trainer)
+        is_terminated = not is_amid_step(trainer) and self._is_terminated(trainer)
         if (trainer.should_stop or is_terminated) and _validates_by_schedule(trainer):
             self._save_now(trainer)
         if is_terminated:

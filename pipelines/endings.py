@@ -38,11 +38,12 @@ class Ending(Callback):
         reason: What ended training; None before that, and where there was nothing left to train.
         diverged: Whether it was that gradients were no longer finite.
         asked: Whether Ctrl-C was pressed.
+        ends: Whether training ends after this step.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self.diverged = self.asked = False
+        self.diverged = self.asked = self.ends = False
         self._handler: Any = None  # of Ctrl-C, before training
         self._process = os.getpid()
 
@@ -72,12 +73,12 @@ class Ending(Callback):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # with several processes Ctrl-C reaches each at another moment
-        if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            self.asked = trainer.should_stop = True
-        if trainer.should_stop or _limit_reached(trainer):
+        self.asked = bool(trainer.strategy.reduce_boolean_decision(self.asked, all=False))
+        self.ends = bool(self.ends or self.asked or trainer.should_stop or _limit_reached(trainer))
+        trainer.should_stop = self.ends and not is_amid_step(trainer)
+        if trainer.should_stop:
             self.reason = self._why(trainer, pl_module)
             # Lightning validates where training is asked to stop, but for epochs that it would not validate
-            trainer.should_stop = True
             if trainer.check_val_every_n_epoch is not None:
                 trainer.check_val_every_n_epoch = 1
 
@@ -103,6 +104,12 @@ class Ending(Callback):
             return "Ctrl-C"
         reasons = (getattr(callback, "stop_reason", None) for callback in trainer.callbacks)
         return next(filter(None, reasons), None) or end_of(trainer) or "a callback asked for it"
+
+
+def is_amid_step(trainer: Any) -> bool:
+    """Returns whether gradients of further batches belong to this step, which no checkpoint keeps."""
+    batches = trainer.fit_loop.epoch_loop.batch_progress
+    return not batches.is_last_batch and bool(batches.current.ready % trainer.accumulate_grad_batches)
 
 
 def _begin_next_epoch(loop: Any) -> None:

@@ -161,6 +161,40 @@ def test_sigterm_keeps_a_checkpoint_after_the_step_and_it_goes_on_as_if_nothing_
         assert states[0]["state_dict"] == states[1]["state_dict"]
 
 
+class Signals(Callback):
+    """Sends a signal before the fifth batch, amid the second step of three batches."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_train_batch_start(self, trainer, model, batch, batch_idx) -> None:
+        if trainer.global_step == 1 and batch_idx == 4:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "stop", "kept"),
+    [
+        ([Signals(signal.SIGTERM)], [], 2),
+        ([Signals(signal.SIGINT)], [], 2),
+        ([], ["--trainer.max_time", '{"microseconds": 1}'], 1),
+    ],
+    ids=["SIGTERM", "Ctrl-C", "time"],
+)
+def test_a_step_of_several_batches_ends_before_it_is_kept(tmp_path, monkeypatch, callbacks, stop, kept):
+    options = [*QUIET, "--trainer.accumulate_grad_batches", "3", "--trainer.max_epochs", "2"]
+    LineCLI(["fit", *options, "--runs", str(tmp_path / "whole")])
+    monkeypatch.setattr(LineCLI, "fit_callbacks", lambda self: callbacks)
+    run(lambda: LineCLI(["fit", *options, *stop, "--runs", str(tmp_path / "ended")]) and 0)
+    whole, last = (next((tmp_path / name).rglob("last.ckpt")) for name in ("whole", "ended"))
+    assert torch.load(last, weights_only=True)["global_step"] == kept
+    monkeypatch.undo()
+    LineCLI(["fit", *options, "--ckpt_path", str(last)])
+    states = [torch.load(file, weights_only=True) for file in (whole, last)]
+    assert states[0]["global_step"] == states[1]["global_step"]
+    assert states[0]["state_dict"] == states[1]["state_dict"]
+
+
 def test_sigterm_once_more_stops_at_once_but_not_the_second_that_timeout_sends(tmp_path, monkeypatch):
     fit = ["fit", *QUIET, "--trainer.max_epochs", "2", "--runs", str(tmp_path)]
     for again_s, kept in ((0.0, 1), (1.1, 0)):
