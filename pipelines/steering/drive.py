@@ -164,8 +164,12 @@ def drive_controls(
     def straight(cars: list[Car]) -> list[float]:
         return [0.0] * len(cars)
 
+    def reset(cars: np.ndarray) -> None:
+        for number in np.flatnonzero(cars):
+            drivers[number].reset()
+
     return {
-        name: drive_by_state(steer, roads, seconds, conditions=conditions)
+        name: drive_by_state(steer, roads, seconds, reset=reset, conditions=conditions)
         for name, steer in {"human_like_driver": human, "always_straight": straight}.items()
     }
 

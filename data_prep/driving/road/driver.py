@@ -93,6 +93,10 @@ class Driver:
         self._hand = 0.0
         self._intended: deque[float] = deque(maxlen=round(REACTION_S * RATE_HZ) + 1)
 
+    def reset(self) -> None:
+        """Forgets what was intended: somebody else has put the car where it is."""
+        self._intended.clear()
+
     def steer(self, car: Car) -> float:
         """Returns the angle [rad] the wheel is turned to now: what was intended a reaction time ago."""
         # two Ornstein-Uhlenbeck processes: the aim wanders within seconds, the hand trembles within tenths

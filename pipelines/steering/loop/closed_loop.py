@@ -194,6 +194,7 @@ def drive_by_state(
     roads: Sequence[Road],
     seconds: float,
     *,
+    reset: Reset | None = None,
     conditions: Conditions = Conditions(),
 ) -> ClosedLoopResult:
     """Returns how a controller drives that knows the true state, without frames: what a model can reach.
@@ -202,13 +203,14 @@ def drive_by_state(
         steer: gives the steering-wheel angles (N,) [rad] for the cars on the N roads.
         roads: to drive on.
         seconds: on each road.
+        reset: called with a mask (N,) of the cars that start afresh, as of a model.
         conditions: latency and gusts; neither by default.
     """
 
     def steered(cars: list[Car]) -> tuple[np.ndarray, None]:
         return np.asarray(steer(cars), np.float64).reshape(-1), None
 
-    return _run(steered, roads, range(round(seconds * RATE_HZ)), None, conditions, False)
+    return _run(steered, roads, range(round(seconds * RATE_HZ)), reset, conditions, False)
 
 
 def _run(

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from data_prep.driving.road.dataset import names_and_seeds
+from data_prep.driving.road.drives import draw_roads
 from data_prep.driving.road.scene import ROADS_PER_SEED
 from modules.decoders.steering import SteeringDecoderOptions
 from modules.steering.encoder import SteeringEncoderOptions
 from modules.steering.preprocessing import FramePreprocessing
 from modules.steering.steerer import Steerer
 from pipelines.steer import main
+from pipelines.steering.drive import drive_controls
+from pipelines.steering.loop.closed_loop import Conditions
 from tests.pipelines.pages import Page
 
 
@@ -219,3 +222,12 @@ def test_a_model_whose_commands_are_no_radians_is_warned_of(checkpoint, recorder
     err = capsys.readouterr().err
     assert ("WARNING: the model says share of full lock" in err) == said
     assert "was trained on tub, other tub, whose camera" in err
+
+
+def test_a_human_like_driver_who_was_put_back_starts_afresh_as_a_model_does():
+    driven = drive_controls(draw_roads(6, 15.0), 15.0, Conditions(0.5))["human_like_driver"]
+    steps, roads = np.nonzero(driven.intervened[:-1])
+    assert len(steps) > 5
+    # in the lane's centre again, with the wheel turned as the road is
+    said, wheel = (values[steps + 1, roads] for values in (driven.predicted_rad, driven.angle_rad))
+    np.testing.assert_allclose(said, wheel, atol=0.25)
