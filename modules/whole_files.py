@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
+ESCAPED = "backslashreplace"
+
 
 def write_whole(path: Path, data: bytes) -> Path:
     """Path of the file, which holds either all of the data or what it held before.

@@ -24,14 +24,13 @@ from modules.checkpoints import add_to_checkpoint
 from modules.decoding import DecodingOptions
 from modules.metrics.captions import METRICS, CaptionScorer
 from modules.vocabulary import Vocabulary
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.captioning.collapse_watch import CollapseWatch
 from pipelines.captioning.photographs.agreement import Summary, summarised
 from pipelines.captioning.report import choose_examples, write_report
 from pipelines.captioning.score import controls_as_dict, remarks, scores_table
 from pipelines.findings import Findings
 from pipelines.init_option import InitCLI
-from pipelines.running.part_rows import ESCAPED
 
 UNSURE = 0.1  # share of captions of unseen photographs that count as unsure
 INIT_HELP = (

@@ -15,12 +15,12 @@ from modules.captioning.batch import ImageBatch
 from modules.captioning.writing import Caption, CaptionWriter
 from modules.errors import InputError
 from modules.images import UnreadableImage
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.captioning.attention import encoder_view, write_attention
 from pipelines.captioning.predictions import coco_image_id
 from pipelines.captioning.subtitles import subtitles
 from pipelines.output_files import drawn_path
-from pipelines.running.part_rows import ESCAPED, PartWriter
+from pipelines.running.part_rows import PartWriter
 
 SUFFIXES = {"jsonl": ".jsonl", "csv": ".csv", "coco": ".json", "srt": ".srt", "vtt": ".vtt"}
 SUBTITLES = ("srt", "vtt")

@@ -13,14 +13,13 @@ from modules.errors import InputError
 from modules.house_numbers.number_reader import NumberReader
 from modules.house_numbers.scoring import number_scores
 from modules.parameters import parameters_of
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.cli import RunCLI
 from pipelines.findings import Findings
 from pipelines.glimpses.controls import CONTROLS, control_rows, most_frequent, train_controls
 from pipelines.glimpses.report import choose_examples, png_text, write_report
 from pipelines.glimpses.score import interval, remarks, scores_table
 from pipelines.glimpses.sizes import read_by_size
-from pipelines.running.part_rows import ESCAPED
 
 LABELS = {"centre": "window nailed to the centre", "cnn": "CNN of equal parameters"}
 

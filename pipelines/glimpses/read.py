@@ -24,12 +24,12 @@ from modules.house_numbers.batch import NumberBatch
 from modules.house_numbers.number_reader import NumberRead, NumberReader
 from modules.house_numbers.preprocessing import NumberPictures
 from modules.images import UnreadableImage, read_as_shown
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.devices import chosen_device
 from pipelines.front_door import silence_libraries
 from pipelines.glimpses.trace import Trace, labels_of, write_trace
 from pipelines.output_files import drawn_path, make_folder, no_folders_in_vain, outputs, written_by_command
-from pipelines.running.part_rows import ESCAPED, PartWriter, file_state, predicted_rows
+from pipelines.running.part_rows import PartWriter, file_state, predicted_rows
 
 COLUMNS = ("image", "number", "probability", "unsure", "digits", "glimpses", "error")
 SUFFIXES = (".trace.png", ".trace.gif")

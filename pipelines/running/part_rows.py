@@ -20,10 +20,8 @@ from data_prep.batching import BatchLoader, ShareSampler, decoding_workers
 from data_prep.progress import counting_bar
 from data_prep.terminal import saying_how_to_resume
 from modules.errors import InputError
+from modules.whole_files import ESCAPED
 from pipelines.devices import TRAINER_HELP
-
-# a file name that is no UTF-8 is written with JSON's own escapes: \udcff for the byte ff
-ESCAPED = "backslashreplace"
 
 
 class PartWriter(Callback):

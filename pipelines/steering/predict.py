@@ -25,10 +25,9 @@ from modules.metrics.calibration import Calibration
 from modules.steering.smoothing import SmoothingName, smoother
 from modules.steering.steerer import Steerer
 from modules.steering.units import AngleUnit, unit_of
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.devices import chosen_device
 from pipelines.output_files import outputs
-from pipelines.running.part_rows import ESCAPED
 from pipelines.steering.angle_files import DEVIATION
 from pipelines.steering.drawing.car_view import CAMERAS, CarView, for_the_horizon
 from pipelines.steering.drawing.overlay import SteeringOverlay, heat_of

@@ -23,8 +23,7 @@ from data_prep.driving.label_files import read_labels
 from data_prep.driving.table import DriveTable
 from modules.errors import InputError
 from modules.steering.units import RADIANS, SHARE, SHARE_COLUMN, AngleUnit, unit_of
-from modules.whole_files import write_whole
-from pipelines.running.part_rows import ESCAPED
+from modules.whole_files import ESCAPED, write_whole
 
 COLUMNS = ("frame_id", "steering_angle", "true_angle_rad", "time_s", "drive", "stretch", "file")
 SHARE_COLUMNS = ("frame_id", SHARE_COLUMN, f"true_{SHARE_COLUMN}", *COLUMNS[3:])

@@ -19,9 +19,8 @@ from ray.data.datasource import Datasink
 
 from data_prep.captions.sources import is_remote, naming
 from modules.errors import InputError
-from modules.whole_files import write_whole
+from modules.whole_files import ESCAPED, write_whole
 from pipelines.output_files import written_by_one
-from pipelines.running.part_rows import ESCAPED
 
 MANIFEST = "manifest.json"
 ROWS = 50_000  # at least, in every shard but those of the end

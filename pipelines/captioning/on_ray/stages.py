@@ -17,8 +17,8 @@ from modules.captioning.captioner import Captioner
 from modules.captioning.ensemble import CaptionerEnsemble
 from modules.captioning.preprocessing import EvalTransform
 from modules.encoders.image import ImageEncoder
+from modules.whole_files import ESCAPED
 from pipelines.captioning.prediction_rows import caption_row
-from pipelines.running.part_rows import ESCAPED
 
 AT_ONCE = 64  # pictures that a reading task hands on together
 HALF = "surrogateescape"  # a file's name need not be UTF-8, and travels as bytes

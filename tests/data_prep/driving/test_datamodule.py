@@ -30,7 +30,7 @@ def attach(data: SteerDataModule, steerer: Steerer, stage: str = "fit", rank: in
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
     )
     data.setup(stage)
-    steerer._trainer = SimpleNamespace(datamodule=data)  # type: ignore[assignment]
+    steerer._trainer = SimpleNamespace(datamodule=data, precision="32-true")  # type: ignore[assignment]
     steerer.setup(stage)  # as Lightning does then: the model asks the data
     return loop
 
