@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,10 +52,12 @@ class NumberArray:
             what: Stands before the bar, such as train.
         """
         wrong: list[tuple[str, str]] = []
-        if self._missing():
-            with self.store.writing({"root": str(self.table.root)}):
-                wrong = self._make(self._missing(), what)
         rows = self._rows_by_image()
+        if self._missing(rows):
+            with self.store.writing({"root": str(self.table.root)}):
+                # by now another process may have made some
+                wrong = self._make(self._missing(self._rows_by_image()), what)
+            rows = self._rows_by_image()
         self.records = [record for record in self.records if record.image in rows]
         self.rows = np.array([rows[record.image] for record in self.records], np.int64)
         return wrong
@@ -71,9 +73,8 @@ class NumberArray:
     def _rows_by_image(self) -> dict[str, int]:
         return {line["image"]: line["row"] for line in self.store.lines() if line["row"] >= 0}
 
-    def _missing(self) -> list[NumberRecord]:
-        """Returns the records without a picture; one that could not be read is tried again."""
-        rows = self._rows_by_image()
+    def _missing(self, rows: Container[str]) -> list[NumberRecord]:
+        """Returns the records whose picture has no row; one that could not be read is tried again."""
         return [record for record in self.records if record.image not in rows]
 
     def _make(self, left: Sequence[NumberRecord], what: str) -> list[tuple[str, str]]:

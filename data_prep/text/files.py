@@ -111,23 +111,23 @@ def _find_in_folder(
     root: Path, pattern: str | None, encoding: str | None, without: Collection[str]
 ) -> TextFiles:
     found = TextFiles(root, [], encoding=encoding)
-    chosen: dict[tuple[int, int], Path] = {}
+    chosen: dict[tuple[int, int], TextFile] = {}
     for path in walk_files(root, without):
         if not path.is_file() or not fnmatch(path.name, pattern or "*"):
             continue
         status = _status(path)
         if status.st_size:
+            file = TextFile(path.relative_to(root).as_posix(), path, status.st_size)
             key = status.st_dev, status.st_ino
-            first = chosen.setdefault(key, path)
+            first = chosen.setdefault(key, file)
             # a text of two names is read by that which is no link
-            if first is not path and _is_linked(first, root) and not _is_linked(path, root):
-                chosen[key] = path
-    for path in chosen.values():
-        relative = path.relative_to(root).as_posix()
-        if _is_binary(path, encoding):
-            found.left_out.append(relative)
+            if first is not file and _is_linked(first.path, root) and not _is_linked(path, root):
+                chosen[key] = file
+    for file in chosen.values():
+        if _is_binary(file.path, encoding):
+            found.left_out.append(file.name)
         else:
-            found.files.append(TextFile(relative, path, _status(path).st_size))
+            found.files.append(file)
     found.files.sort(key=lambda file: file.name)
     found.left_out.sort()
     if not found.files:

@@ -129,10 +129,13 @@ def read_true_angles(path: Path, camera: str = "center") -> FrameAngles:
         path: Of them.
         camera: Of a recording with several; an only one is taken whatever it is called.
     """
-    recording = _recording(path)
-    if recording is not None:
-        return _of_recording(recording, camera)
+    is_csv = path.suffix.lower() == ".csv"
+    if path.is_dir() or (not is_csv and path.exists() and recognised(path)):
+        return _of_recording(path, camera)
     table = read_labels(path)
+    # a table that names frames has nothing to do with the times of a video that is called alike
+    if is_csv and not set(_NAMES_OF_FRAMES) & set(table.header) and (video := video_of(path)):
+        return _of_recording(video, camera)
     is_interpolated = all(name in table.header for name in ("timestamp", "filename", "angle"))
     column = "timestamp" if is_interpolated else table.need("frame", *FRAME_COLUMNS)
     camera = "frame_id" if is_interpolated else "camera"
@@ -158,17 +161,6 @@ def read_true_angles(path: Path, camera: str = "center") -> FrameAngles:
     return FrameAngles(
         path, table.lines, names, angles, _recordings(table), time_s, public, tuple(notes), unit
     )
-
-
-def _recording(path: Path) -> Path | None:
-    """Returns what holds the frames that a path has the labels of; None where it is a table of frames."""
-    if path.is_dir():
-        return path
-    if path.suffix.lower() != ".csv":
-        return path if path.exists() and recognised(path) else None
-    video = video_of(path)
-    # a table that names frames has nothing to do with the times of a video that is called alike
-    return video if video and not set(_NAMES_OF_FRAMES) & set(read_labels(path).header) else None
 
 
 def _of_recording(path: Path, camera: str) -> FrameAngles:

@@ -6,9 +6,8 @@ protocol 3, which python-socketio 4.6 with python-engineio 3.13 speaks; newer on
     telemetry {"steering_angle": "0.0", "throttle": "0.1", "speed": "9.02", "image": BASE64 OF A JPEG}
 
 when it has connected and after each answer, as fast as it is answered, and without any data while somebody
-drives by hand. It expects
-`steer` with numbers written as text, or `manual`. Steering goes from -1 to 1, right positive; the speed is
-in miles an hour.
+drives by hand. It expects `steer` with numbers written as text, or `manual`. Steering goes from -1 to 1,
+right positive; the speed is in miles an hour.
 """
 
 from __future__ import annotations
